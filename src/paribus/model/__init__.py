@@ -1,0 +1,1 @@
+"""Whole models from parts: config, Transformer, initial draws, counts."""

@@ -1,0 +1,51 @@
+"""Counts from the config alone: the model is built on the meta device, so nothing is allocated.
+
+There is no second formula: parameters are those of the built model, FLOPs those of the operations it runs.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from paribus.model.config import ModelConfig
+from paribus.model.transformer import Transformer, slot_of
+
+
+def on_meta(config: ModelConfig) -> Transformer:
+    """The model with shapes and no memory."""
+    with torch.device("meta"):
+        return Transformer(config)
+
+
+def num_params(config: ModelConfig) -> int:
+    """Number of parameters; tied embeddings count once."""
+    return sum(parameter.numel() for parameter in on_meta(config).parameters())
+
+
+def slot_params(config: ModelConfig, slot: str) -> int:
+    """Number of parameters that belong to a slot, over all layers."""
+    parameters = on_meta(config).named_parameters()
+    return sum(parameter.numel() for name, parameter in parameters if slot_of(name) == slot)
+
+
+def flops_per_token(config: ModelConfig, *, seq_len: int) -> float:
+    """Training FLOPs for one token (forward and backward) in windows of `seq_len` tokens.
+
+    Matrix products only, a multiply and an add being two; attention counts all seq_len keys, causal or not;
+    what a backward pass replays does not count twice.
+    """
+    return training_flops(on_meta(config), seq_len=seq_len) / seq_len
+
+
+def training_flops(model: Transformer, *, seq_len: int) -> int:
+    """FLOPs of a forward and backward pass of this model over one window of `seq_len` tokens."""
+    device = model.embedding.weight.device
+    ids = torch.zeros(1, seq_len, dtype=torch.long, device=device)
+    with FlopCounterMode(display=False) as counter:
+        logits = model(ids)
+        F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
+    model.zero_grad(set_to_none=True)
+    return counter.get_total_flops()
+

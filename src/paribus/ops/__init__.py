@@ -1,0 +1,1 @@
+"""Functions on tensors: the maths once, without parameters and without state."""

@@ -1,0 +1,1 @@
+"""Norms, one file a part."""

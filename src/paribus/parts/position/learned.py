@@ -1,0 +1,42 @@
+"""Learned absolute positions: a table of vectors, added to the token embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from paribus.errors import RequestError
+from paribus.parts.init import Role, Roles
+from paribus.parts.position.base import Position
+from paribus.registry import part
+
+
+@part(
+    "position",
+    "learned",
+    formula=r"x_p + P_p",
+    paper="arXiv:1705.03122 (Gehring et al. 2017); GPT-2 (Radford et al. 2019)",
+    parameters="max_seq_len d_model",
+    shapes="x [B, T, d_model] -> [B, T, d_model]; weight [max_seq_len, d_model]",
+    traps=("it has no vector past its table: a longer input is refused, never clipped or wrapped",),
+)
+class LearnedPosition(Position):
+    """Adds row p of a learned table [max_seq_len, d_model].
+
+    Raises `RequestError` for inputs longer than the table. Source: Gehring et al. 2017 (arXiv:1705.03122).
+    """
+
+    def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int) -> None:
+        super().__init__(d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len)
+        self.weight = nn.Parameter(torch.empty(max_seq_len, d_model).normal_(std=0.02))
+
+    def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
+        # Positions of a forward pass are consecutive, so their number tells whether they fit the table.
+        if position_T.shape[0] > self.max_seq_len:
+            raise RequestError(
+                f"learned positions cover {self.max_seq_len} tokens and the input has {position_T.shape[0]}"
+            )
+        return x_BTD + self.weight[position_T].to(x_BTD.dtype)
+
+    def roles(self) -> Roles:
+        return {"weight": Role(kind="embedding", fan_in=self.max_seq_len, fan_out=self.d_model)}

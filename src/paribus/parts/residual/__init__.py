@@ -1,0 +1,1 @@
+"""Residual placements, one file a part."""
