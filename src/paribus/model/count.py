@@ -48,4 +48,3 @@ def training_flops(model: Transformer, *, seq_len: int) -> int:
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
     model.zero_grad(set_to_none=True)
     return counter.get_total_flops()
-

@@ -31,7 +31,9 @@ def build(
     return model
 
 
-def initialise(model: Transformer, *, seed: int, scheme: str = "fan_in", salted_slot: str | None = None) -> None:
+def initialise(
+    model: Transformer, *, seed: int, scheme: str = "fan_in", salted_slot: str | None = None
+) -> None:
     """Draw every parameter of `model` in place.
 
     A parameter with a drawn role gets N(0, std²) from the generator of sha256(seed, name), std = scheme(role)

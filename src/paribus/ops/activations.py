@@ -82,7 +82,9 @@ def _silu_second(x: Tensor) -> Tensor:
 
 
 _ROWS = (
-    Activation(name="identity", formula="x", value=lambda x: x, first=torch.ones_like, second=torch.zeros_like),
+    Activation(
+        name="identity", formula="x", value=lambda x: x, first=torch.ones_like, second=torch.zeros_like
+    ),
     Activation(
         name="sigmoid",
         formula=r"\sigma(x) = 1 / (1 + e^{-x})",
@@ -106,9 +108,7 @@ _ROWS = (
         first=_gelu_first,
         second=_gelu_second,
     ),
-    Activation(
-        name="silu", formula=r"x \, \sigma(x)", value=F.silu, first=_silu_first, second=_silu_second
-    ),
+    Activation(name="silu", formula=r"x \, \sigma(x)", value=F.silu, first=_silu_first, second=_silu_second),
 )
 
 ACTIVATIONS = {row.name: row for row in _ROWS}
@@ -119,5 +119,7 @@ def activation(name: str) -> Activation:
     """The row of this name (`swish` is `silu`); raises `RequestError` for an unknown name."""
     row = ACTIVATIONS.get(_ALIASES.get(name, name))
     if row is None:
-        raise RequestError(f"there is no activation called {name!r}; {nearest(name, [*ACTIVATIONS, *_ALIASES])}")
+        raise RequestError(
+            f"there is no activation called {name!r}; {nearest(name, [*ACTIVATIONS, *_ALIASES])}"
+        )
     return row

@@ -51,5 +51,7 @@ def attend(
         length = score_BHTS.shape[-1]
         hidden_TS = torch.ones(length, length, dtype=torch.bool, device=q_BHTK.device).triu(1)
         score_BHTS = score_BHTS.masked_fill(hidden_TS, float("-inf"))
-    probability_BHTS = torch.softmax(score_BHTS, dim=-1, dtype=torch.promote_types(q_BHTK.dtype, torch.float32))
+    probability_BHTS = torch.softmax(
+        score_BHTS, dim=-1, dtype=torch.promote_types(q_BHTK.dtype, torch.float32)
+    )
     return probability_BHTS.to(v_BHSK.dtype) @ v_BHSK

@@ -19,7 +19,9 @@ from paribus.registry import part
 SHAZEER = "arXiv:2002.05202 (Shazeer 2020)"
 DAUPHIN = "arXiv:1612.08083 (Dauphin et al. 2016)"
 
-_HALVES = "torch.nn.functional.glu gates the second half of its input; here, as in the paper, the gate comes first"
+_HALVES = (
+    "torch.nn.functional.glu gates the second half of its input; here, as in the paper, the gate comes first"
+)
 _WIDTH = "three matrices: at the width of an ungated layer it has 1.5 times the parameters, so take 2/3 of it"
 _NOT_ONE_MATRIX = "x * sigmoid(W x) with a single matrix is another, cheaper layer and not a GLU"
 
@@ -35,7 +37,9 @@ _ROWS = (
         "identity",
         r"\operatorname{GELU}",
         SHAZEER,
-        ("many checkpoints use the tanh form of GELU; this one is the exact erf form (they differ by up to 5e-4)",),
+        (
+            "many checkpoints use the tanh form of GELU; this one is the exact erf form (they differ by up to 5e-4)",
+        ),
     ),
     (
         "swiglu",

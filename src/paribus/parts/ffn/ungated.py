@@ -40,7 +40,9 @@ _ROWS = (
         (),
         r"\max(0, W_\text{up} x)^2",
         "arXiv:2109.08668 (So et al. 2021, Primer)",
-        ("its output grows with the square of the input's scale, so its ranking depends on the initial scale",),
+        (
+            "its output grows with the square of the input's scale, so its ranking depends on the initial scale",
+        ),
     ),
 )
 

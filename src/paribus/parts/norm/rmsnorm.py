@@ -17,8 +17,7 @@ from paribus.registry import part
     parameters="d_model",
     shapes="x [..., d_model] -> [..., d_model]; weight [d_model]",
     traps=(
-        "T5 and LLaMA cast to the input's dtype before they multiply by the gain, gpt-oss after it; this one "
-        "does all in float32 and rounds once",
+        "T5 and LLaMA round to the input's dtype before the gain, gpt-oss after it; this one rounds once, at the end",
         "Gemma multiplies by 1 + g",
     ),
 )

@@ -21,8 +21,7 @@ from paribus.registry import part
     paper="arXiv:2104.09864 (Su et al. 2021)",
     shapes="q, k [B, H, T, head_dim] -> the same",
     traps=(
-        "two layouts exist: half-split pairs (i, i + K/2), interleaved pairs (2i, 2i + 1); mixing one with "
-        "weights of the other is silent",
+        "half-split pairs are (i, i + K/2), interleaved ones (2i, 2i + 1); the wrong one for given weights is silent",
         "values are not rotated",
         "it makes logits relative, it does not make a model run past its trained length",
     ),

@@ -17,8 +17,7 @@ from paribus.registry import part
     paper="arXiv:1706.03762 (Vaswani et al. 2017)",
     shapes="x [B, T, d_model] -> [B, T, d_model]",
     traps=(
-        "its entries are of size 1, so embeddings drawn with a small standard deviation drown in it; the "
-        "original model multiplies embeddings by sqrt(d_model) first",
+        "its entries are of size 1: small embeddings drown in it, so the original multiplies them by sqrt(d_model)",
         "Transformer-XL and XLNet put all sines before all cosines: the same up to a permutation of channels",
     ),
 )
@@ -31,7 +30,9 @@ class SinusoidalPosition(Position):
     def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int) -> None:
         super().__init__(d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len)
         if d_model % 2:
-            raise RequestError(f"sinusoidal positions pair channels, so d_model must be even; {d_model} is odd")
+            raise RequestError(
+                f"sinusoidal positions pair channels, so d_model must be even; {d_model} is odd"
+            )
 
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
         return x_BTD + self.table(position_T).to(x_BTD.dtype)

@@ -25,9 +25,7 @@ class Residual(nn.Module):
 
     final_norm: bool
 
-    def __init__(
-        self, *, sublayers: tuple[str, ...], num_layers: int, norm: Callable[[], nn.Module]
-    ) -> None:
+    def __init__(self, *, sublayers: tuple[str, ...], num_layers: int, norm: Callable[[], nn.Module]) -> None:
         super().__init__()
         self.num_sublayers = num_layers * len(sublayers)
         self.norms = nn.ModuleDict({name: norm() for name in sublayers})

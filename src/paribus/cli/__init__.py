@@ -1,0 +1,57 @@
+"""The command line: one thin file per command. Nothing here, nor `--help`, imports torch."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from paribus.cli import catalog, explain, study
+from paribus.errors import ParibusError
+
+app = typer.Typer(
+    name="paribus",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Transformer language models from interchangeable parts, and fair studies of which part is better on "
+        "your own text, everything else equal.\n\n"
+        "Example: [bold]paribus study ffn --data my.txt[/bold]"
+    ),
+)
+app.command("study")(study.study)
+app.command("explain")(explain.explain)
+app.command("catalog")(catalog.catalog)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import paribus
+
+        typer.echo(f"paribus {paribus.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr, a bug of ours keeps its traceback."""
+    try:
+        app()
+    except ParibusError as error:
+        typer.secho(f"paribus: {error}", err=True, fg="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.secho("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)  # whoever read our output is gone

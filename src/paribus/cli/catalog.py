@@ -1,0 +1,47 @@
+"""`paribus catalog`: every part there is, by slot."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def catalog(
+    slot: Annotated[str | None, typer.Argument(help="Only this slot, such as ffn or norm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List all parts by slot: name, formula, source.
+
+    Example: [bold]paribus catalog ffn[/bold]
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from paribus import registry
+    from paribus.cli.formula import readable
+    from paribus.errors import RequestError, nearest
+
+    slots = registry.catalog()
+    if slot is not None and slot not in slots:
+        raise RequestError(f"there is no slot {slot!r}; {nearest(slot, slots)}")
+    chosen = slots if slot is None else {slot: slots[slot]}
+    if as_json:
+        document = {
+            name: [
+                {"name": card.name, "aliases": card.aliases, "summary": card.summary, "paper": card.paper}
+                for card in cards.values()
+            ]
+            for name, cards in chosen.items()
+        }
+        print(json.dumps(document, indent=2))
+        return
+    console = Console(highlight=False)
+    for name, cards in chosen.items():
+        table = Table("name", "formula", "source", title=name, title_justify="left", title_style="bold")
+        for card in cards.values():
+            names = card.name + "".join(f", {alias}" for alias in card.aliases)
+            table.add_row(names, readable(card.formula), card.paper)
+        console.print(table)
+    console.print("more on each: paribus explain NAME")

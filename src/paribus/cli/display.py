@@ -1,0 +1,202 @@
+"""What a person sees while something runs: bars with rate and time left on a terminal, plain lines elsewhere.
+
+Progress goes to stderr, so that stdout carries results only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from paribus.study.engine import Listener
+from paribus.study.plan import Trial
+
+_PLAIN_EVERY = 10.0  # seconds between plain progress lines
+
+_MARKS = {"better": "+", "worse": "-", "cannot tell": "?", "diverged": "!", "baseline": " "}
+
+
+class _TokenRate(ProgressColumn):
+    """Tokens done and tokens a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = f"{task.speed / 1e3:,.0f} k tok/s" if task.speed else ""
+        return Text(f"{task.completed / 1e6:,.1f} of {(task.total or 0) / 1e6:,.1f} M tokens  {speed}")
+
+
+class Display:
+    """Progress and messages on stderr, results on stdout."""
+
+    def __init__(self) -> None:
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False)
+
+    def say(self, message: str) -> None:
+        self.errors.print(message, markup=False)
+
+    def show(self, renderable: RenderableType) -> None:
+        self.out.print(renderable)
+
+    @contextmanager
+    def bytes(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar for bytes read; nothing is shown if nothing had to be read."""
+        bar = Progress(
+            TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=self.errors
+        )
+        task = None
+        said = False
+
+        def update(done: int, total: int) -> None:
+            nonlocal task, said
+            if not self.errors.is_terminal:
+                if not said:
+                    self.say(f"{what}: {total / 1e6:,.1f} MB")
+                    said = True
+                return
+            if task is None:
+                bar.start()
+                task = bar.add_task(what, total=total)
+            bar.update(task, completed=done, total=total)
+
+        try:
+            yield update
+        finally:
+            bar.stop()
+
+    @contextmanager
+    def trials(self) -> Iterator[Listener]:
+        """Progress of a study over its tokens, with its rate and the time left."""
+        if self.errors.is_terminal:
+            with Progress(
+                BarColumn(),
+                _TokenRate(),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+                console=self.errors,
+            ) as bar:
+                task = bar.add_task("")
+
+                def finished(trial: Trial, result: Mapping[str, Any]) -> None:
+                    bar.update(task, description=f"{trial.name}: {outcome(result)}")
+
+                yield Listener(
+                    planned=lambda done, total: bar.reset(task, completed=done, total=total),
+                    tokens=lambda more: bar.advance(task, more),
+                    finished=finished,
+                    note=self.say,
+                )
+        else:
+            plain = _PlainProgress(self.say)
+            yield Listener(planned=plain.planned, tokens=plain.tokens, finished=plain.finished, note=self.say)
+
+
+class _PlainProgress:
+    """A line every ten seconds."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._done = self._total = self._start = 0
+        self._began = self._said = time.monotonic()
+
+    def planned(self, done: int, total: int) -> None:
+        self._done = self._start = done
+        self._total = total
+        self._began = time.monotonic()
+
+    def tokens(self, more: int) -> None:
+        self._done += more
+        now = time.monotonic()
+        if now - self._said < _PLAIN_EVERY or self._done == self._start:
+            return
+        self._said = now
+        speed = (self._done - self._start) / (now - self._began)
+        left = (self._total - self._done) / speed if speed else 0.0
+        self._say(
+            f"{self._done / 1e6:.1f} of {self._total / 1e6:.1f} M tokens, {speed / 1e3:.0f} k tok/s, "
+            f"{left:.0f} s left"
+        )
+
+    def finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
+        if result["status"] != "done":
+            self._say(f"{trial.name}: {outcome(result)}")
+
+
+def outcome(result: Mapping[str, Any]) -> str:
+    """A trial's result in a few words."""
+    if result["status"] == "done":
+        return f"{result['val_bpb']:.3f} bits per byte"
+    return f"{result['status']}: {result['reason']}"
+
+
+def plan_table(planned: Mapping[str, Any]) -> RenderableType:
+    """The plan as a person reads it."""
+    table = Table("arm", "d_ff", "layer parameters", "off by", "parameters", "FLOPs a token", "tokens")
+    for row in [*planned["arms"], *planned["controls"]]:
+        table.add_row(
+            row["name"],
+            f"{row['d_ff']}",
+            f"{row['slot_params']:,}",
+            f"{row['slot_mismatch']:+.2%}",
+            f"{row['params']:,}",
+            f"{row['flops_per_token']:,.0f}",
+            f"{row['tokens']:,}",
+        )
+    rates = ", ".join(f"{rate:g}" for rate in planned["rates"])
+    summary = (
+        f"{planned['trials']} trials: rates {rates}; seeds {planned['seeds'][0]} to {planned['seeds'][-1]}\n"
+        f"data: {planned['data']['name']}, {planned['data']['bytes']:,} bytes\n"
+        f"expected: {planned['expected_minutes']:.1f} minutes with {planned['workers']} workers at "
+        f"{planned['tokens_per_second']:,.0f} tokens/s each"
+    )
+    return Group(table, Text(summary))
+
+
+def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
+    """The verdict as a person reads it, failed controls first."""
+    lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
+    table = Table("arm", "bits per byte", "difference", "95 % interval", "verdict", "best rate", "tokens/s")
+    for row in [*results["arms"], *results["controls"]]:
+        table.add_row(*_verdict_row(row))
+    lines += [table, Text(answer)]
+    if results["smallest_detectable_difference"] is not None:
+        lines.append(
+            Text(
+                f"smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
+                f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes"
+            )
+        )
+    return Group(*lines)
+
+
+def _verdict_row(row: Mapping[str, Any]) -> list[str]:
+    if "ok" in row:
+        said = {True: "control holds", False: "CONTROL FAILED", None: "control not judged"}[row["ok"]]
+    else:
+        said = f"{_MARKS[row['verdict']]} {row['verdict']}"
+        if row["reason"]:
+            said += f" ({row['reason']})"
+    difference = row["difference"]
+    return [
+        row["name"],
+        "" if row["mean"] is None else f"{row['mean']:.3f}",
+        "" if difference is None else f"{difference['mean']:+.3f}",
+        "" if difference is None else "{:+.3f} to {:+.3f}".format(*difference["ci95"]),
+        said,
+        "" if row["lr"] is None else f"{row['lr']:.2g}",
+        "" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}",
+    ]

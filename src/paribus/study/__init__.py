@@ -1,0 +1,1 @@
+"""Fair comparison: plan, trials, ledger, verdict, report."""

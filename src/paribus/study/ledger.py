@@ -1,0 +1,102 @@
+"""The ledger of a study: one SQLite file that holds the plan's hash and every finished trial.
+
+Only the process that holds the study writes to it, one transaction a trial, in WAL mode: a kill at any moment
+loses the trials in flight and nothing else, and no trial can stand in it twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from paribus.errors import RequestError, WorkError
+
+_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE study (plan_sha256 TEXT NOT NULL, plan TEXT NOT NULL);
+CREATE TABLE trials (
+    key TEXT PRIMARY KEY,
+    arm TEXT NOT NULL,
+    rate REAL NOT NULL,
+    seed INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('done', 'diverged', 'failed')),
+    result TEXT NOT NULL,
+    finished TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
+);
+"""
+
+
+class Ledger:
+    """Results by trial key. Use as a context manager; raises `RequestError` for another study's ledger."""
+
+    def __init__(self, path: Path, *, plan_sha256: str, plan: Mapping[str, Any]) -> None:
+        self.path = path
+        try:
+            self._connection = sqlite3.connect(path)
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._create(plan_sha256, plan)
+            elif version != _VERSION:
+                raise RequestError(
+                    f"{path} was written by another version of paribus (ledger format {version}, this one reads "
+                    f"{_VERSION}); give another --out"
+                )
+            held = self._connection.execute("SELECT plan_sha256 FROM study").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise WorkError(f"the ledger {path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise RequestError(
+                f"{path} is not a readable ledger ({error}); move it away or give another --out"
+            ) from error
+        if held != plan_sha256:
+            raise RequestError(
+                f"{path.parent} holds a different study; give another --out, or the command that began it"
+            )
+
+    def _create(self, plan_sha256: str, plan: Mapping[str, Any]) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        # One transaction: a kill leaves either no ledger or a whole one.
+        statements = [statement for statement in _SCHEMA.split(";") if statement.strip()]
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                self._connection.execute(statement)
+            self._connection.execute("INSERT INTO study VALUES (?, ?)", (plan_sha256, json.dumps(plan)))
+            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        """Result by trial key, with its `status`."""
+        rows = self._connection.execute("SELECT key, status, result FROM trials")
+        return {key: {**json.loads(result), "status": status} for key, status, result in rows}
+
+    def record(self, key: str, *, arm: str, rate: float, seed: int, result: Mapping[str, Any]) -> None:
+        """Write one finished trial; a failed one may be replaced by a later try, any other may not."""
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT INTO trials (key, arm, rate, seed, status, result) VALUES (?, ?, ?, ?, ?, ?) "
+                    "ON CONFLICT (key) DO UPDATE SET status = excluded.status, result = excluded.result "
+                    "WHERE trials.status = 'failed'",
+                    (key, arm, rate, seed, result["status"], json.dumps(result)),
+                )
+        except sqlite3.OperationalError as error:
+            raise WorkError(
+                f"the ledger {self.path} cannot be written ({error}); finished trials are kept, run the same "
+                "command again when there is room"
+            ) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

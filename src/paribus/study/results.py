@@ -1,0 +1,248 @@
+"""From plan, ledger and judgement to the published `results.json`: every number a report shows, as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+import paribus
+from paribus.model.count import flops_per_token, num_params, slot_params
+from paribus.study.engine import Results, losses
+from paribus.study.plan import EXPECTED, Arm, Plan
+from paribus.study.verdict import ArmVerdict, ControlVerdict, Difference, Judgement, judge
+
+
+def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
+    """What is known of an arm before it runs, under the keys of `results.json`."""
+    return {
+        "name": arm.name,
+        "parts": arm.model.part_names(),
+        "d_ff": arm.model.d_ff,
+        "slot_params": slot_params(arm.model, plan.slot),
+        "slot_mismatch": arm.mismatch,
+        "params": num_params(arm.model),
+        "flops_per_token": flops_per_token(arm.model, seq_len=plan.train.seq_len),
+        "tokens": arm.tokens,
+    }
+
+
+def build(
+    plan: Plan,
+    rates: Sequence[float],
+    results: Results,
+    *,
+    command: str,
+    environment: Mapping[str, Any],
+    created: str,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The whole `results.json`, from whatever trials there are."""
+    judgement = judge(
+        losses(plan, rates, results), rates=rates, baseline=plan.baseline, controls=plan.controls
+    )
+    trials = [
+        _trial_row(plan, trial.arm, trial.rate, trial.seed, results.get(trial.key))
+        for trial in plan.trials(rates)
+    ]
+    busy = sum(row["seconds"] or 0.0 for row in trials)
+    arms, controls = [], []
+    for arm in plan.arms:
+        verdict = judgement.controls[arm.name] if arm.control else judgement.arms[arm.name]
+        row = describe_arm(plan, arm) | _measured(plan, arm, rates, results, verdict)
+        if isinstance(verdict, ControlVerdict):
+            controls.append(row | {"expected": EXPECTED[arm.name], "ok": verdict.ok})
+        else:
+            row["indistinguishable_from_best"] = arm.name in judgement.best_group
+            arms.append(row | {"verdict": verdict.verdict})
+    workers = int(environment["workers"])
+    return {
+        "study": plan.slot,
+        "metric": "val_bpb",
+        "question": f"Which feed-forward layer is better on {plan.data['name']}, everything else equal?",
+        "baseline": plan.baseline,
+        "matched": plan.matched,
+        "data": dict(plan.data),
+        "arms": arms,
+        "controls": controls,
+        "statistics": _statistics(judgement),
+        "smallest_detectable_difference": judgement.smallest_detectable_difference,
+        "to_halve": _to_halve(judgement, busy / workers / 60),
+        "trials": trials,
+        "warnings": [*judgement.warnings, *notes, *_as_run(results)],
+        "held_equal": _held_equal(plan, rates),
+        "not_controlled": _not_controlled(plan),
+        "training": _training(plan, rates),
+        "command": command,
+        "environment": {**environment, **_ran(results)},
+        "created": created,
+        "seconds": busy / workers,
+        "paribus": paribus.__version__,
+        "plan_sha256": plan.sha256,
+    }
+
+
+def _measured(
+    plan: Plan, arm: Arm, rates: Sequence[float], results: Results, verdict: ArmVerdict | ControlVerdict
+) -> dict[str, Any]:
+    """What the arm's trials gave; figures beside the loss are medians over seeds at its best rate."""
+
+    def at(rate: float) -> list[Mapping[str, Any]]:
+        found = [results.get(plan.trial(arm, rate, seed).key) for seed in plan.seeds]
+        return [result for result in found if result is not None and result["status"] != "failed"]
+
+    best = at(verdict.rate) if verdict.rate is not None else []
+    table = losses(plan, rates, results)[arm.name]
+    return {
+        "lr": verdict.rate,
+        "lr_fitted": verdict.fitted_rate,
+        "values": list(verdict.values),
+        "mean": verdict.mean,
+        "difference": _difference(verdict.difference),
+        "reason": verdict.reason,
+        "tokens_per_second": _median(best, "tokens_per_second"),
+        "peak_memory_bytes": _median(best, "peak_memory_bytes"),
+        "branch_rms": _median(best, "branch_rms"),
+        "clipped_fraction": _median(best, "clipped_fraction"),
+        "diverged_trials": verdict.diverged_trials,
+        "by_rate": [
+            {
+                "lr": rate,
+                "mean": _finite(float(np.mean(row))),
+                "values": [_finite(float(value)) for value in row],
+            }
+            for rate, row in zip(rates, table, strict=True)
+        ],
+        "curve": _curve([result["curve"] for result in best if result["status"] == "done"]),
+    }
+
+
+def _median(results: Sequence[Mapping[str, Any]], key: str) -> float | None:
+    values = [result[key] for result in results if result.get(key) is not None]
+    return float(np.median(values)) if values else None
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _difference(difference: Difference | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    return {
+        "mean": difference.mean,
+        "ci95": [difference.low, difference.high],
+        "p_adjusted": difference.p_adjusted,
+    }
+
+
+def _curve(curves: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    """Mean over seeds, point by point."""
+    if not curves:
+        return {"tokens": [], "seconds": [], "train_bpb": []}
+    return {key: np.mean([curve[key] for curve in curves], axis=0).tolist() for key in curves[0]}
+
+
+def _trial_row(
+    plan: Plan, arm: str, rate: float, seed: int, result: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    result = result or {"status": "missing"}
+    return {
+        "arm": arm,
+        "seed": seed,
+        "lr": rate,
+        "status": result["status"],
+        "val_bpb": result.get("val_bpb"),
+        "seconds": result.get("seconds"),
+        "tokens": result.get("tokens"),
+        "tokens_per_second": result.get("tokens_per_second"),
+        "peak_memory_bytes": result.get("peak_memory_bytes"),
+        "error": result.get("reason"),
+    }
+
+
+def _statistics(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "method": judgement.method,
+        "confidence": 0.95,
+        "critical": judgement.critical,
+        "df": judgement.df,
+        "residual_sd": judgement.residual_sd,
+        "pairing_ratio": judgement.pairing_ratio,
+        "seeds": judgement.seeds,
+    }
+
+
+def _to_halve(judgement: Judgement, minutes: float) -> dict[str, float] | None:
+    """Seeds that would halve the smallest detectable difference, and the minutes they take in all."""
+    if judgement.seeds_to_halve is None:
+        return None
+    return {
+        "seeds": judgement.seeds_to_halve,
+        "minutes": minutes * judgement.seeds_to_halve / judgement.seeds,
+    }
+
+
+def _ran(results: Results) -> dict[str, Any]:
+    """How the trials really ran; a list where they differ."""
+
+    def seen(key: str) -> Any:
+        values = sorted({str(result[key]) for result in results.values() if key in result})
+        return values[0] if len(values) == 1 else values
+
+    return {"dtype": seen("dtype"), "compiled": seen("compiled")}
+
+
+def _as_run(results: Results) -> list[str]:
+    eager = {result["why_eager"] for result in results.values() if result.get("why_eager")}
+    return [f"the models ran without torch.compile: {reason}" for reason in sorted(eager)]
+
+
+def _held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
+    train, model = plan.train, plan.arm(plan.baseline).model
+    worst = max(abs(arm.mismatch) for arm in plan.arms)
+    parts = {slot: name for slot, name in model.part_names().items() if slot != plan.slot}
+    return [
+        "Parameters of the swapped layer: "
+        + ("equal in every arm." if worst == 0 else f"within {worst:.2%} of the baseline's in every arm."),
+        "All other parts: " + ", ".join(f"{slot} {name}" for slot, name in parts.items()) + ".",
+        f"Shape: d_model {model.d_model}, {model.num_layers} layers, {model.num_heads} heads.",
+        "Every parameter outside the swapped layer starts from the same bits in every arm of a seed.",
+        "Batches: the same text in the same order in every arm of a seed.",
+        f"Training: {train.steps:,} steps of {train.batch_size} x {train.seq_len} tokens, a completed schedule.",
+        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
+        f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
+    ]
+
+
+def _not_controlled(plan: Plan) -> list[str]:
+    params = num_params(plan.arm(plan.baseline).model)
+    return [
+        f"Scale: {params:,} parameters, {plan.train.tokens / params:.1f} tokens a parameter. It is no law for others.",
+        f"Depth and shape: one only ({plan.arm(plan.baseline).model.num_layers} layers).",
+        "Optimiser: AdamW only; rankings are known to differ under others.",
+        f"Initialisation: one scheme ({plan.train.init_scheme}); close calls can turn with the initial scale.",
+        f"Data: {plan.data['name']} only.",
+        "Seconds: workers ran side by side, so tokens/s is what each got while sharing the machine.",
+        "Compute: parameters are matched; FLOPs are reported, not matched.",
+    ]
+
+
+def _training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
+    train = plan.train
+    return {
+        "tokens": train.tokens,
+        "steps": train.steps,
+        "batch_size": train.batch_size,
+        "seq_len": train.seq_len,
+        "tokens_per_parameter": train.tokens / num_params(plan.arm(plan.baseline).model),
+        "learning_rates": [float(rate) for rate in rates],
+        "schedule": f"linear warm-up over {train.warmup * train.tokens:,.0f} tokens, linear decay to zero",
+        "optimizer": f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}",
+        "weight_decay": train.weight_decay,
+        "clip": train.clip,
+        "init_scheme": train.init_scheme,
+        "seeds": list(plan.seeds),
+    }

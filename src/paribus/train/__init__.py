@@ -1,0 +1,1 @@
+"""One training run: settings, compiled step, optimiser, schedule, evaluation, checkpoint."""

@@ -1,0 +1,63 @@
+"""How one model is trained. Every field is held equal over the arms of a study."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paribus.errors import RequestError, nearest
+from paribus.parts.init import SCHEMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run. Token counts are targets the model predicts, over the whole run.
+
+    `weight_decay` is the share of a matrix removed in a step at the peak of the schedule, independent of
+    the learning rate. `clip` bounds the global gradient norm (0: no clipping). `heldout_tokens` is how much
+    of the held-out text is scored. Raises `RequestError` for impossible values.
+    """
+
+    tokens: int = 400_000
+    batch_size: int = 16
+    seq_len: int = 64
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    clip: float = 1.0
+    init_scheme: str = "fan_in"
+    heldout_tokens: int = 65_536
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "batch_size", "seq_len", "heldout_tokens"):
+            if getattr(self, name) < 1:
+                raise RequestError(f"train.{name} must be at least 1; it is {getattr(self, name)}")
+        if self.steps < 2:
+            raise RequestError(
+                f"train.tokens {self.tokens} is under two steps of {self.tokens_per_step} tokens "
+                "(train.batch_size times train.seq_len)"
+            )
+        if not 0 <= self.warmup < 1:
+            raise RequestError(f"train.warmup is a share of the run, from 0 up to 1; it is {self.warmup}")
+        for name in ("weight_decay", "beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RequestError(f"train.{name} must lie in [0, 1); it is {getattr(self, name)}")
+        if self.clip < 0 or self.eps <= 0:
+            raise RequestError("train.clip must not be negative and train.eps must be above zero")
+        if self.init_scheme not in SCHEMES:
+            raise RequestError(
+                f"there is no train.init_scheme {self.init_scheme!r}; {nearest(self.init_scheme, SCHEMES)}"
+            )
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.batch_size * self.seq_len
+
+    @property
+    def steps(self) -> int:
+        """Whole steps within `tokens`."""
+        return self.tokens // self.tokens_per_step

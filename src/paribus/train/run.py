@@ -1,0 +1,252 @@
+"""One training run from a seed and a rate to a held-out score, resumable at any step.
+
+Everything random is a pure function of the seed: draws by parameter name, batches by step. So a run that was
+cut off and resumed from its checkpoint ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from paribus.model.initialise import initialise
+from paribus.text.data import Dataset, batch, heldout_windows, scored_bytes
+from paribus.text.tokenizers import get_tokenizer
+from paribus.train.config import TrainConfig
+from paribus.train.optimiser import adamw, set_rate
+from paribus.train.program import IGNORE, Program
+from paribus.train.schedule import rate_at
+
+CURVE_POINTS = 50
+_CHECK_EVERY = 20  # steps between looks at the loss; each look would wait for a GPU
+
+Progress = Callable[[int, int], None]  # steps done, steps in all
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run gave. Bits per byte are over the scored held-out bytes; None when training diverged early.
+
+    `curve` has the mean training loss in bits per byte at up to 50 token counts, with the seconds spent in
+    steps until then; `branch_rms` is the RMS of the watched slot's output at step 0.
+    """
+
+    status: str  # done | diverged
+    val_bpb: float | None
+    reason: str | None
+    tokens: int
+    seconds: float
+    tokens_per_second: float
+    compile_seconds: float
+    clipped_fraction: float
+    branch_rms: float
+    peak_memory_bytes: int | None
+    dtype: str
+    compiled: bool
+    curve: dict[str, list[float]]
+
+
+@dataclass
+class _State:
+    """What a checkpoint holds beside weights and optimiser."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # summed nats of each step
+    seconds: list[float] = field(default_factory=list)  # of each step
+    clipped: int = 0
+
+
+def run(
+    program: Program,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    seed: int,
+    rate: float,
+    salted_slot: str | None = None,
+    watch_slot: str = "ffn",
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 30.0,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Train the program's model on `data` from `seed` at peak learning rate `rate`, and score it.
+
+    With `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds.
+    A loss that is not finite, or a final loss above the first one, gives status `diverged`.
+    """
+    model, device = program.model, program.device
+    _reset_peak_memory(device)
+    initialise(model, seed=seed, scheme=config.init_scheme, salted_slot=salted_slot)
+    optimiser = adamw(model, config, peak_rate=rate)
+    first_inputs, _ = _on(device, _batch(data, config, seed=seed, step=0))
+    branch_rms = program.branch_rms(watch_slot, first_inputs)
+    state = _State()
+    if checkpoint is not None and checkpoint.exists():
+        state = _load(checkpoint, model, optimiser)
+
+    reason = None
+    pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
+    saved_at = time.perf_counter()
+    compile_seconds = 0.0
+    while state.step < config.steps:
+        started = time.perf_counter()
+        inputs, targets = _on(device, _batch(data, config, seed=seed, step=state.step))
+        set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
+        loss = program.loss(inputs, targets)
+        (loss / config.tokens_per_step).backward()
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf)
+        optimiser.step()
+        optimiser.zero_grad()
+        pending.append((loss.detach(), norm))
+        state.step += 1
+        last = state.step == config.steps
+        if len(pending) == _CHECK_EVERY or last:
+            reason = _look(pending, state, config)
+        state.seconds.append(time.perf_counter() - started)
+        if len(state.seconds) == 1:
+            compile_seconds = state.seconds[0]
+        if progress is not None:
+            progress(state.step, config.steps)
+        if reason is not None:
+            break
+        if checkpoint is not None and not pending and time.perf_counter() - saved_at > checkpoint_seconds:
+            _save(checkpoint, model, optimiser, state)
+            saved_at = time.perf_counter()
+
+    val_bpb = None
+    if reason is None:
+        nats_per_token, val_bpb = evaluate(program, data, config)
+        first = state.losses[0] / config.tokens_per_step
+        if not math.isfinite(nats_per_token):
+            reason, val_bpb = "the held-out loss is not finite", None
+        elif nats_per_token > first:
+            reason = f"the final loss {nats_per_token:.3f} nats is above the first one, {first:.3f}"
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+    steady = sorted(state.seconds)[len(state.seconds) // 2]
+    return RunResult(
+        status="done" if reason is None else "diverged",
+        val_bpb=val_bpb,
+        reason=reason,
+        tokens=state.step * config.tokens_per_step,
+        # The first step compiles; a typical step stands in for it.
+        seconds=sum(state.seconds[1:]) + steady,
+        tokens_per_second=config.tokens_per_step / steady,
+        compile_seconds=max(compile_seconds - steady, 0.0),
+        clipped_fraction=state.clipped / max(len(state.losses), 1),
+        branch_rms=branch_rms,
+        peak_memory_bytes=_peak_memory(device),
+        dtype=str(program.dtype).removeprefix("torch."),
+        compiled=program.compiled,
+        curve=_curve(state, data, config, steady),
+    )
+
+
+def evaluate(program: Program, data: Dataset, config: TrainConfig) -> tuple[float, float]:
+    """Mean nats a token and bits per byte over the same evenly spaced held-out windows for every model.
+
+    bits per byte = summed nats / ln 2 / bytes of the target tokens.
+    """
+    windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    nats = torch.zeros((), dtype=torch.float64, device=program.device)
+    for start in range(0, len(windows), config.batch_size):
+        rows = windows[start : start + config.batch_size]
+        missing = config.batch_size - len(rows)
+        inputs, targets = _on(program.device, np.pad(rows, ((0, missing), (0, 0))))
+        if missing:
+            targets = targets.clone()
+            targets[len(rows) :] = IGNORE
+        nats += program.loss(inputs, targets).detach().double()
+    total = nats.item()
+    num_bytes = scored_bytes(windows, get_tokenizer(data.tokenizer))
+    return total / windows[:, 1:].size, total / math.log(2) / num_bytes
+
+
+def _batch(data: Dataset, config: TrainConfig, *, seed: int, step: int) -> np.ndarray:
+    return batch(data.train, seed=seed, step=step, batch_size=config.batch_size, seq_len=config.seq_len)
+
+
+def _on(device: torch.device, windows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of [B, T + 1] windows."""
+    tokens = torch.from_numpy(windows).to(device, non_blocking=True)
+    return tokens[:, :-1], tokens[:, 1:]
+
+
+def _look(pending: list[tuple[Tensor, Tensor]], state: _State, config: TrainConfig) -> str | None:
+    """Move finished steps into the state; the reason to stop if a loss or gradient is not finite."""
+    losses = torch.stack([loss for loss, _ in pending]).tolist()
+    norms = torch.stack([norm for _, norm in pending]).tolist()
+    pending.clear()
+    state.losses.extend(losses)
+    state.clipped += sum(norm > config.clip for norm in norms) if config.clip else 0
+    for offset, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            step = state.step - len(losses) + offset
+            return f"the loss or its gradient was not finite at step {step}"
+    return None
+
+
+def _curve(state: _State, data: Dataset, config: TrainConfig, steady: float) -> dict[str, list[float]]:
+    """Mean training loss over up to `CURVE_POINTS` stretches of the run."""
+    losses = np.array(state.losses[: state.step])
+    if not len(losses):
+        return {"tokens": [], "seconds": [], "train_bpb": []}
+    ends = np.unique(np.linspace(0, len(losses), CURVE_POINTS + 1).round().astype(int))
+    seconds = np.cumsum([steady, *state.seconds[1:]])
+    bytes_per_token = data.train.num_bytes / data.train.num_tokens
+    means = [losses[start:end].mean() for start, end in itertools.pairwise(ends)]
+    scale = 1 / (config.tokens_per_step * math.log(2) * bytes_per_token)
+    return {
+        "tokens": [float(end * config.tokens_per_step) for end in ends[1:]],
+        "seconds": [float(seconds[end - 1]) for end in ends[1:]],
+        "train_bpb": [float(mean * scale) for mean in means],
+    }
+
+
+def _save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, state: _State) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(
+        {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}, temporary
+    )
+    os.replace(temporary, path)
+
+
+def _load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> _State:
+    saved: dict[str, Any] = torch.load(path, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimiser.load_state_dict(saved["optimiser"])
+    return _State(**saved["state"])
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak resident size starts again from now
+    except OSError:
+        pass
+
+
+def _peak_memory(device: torch.device) -> int | None:
+    """Peak resident memory of this process since the run began (GPU: peak allocated); None if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
