@@ -1,0 +1,108 @@
+"""Tokens on disk: flat files of little-endian ids, written in order and read as memory maps.
+
+A split is one long row of tokens; that it is cut into files is known here only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from paribus.errors import RequestError
+from paribus.text.tokenizers import TokenArray
+
+
+def token_dtype(vocab_size: int) -> str:
+    """The smallest of "<u2" and "<u4" that holds every id."""
+    return "<u2" if vocab_size <= 2**16 else "<u4"
+
+
+def shard_path(folder: Path, split: str, number: int) -> Path:
+    """`folder`/train-00000.bin and so on."""
+    return folder / f"{split}-{number:05d}.bin"
+
+
+def write_shards(
+    folder: Path, split: str, documents: Iterable[TokenArray], *, dtype: str, shard_tokens: int
+) -> tuple[int, ...]:
+    """Write `documents` end to end, `shard_tokens` tokens in each file but the last; returns tokens per file."""
+    sizes: list[int] = []
+    waiting = iter(documents)
+    rest = next(waiting, None)
+    while rest is not None:
+        room = shard_tokens
+        with open(shard_path(folder, split, len(sizes)), "wb") as file:
+            while rest is not None and room:
+                part = rest[:room]
+                file.write(part.astype(dtype, copy=False).tobytes())
+                room -= len(part)
+                rest = rest[len(part) :] if len(part) < len(rest) else next(waiting, None)
+        sizes.append(shard_tokens - room)
+    return tuple(sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One side of a dataset: a row of `num_tokens` ids that stand for `num_bytes` bytes of text.
+
+    The shards are mapped on first use and never loaded whole.
+    """
+
+    name: str
+    folder: Path
+    dtype: str
+    shards: tuple[int, ...]
+    num_tokens: int
+    num_bytes: int
+    num_documents: int
+
+    @cached_property
+    def _maps(self) -> list[npt.NDArray[Any]]:
+        # As plain arrays: indexing an np.memmap costs several times as much.
+        paths = [shard_path(self.folder, self.name, number) for number in range(len(self.shards))]
+        return [np.asarray(np.memmap(path, dtype=self.dtype, mode="r")) for path in paths]
+
+    @cached_property
+    def _borders(self) -> npt.NDArray[np.int64]:
+        return np.concatenate([[0], np.cumsum(self.shards)]).astype(np.int64)
+
+    def read(self, start: int, length: int) -> TokenArray:
+        """Tokens [start, start + length), a copy. Raises `RequestError` outside [0, num_tokens]."""
+        self._check(start, start, length)
+        parts = []
+        end = start + length
+        for number, first in enumerate(self._borders[:-1].tolist()):
+            if first < end and start < first + self.shards[number]:
+                parts.append(self._maps[number][max(start - first, 0) : end - first])
+        return np.concatenate(parts) if parts else np.empty(0, dtype=self.dtype)
+
+    def windows(self, starts: npt.NDArray[np.int64], length: int) -> TokenArray:
+        """[len(starts), length]: row i holds tokens [starts[i], starts[i] + length).
+
+        Raises `RequestError` if a window reaches outside the split.
+        """
+        if len(starts) == 0:
+            return np.empty((0, length), dtype=self.dtype)
+        self._check(int(starts.min()), int(starts.max()), length)
+        index = starts[:, None] + np.arange(length)
+        if len(self.shards) == 1:
+            return self._maps[0][index]
+        shard = np.searchsorted(self._borders, index, side="right") - 1
+        out = np.empty(index.shape, dtype=self.dtype)
+        for number in np.unique(shard):
+            here = shard == number
+            out[here] = self._maps[number][index[here] - self._borders[number]]
+        return out
+
+    def _check(self, lowest: int, highest: int, length: int) -> None:
+        if lowest < 0 or length < 0 or highest + length > self.num_tokens:
+            raise RequestError(
+                f"tokens {lowest:,} to {highest + length:,} were asked of the {self.name} split, which has "
+                f"0 to {self.num_tokens:,}"
+            )

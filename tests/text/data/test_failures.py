@@ -1,0 +1,55 @@
+"""An error of the operating system becomes one sentence of the right kind."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from paribus.errors import ParibusError, RequestError, WorkError
+from paribus.text.data.failures import reading, shown, writing
+
+from .conftest import Refused
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "part"),
+    [
+        (errno.EACCES, RequestError, "permission denied"),
+        (errno.ENOENT, RequestError, "is gone"),
+        (errno.EIO, WorkError, os.strerror(errno.EIO)),
+    ],
+)
+def test_reading_names_the_file(number: int, kind: type[ParibusError], part: str, refused: Refused) -> None:
+    with refused("a.txt", part, error=kind), reading(Path("a.txt")):
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "part"),
+    [
+        (errno.ENOSPC, WorkError, "disk is full"),
+        (errno.EDQUOT, WorkError, "disk is full"),
+        (errno.EROFS, RequestError, "cannot be written"),
+        (errno.EIO, WorkError, os.strerror(errno.EIO)),
+    ],
+)
+def test_writing_names_the_folder(number: int, kind: type[ParibusError], part: str, refused: Refused) -> None:
+    with refused("cache", part, error=kind), writing(Path("cache")):
+        raise OSError(number, os.strerror(number))
+
+
+def test_a_full_device_is_a_full_disk(refused: Refused) -> None:
+    with refused("disk is full", error=WorkError), writing(Path("/dev")), open("/dev/full", "w") as file:
+        file.write("text")
+
+
+def test_our_own_errors_pass_unchanged() -> None:
+    with pytest.raises(RequestError, match="^mine$"), writing(Path("a")), reading(Path("b")):
+        raise RequestError("mine")
+
+
+def test_a_path_is_shown_on_one_printable_line() -> None:
+    strange = Path(os.fsdecode(b"a\nb\x1b[31m\xff"))
+    assert shown(strange).isprintable()
+    assert shown(Path("plain-世.txt")) == "plain-世.txt"
