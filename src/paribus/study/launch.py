@@ -37,6 +37,19 @@ class Launcher(Protocol):
     ) -> Iterator[tuple[Trial, dict[str, Any]]]: ...
 
 
+def worker_environment(threads: int) -> dict[str, str]:
+    """Settings that a worker starts with, beside the caller's own environment."""
+    return {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        **ALLOCATOR,
+        "TORCHINDUCTOR_CACHE_DIR": str(default_cache() / "inductor"),
+        # Compiling inside the worker: a pool of compile processes would outlive a killed study.
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    }
+
+
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
@@ -60,18 +73,6 @@ class LocalLauncher:
     data: Path
     folder: Path
     lock: int
-
-    def environment(self) -> dict[str, str]:
-        """Settings that every worker starts with, beside the caller's own environment."""
-        return {
-            "OMP_NUM_THREADS": str(self.threads),
-            "MKL_NUM_THREADS": str(self.threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            **ALLOCATOR,
-            "TORCHINDUCTOR_CACHE_DIR": str(default_cache() / "inductor"),
-            # Compiling inside the worker: a pool of compile processes would outlive a killed study.
-            "TORCHINDUCTOR_COMPILE_THREADS": "1",
-        }
 
     def run(
         self, trials: Sequence[Trial], *, progress: Callable[[int], None]
@@ -152,7 +153,7 @@ class LocalLauncher:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, **self.environment()},
+                env={**os.environ, **worker_environment(self.threads)},
                 pass_fds=(self.lock,),
             )
         return _Worker(process=process, log=log)

@@ -53,7 +53,9 @@ def build(
         verdict = judgement.controls[arm.name] if arm.control else judgement.arms[arm.name]
         row = describe_arm(plan, arm) | _measured(plan, arm, rates, results, verdict)
         if isinstance(verdict, ControlVerdict):
-            controls.append(row | {"expected": EXPECTED[arm.name], "ok": verdict.ok})
+            controls.append(
+                row | {"verdict": _found(verdict), "expected": EXPECTED[arm.name], "ok": verdict.ok}
+            )
         else:
             row["indistinguishable_from_best"] = arm.name in judgement.best_group
             arms.append(row | {"verdict": verdict.verdict})
@@ -82,6 +84,14 @@ def build(
         "paribus": paribus.__version__,
         "plan_sha256": plan.sha256,
     }
+
+
+def _found(control: ControlVerdict) -> str:
+    """What a control's interval says, in the words of a verdict."""
+    difference = control.difference
+    if control.reason or difference is None or difference.low <= 0 <= difference.high:
+        return "cannot tell"
+    return "better" if difference.high < 0 else "worse"
 
 
 def _measured(

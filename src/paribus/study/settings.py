@@ -104,14 +104,20 @@ def validate(tree: Mapping[str, Any]) -> StudySettings:
 
 
 def load_yaml(text: str) -> dict[str, Any]:
-    """YAML with the numbers of YAML 1.2: `3e-3` is a number, where PyYAML by itself reads a string."""
+    """YAML with the scalars of YAML 1.2: `3e-3` is a number and `off` a word, where PyYAML reads otherwise."""
     return yaml.load(text, Loader=_Loader)
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that takes numbers such as 3e-3."""
+    """SafeLoader with the scalars of YAML 1.2: 3e-3 is a number, on and off are words."""
 
 
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"),

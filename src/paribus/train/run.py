@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -90,9 +91,7 @@ def run(
     optimiser = adamw(model, config, peak_rate=rate)
     first_inputs, _ = _on(device, _batch(data, config, seed=seed, step=0))
     branch_rms = program.branch_rms(watch_slot, first_inputs)
-    state = _State()
-    if checkpoint is not None and checkpoint.exists():
-        state = _load(checkpoint, model, optimiser)
+    state = (_load(checkpoint, model, optimiser) if checkpoint is not None else None) or _State()
 
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
@@ -214,16 +213,28 @@ def _curve(state: _State, data: Dataset, config: TrainConfig, steady: float) -> 
 
 
 def _save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, state: _State) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed."""
     temporary = path.with_suffix(".tmp")
-    torch.save(
-        {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}, temporary
-    )
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(
+            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)},
+            temporary,
+        )
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when a write falls short
+        print(f"no checkpoint was written: {error}", file=sys.stderr)
 
 
-def _load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> _State:
-    saved: dict[str, Any] = torch.load(path, weights_only=True)
+def _load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> _State | None:
+    """The state of a checkpoint, its weights and moments put in place; None if there is none to use."""
+    if not path.exists():
+        return None
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as error:  # noqa: BLE001 - torch raises whatever it stumbles over in a broken file
+        print(f"{path} cannot be read and is not used: {error}", file=sys.stderr)
+        return None
     model.load_state_dict(saved["model"])
     optimiser.load_state_dict(saved["optimiser"])
     return _State(**saved["state"])

@@ -1,0 +1,184 @@
+"""The command line: help, one sentence for each mistake, exit codes, JSON alone on stdout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from paribus import registry
+from tests.study.conftest import TINY, WORDS
+
+FIELDS = {"name", "parts", "d_ff", "slot_params", "params", "flops_per_token"}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(f"{' '.join(WORDS)} {n * n}\n\n" for n in range(600)))
+    return path
+
+
+def _paribus(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "paribus", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def _refused(*arguments: object, code: int = 2) -> str:
+    """The one sentence on stderr of a command that must fail with this exit code."""
+    done = _paribus(*arguments)
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [[], ["study"], ["explain"], ["catalog"]])
+def test_help_has_an_example(command: list[str]) -> None:
+    done = _paribus(*command, "--help")
+    assert done.returncode == 0
+    assert "Example: paribus " in done.stdout
+
+
+def test_catalog_lists_every_part() -> None:
+    listed = json.loads(_paribus("catalog", "--json").stdout)
+    parts = registry.catalog()
+    assert {slot: [row["name"] for row in rows] for slot, rows in listed.items()} == {
+        slot: list(cards) for slot, cards in parts.items()
+    }
+    shown = _paribus("catalog", "ffn").stdout
+    assert all(name in shown for name in parts["ffn"])
+
+
+@pytest.mark.parametrize("name", ["swiglu", "swish", "rmsnorm", "rope", "pre", "mha"])
+def test_explain_tells_formula_source_and_traps(name: str) -> None:
+    card = registry.search(name)[0]
+    shown = _paribus("explain", name).stdout
+    assert card.formula in shown
+    assert card.paper in shown
+    assert all(trap in shown for trap in card.traps)
+
+
+def test_explain_counts_are_those_of_the_glu_paper() -> None:
+    shown = _paribus("explain", "swiglu").stdout
+    assert "d_ff 2048" in shown
+    assert f"{3 * 768 * 2048:,} parameters" in shown
+
+
+def test_unknown_names_offer_the_nearest() -> None:
+    assert "did you mean swiglu" in _refused("explain", "swigl")
+    assert "did you mean ffn" in _refused("catalog", "ffm")
+    assert "there is no study of 'norms'" in _refused("study", "norms")
+    assert "did you mean swiglu" in _refused("study", "ffn", "--arms", "relu,swigluu")
+    assert "did you mean d_model" in _refused("study", "ffn", "model.dmodel=8")
+    assert "--arms" in _paribus("study", "ffn", "--arm", "relu").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", 0], "seeds"),
+        (["--rates", "fast"], "--rates takes numbers"),
+        (["--rates", "1e-3,2e-3"], "at least 3"),
+        (["--data", "/no/such/file.txt"], "/no/such/file.txt"),
+        (["model.d_model=4000000"], "GiB"),
+        (["model.d_model=100", "model.num_heads=3"], "num_heads"),
+        (["model.d_model=6", "model.num_heads=2"], "head_dim must be even"),
+        (["model.position=nowhere"], "no position called 'nowhere'"),
+        (["--baseline", "rellu"], "did you mean relu"),
+        (["--preset", "paperr"], "did you mean paper"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(arguments: list[object], said: str) -> None:
+    assert said in _refused("study", "ffn", *arguments)
+
+
+def test_too_little_text_says_how_much_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "short.txt").write_text("too short\n\n" * 10)
+    assert "bytes" in _refused("study", "ffn", "--data", tmp_path / "short.txt", *TINY)
+
+
+def test_dry_run_gives_the_arms_under_the_keys_of_results(corpus: Path, tmp_path: Path) -> None:
+    done = _paribus("study", "ffn", "--data", corpus, "--dry-run", "--json", "--workers", 1, *TINY)
+    assert done.returncode == 0, done.stderr
+    planned = json.loads(done.stdout)
+    assert [arm["name"] for arm in planned["arms"]] == ["relu", "gelu", "swiglu", "geglu"]
+    assert all(arm.keys() >= FIELDS for arm in planned["arms"])
+    assert planned["trials"] == 72
+    assert planned["expected_minutes"] > 0
+
+
+def test_one_seed_runs_and_cannot_tell(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = ["study", "ffn", "--arms", "relu,swiglu", "--seeds", 1, "--data", corpus, "--out", out, *TINY]
+    done = _paribus(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert {arm["name"]: arm["verdict"] for arm in results["arms"]} == {
+        "relu": "baseline",
+        "swiglu": "cannot tell",
+    }
+    assert "one seed cannot tell" in results["arms"][1]["reason"]
+    assert json.loads((out / "results.json").read_text()) == results
+    for name in ("report.html", "report.md", "results.csv"):
+        assert (out / name).stat().st_size > 0
+    assert "holds a different study" in _refused(*arguments, "--seeds", 2)
+
+
+def test_a_user_part_from_a_file_is_an_arm(corpus: Path, tmp_path: Path) -> None:
+    part = tmp_path / "mine.py"
+    part.write_text(
+        "from paribus import GatedFeedForward\n"
+        "class Mine(GatedFeedForward):\n"
+        "    def __init__(self, *, d_model, d_ff):\n"
+        "        super().__init__(d_model=d_model, d_ff=d_ff, gate='tanh')\n"
+    )
+    out = tmp_path / "out"
+    done = _paribus(
+        *(
+            "study",
+            "ffn",
+            "--arms",
+            f"relu,{part}:Mine",
+            "--seeds",
+            1,
+            "--data",
+            corpus,
+            "--out",
+            out,
+            "--json",
+        ),
+        *TINY,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [arm["name"] for arm in json.loads(done.stdout)["arms"]] == ["relu", "Mine"]
+
+
+def test_a_full_disk_is_one_sentence_and_loses_nothing(corpus: Path, tmp_path: Path) -> None:
+    """A limit on file size stands for a disk that fills up: the ledger cannot grow."""
+    out = tmp_path / "out"
+    arguments = ["study", "ffn", "--arms", "relu,swiglu", "--seeds", 1, "--data", corpus, "--out", out, *TINY]
+    limited = (
+        "import resource, signal, runpy, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
+        "sys.argv = ['paribus', *sys.argv[1:]]\n"
+        "runpy.run_module('paribus', run_name='__main__')\n"
+    )
+    done = _paribus("study", "ffn", "--data", corpus, "--dry-run", "--workers", 1, *TINY)  # the text is ready
+    assert done.returncode == 0
+    short = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert short.returncode == 1, short.stderr
+    assert "Traceback" not in short.stderr
+    again = _paribus(*arguments, "--json")
+    assert again.returncode == 0, again.stderr
+    assert all(trial["status"] == "done" for trial in json.loads(again.stdout)["trials"])

@@ -1,0 +1,116 @@
+"""A tiny corpus, tiny settings, and a launcher that runs trials in this process."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paribus.study.engine import Listener
+from paribus.study.plan import Plan, Trial
+from paribus.study.session import make
+from paribus.study.settings import StudySettings, resolve
+from paribus.study.worker import TrialRunner
+from paribus.text.data import Dataset
+
+#: A study of seconds: one layer, two arms, no compilation.
+TINY = (
+    "model.d_model=12",
+    "model.num_layers=1",
+    "model.num_heads=2",
+    "train.tokens=640",
+    "train.batch_size=4",
+    "train.seq_len=16",
+    "train.heldout_tokens=512",
+    "train.compile=off",
+)
+WORDS = ["all", "else", "being", "equal", "the", "study", "holds", "every", "other", "part", "still", "and", "asks", "one", "thing", "of", "the", "text"]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A text file of about 60 KB."""
+    rng = random.Random(0)
+    lines = [" ".join(rng.choices(WORDS, k=12)) + ("\n\n" if n % 5 == 0 else "\n") for n in range(1000)]
+    path = tmp_path / "corpus.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+@pytest.fixture
+def settings(corpus: Path) -> StudySettings:
+    return resolve("default", {"data": str(corpus), "arms": ["relu", "swiglu"], "seeds": 1}, [*TINY])
+
+
+@pytest.fixture
+def planned(settings: StudySettings) -> tuple[Plan, Dataset]:
+    return make(settings)
+
+
+@dataclass
+class InlineLauncher:
+    """Runs trials one after another here; `outcomes` overrides what named trials give."""
+
+    data: Dataset
+    folder: Path
+    outcomes: Callable[[Trial], Mapping[str, Any] | None] = lambda trial: None
+    ran: list[Trial] = field(default_factory=list)
+
+    def run(
+        self, trials: Sequence[Trial], *, progress: Callable[[int], None]
+    ) -> Iterator[tuple[Trial, dict[str, Any]]]:
+        runner = TrialRunner(self.data, checkpoints=self.folder)
+        for trial in trials:
+            self.ran.append(trial)
+            given = self.outcomes(trial)
+            result = dict(given) if given else runner.run(trial, progress=lambda done, total: None)
+            progress(trial.train.tokens)
+            yield trial, result
+
+
+@dataclass
+class Heard:
+    """Everything a study said."""
+
+    plans: list[tuple[int, int]] = field(default_factory=list)
+    tokens: int = 0
+    finished: list[tuple[Trial, Mapping[str, Any]]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def listener(self) -> Listener:
+        def more(tokens: int) -> None:
+            self.tokens += tokens
+
+        return Listener(
+            planned=lambda done, total: self.plans.append((done, total)),
+            tokens=more,
+            finished=lambda trial, result: self.finished.append((trial, result)),
+            note=self.notes.append,
+        )
+
+
+def outcome(val_bpb: float | None, *, status: str = "done") -> dict[str, Any]:
+    """A trial result with this loss, as a worker would send it."""
+    return {
+        "status": status,
+        "val_bpb": val_bpb,
+        "reason": None if status == "done" else "made up for the test",
+        "tokens": 640,
+        "seconds": 1.0,
+        "tokens_per_second": 640.0,
+        "compile_seconds": 0.0,
+        "clipped_fraction": 0.0,
+        "branch_rms": 0.5,
+        "peak_memory_bytes": 1000,
+        "dtype": "bfloat16",
+        "compiled": False,
+        "why_eager": None,
+        "curve": {"tokens": [640.0], "seconds": [1.0], "train_bpb": [5.0]},
+    }

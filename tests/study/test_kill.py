@@ -1,0 +1,124 @@
+"""A study that is killed at any moment and run again ends as one that was left alone."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paribus.study.folder import LEDGER
+
+from .conftest import TINY
+
+#: What depends on how long things took.
+CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minutes", "command", "curve"}
+
+
+def _command(corpus: Path, out: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "paribus", "study", "ffn", "--arms", "relu,swiglu", "--seeds", "1"),
+        *("--data", str(corpus), "--out", str(out), "--workers", "2", *TINY, "train.tokens=6400"),
+    ]
+
+
+def _without_clocks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_clocks(item) for key, item in value.items() if key not in CLOCKS}
+    return [_without_clocks(item) for item in value] if isinstance(value, list) else value
+
+
+def _results(out: Path) -> Any:
+    return _without_clocks(json.loads((out / "results.json").read_text()))
+
+
+def _finished(out: Path) -> int:
+    """Trials in the ledger so far."""
+    try:
+        connection = sqlite3.connect(f"file:{out / LEDGER}?mode=ro", uri=True)
+        return connection.execute("SELECT count(*) FROM trials").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0  # not there yet
+
+
+def _kill_when(command: list[str], out: Path, *, trials: int) -> bool:
+    """SIGKILL the study's own process once the ledger holds so many trials; False if it ended before."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while _finished(out) < trials:
+        try:
+            process.wait(timeout=0.02)
+        except subprocess.TimeoutExpired:
+            continue
+        return False
+    process.kill()
+    process.wait()
+    return True
+
+
+def _finish(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def undisturbed(corpus: Path, tmp_path: Path) -> Any:
+    _finish(_command(corpus, tmp_path / "undisturbed"))
+    return _results(tmp_path / "undisturbed")
+
+
+def test_five_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
+    out = tmp_path / "killed"
+    command = _command(corpus, out)
+    killed = [_kill_when(command, out, trials=trials) for trials in (0, 1, 4, 7, 9)]
+    assert sum(killed) == 5
+    assert 0 < _finished(out) < 12  # something was left to do
+    _finish(command)
+    assert _finished(out) == 12
+    assert _results(out) == undisturbed
+
+
+def test_ctrl_c_stops_the_study_and_leaves_it_resumable(
+    corpus: Path, tmp_path: Path, undisturbed: Any
+) -> None:
+    out = tmp_path / "interrupted"
+    command = _command(corpus, out)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while _finished(out) < 2:
+        pass
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does: the whole group gets it
+    said = process.communicate(timeout=10)[1]
+    assert process.returncode == 130
+    assert "the same command goes on from here" in said
+    assert "Traceback" not in said
+    _finish(command)
+    assert _results(out) == undisturbed
+
+
+@pytest.mark.soak
+def test_a_hundred_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
+    rng = random.Random(0)
+    kills = 0
+    round_ = 0
+    while kills < 100:
+        out = tmp_path / f"killed-{round_}"
+        command = _command(corpus, out)
+        round_ += 1
+        while True:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                process.communicate(timeout=rng.uniform(0.5, 12.0))
+                break  # it ended by itself
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+        assert process.returncode == 0
+        assert _finished(out) == 12
+        assert _results(out) == undisturbed

@@ -1,0 +1,46 @@
+import dataclasses
+
+import pytest
+
+from paribus.errors import RequestError
+from paribus.model.config import ModelConfig
+from paribus.study import memory
+from paribus.train.config import TrainConfig
+
+MODEL = ModelConfig(vocab_size=257, d_model=64, d_ff=256, num_layers=2, num_heads=2)
+
+
+def test_parameters_count_with_their_state() -> None:
+    wide = dataclasses.replace(MODEL, d_model=1024, d_ff=4096, num_layers=8)
+    params = 8 * (4 * 1024**2 + 3 * 1024 * 4096)
+    assert memory.trial_bytes(wide, TrainConfig()) > 16 * params
+
+
+def test_a_deep_stack_is_estimated_without_building_it() -> None:
+    deep = dataclasses.replace(MODEL, num_layers=10**9)
+    assert memory.trial_bytes(deep, TrainConfig()) > 10**13
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        dataclasses.replace(MODEL, d_model=2**20, head_dim=None),
+        dataclasses.replace(MODEL, num_layers=10**8),
+        dataclasses.replace(MODEL, d_ff=2**33),
+        dataclasses.replace(MODEL, d_model=2**45, head_dim=None),
+    ],
+)
+def test_what_cannot_fit_is_refused_before_allocation(model: ModelConfig) -> None:
+    with pytest.raises(RequestError, match=r"needs about [\d,.]+ GiB|beyond any machine"):
+        memory.workers_that_fit(model, TrainConfig(), wanted=1)
+
+
+def test_a_huge_batch_is_refused() -> None:
+    with pytest.raises(RequestError, match="train.batch_size"):
+        memory.workers_that_fit(MODEL, TrainConfig(tokens=10**12, batch_size=10**8), wanted=1)
+
+
+def test_workers_are_fewer_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    need = memory.trial_bytes(MODEL, TrainConfig())
+    monkeypatch.setattr(memory, "machine_bytes", lambda: int(2.5 * need))
+    assert memory.workers_that_fit(MODEL, TrainConfig(), wanted=8) == 2

@@ -1,0 +1,302 @@
+"""The four files of a report: strict and complete data, escaped pages, honest order, fit for a phone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+import sys
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paribus.errors import RequestError
+from paribus.study.report import answer, write_report
+
+HOSTILE = "<script>alert(1)</script> \"a|b\" 'x' `y` $z$ {{ 7*7 }} \u202e\x00 & <img src=x onerror=alert(1)>"
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+def arm(name: str, shift: float = 0.0, *, verdict: str = "cannot tell", seeds: int = 4) -> dict[str, Any]:
+    """One arm as a study reports it; `shift` is its difference from the baseline."""
+    draw = random.Random(name)
+    rates = {lr: 2.92 + shift + 0.09 * math.log2(lr / 0.003) ** 2 for lr in (0.0015, 0.003, 0.006)}
+    values = {lr: [loss + draw.gauss(0, 0.02) for _ in range(seeds)] for lr, loss in rates.items()}
+    difference = {"mean": shift, "ci95": [shift - 0.054, shift + 0.054], "p_adjusted": 0.41}
+    tokens = [4000 * i for i in range(1, 101)]
+    loss = [2.75 + shift + 5 * math.exp(-t / 30000) + draw.gauss(0, 0.01) for t in tokens]
+    size = {"d_ff": 384, "slot_params": 147456, "slot_mismatch": 0.0, "params": 250000, "diverged_trials": 0}
+    cost = {"tokens_per_second": 90123.4, "peak_memory_bytes": 5.02e8, "flops_per_token": 1.5e6}
+    cost |= {"branch_rms": 0.4, "clipped_fraction": 0.021, "lr": 0.003, "lr_fitted": 0.0031}
+    found = {
+        "values": values[0.003],
+        "mean": sum(values[0.003]) / seeds,
+        "difference": difference if seeds > 1 and verdict != "baseline" else None,
+        "indistinguishable_from_best": shift < -0.1,
+        "by_rate": [{"lr": lr, "mean": sum(v) / seeds, "values": v} for lr, v in values.items()],
+        "curve": {"tokens": tokens, "seconds": [t / 90000 for t in tokens], "train_bpb": loss},
+    }
+    return {"name": name, "verdict": verdict, "reason": None, "parts": {"ffn": name}} | found | size | cost
+
+
+def study(*arms: dict[str, Any], seeds: int = 4) -> dict[str, Any]:
+    """A realistic study of feed-forward layers: relu, `arms`, and both controls."""
+    arms = (arm("relu", verdict="baseline", seeds=seeds), *arms)
+    placebo = arm("placebo", 0.006, seeds=seeds) | {"expected": "not different from the baseline", "ok": True}
+    handicap = arm("handicap", 0.134, verdict="worse", seeds=seeds) | {"expected": "worse", "ok": True}
+    named = {"study": "ffn", "metric": "val_bpb", "baseline": "relu", "matched": "params", "seconds": 212.0}
+    made = {"created": "2026-11-20T23:44:00Z", "paribus": "0.1.0", "plan_sha256": "ab12" * 16}
+    facts = {
+        "answer": "swiglu is better than relu.",
+        "question": "Which feed-forward layer is better on stdlib, everything else equal?",
+        "data": {"name": "stdlib", "bytes": 11800000, "sha256": "9f2c" * 16, "scored_bytes": 65530},
+        "arms": list(arms),
+        "controls": [placebo, handicap],
+        "statistics": {"method": "dunnett", "confidence": 0.95, "critical": 2.9, "df": 15, "seeds": seeds},
+        "smallest_detectable_difference": 0.09,
+        "to_halve": {"seeds": 16, "minutes": 18.0},
+        "trials": [
+            {"arm": a["name"], "seed": s, "lr": p["lr"], "status": "done", "val_bpb": loss, "error": None}
+            for a in [*arms, placebo, handicap]
+            for p in a["by_rate"]
+            for s, loss in enumerate(p["values"])
+        ],
+        "warnings": ["Two workers shared two cores with other processes."],
+        "held_equal": ["Every initial draw outside the slot, bit for bit."],
+        "not_controlled": ["Scale: 1.6 tokens per parameter."],
+        "training": {"tokens": 400000, "optimizer": "AdamW", "clip": 1.0, "init_scheme": "fan_in"},
+        "command": "paribus study ffn --data stdlib",
+        "environment": {"python": "3.11.7", "torch": "2.13.0", "cores": 2, "compiled": True},
+    }
+    return named | facts | made
+
+
+def usual() -> dict[str, Any]:
+    better = [arm("swiglu", -0.14, verdict="better"), arm("geglu", -0.131, verdict="better")]
+    return study(arm("gelu", -0.012), *better, arm("tanh", 0.081, verdict="worse"))
+
+
+def one_seed() -> dict[str, Any]:
+    results = study(arm("swiglu", seeds=1), arm("gelu", seeds=1), seeds=1)
+    return results | {"smallest_detectable_difference": None, "to_halve": None, "answer": None}
+
+
+def unfinished() -> dict[str, Any]:
+    """No more than the schema requires."""
+    arms = [{"name": "relu", "verdict": "baseline"}, {"name": "gelu", "verdict": "cannot tell"}]
+    trials = [{"arm": "gelu", "seed": 0, "lr": 0.003, "status": "failed", "error": "MemoryError"}]
+    return {"study": "ffn", "metric": "val_bpb", "baseline": "relu", "arms": arms, "trials": trials}
+
+
+def thirty() -> dict[str, Any]:
+    return study(*(arm(f"power-{i}", i / 100) for i in range(29)), arm("far", 3.0, verdict="worse"))
+
+
+def hostile() -> dict[str, Any]:
+    blown = arm(HOSTILE, verdict="diverged") | {"difference": None, "mean": math.nan, "reason": HOSTILE}
+    blown["by_rate"][2] |= {"mean": math.inf, "values": [math.nan] * 4}
+    results = study(blown, arm("long_name_" * 30)) | {"command": HOSTILE + "\n```", "question": HOSTILE}
+    results["trials"][0] |= {"status": "failed", "error": HOSTILE}
+    results |= {"answer": None, "data": {"name": HOSTILE}, "environment": {"cpu": HOSTILE}}
+    return results | {"warnings": [HOSTILE], "held_equal": [HOSTILE], "training": {HOSTILE: HOSTILE}}
+
+
+def few_seeds() -> dict[str, Any]:
+    """Two seeds: a difference without an interval, and one whose interval is not a number."""
+    results = study(arm("gelu", -0.01, seeds=2), arm("swiglu", -0.1, seeds=2), seeds=2)
+    results["arms"][1]["difference"] |= {"ci95": None, "p_adjusted": None}
+    results["arms"][2]["difference"] |= {"ci95": [math.nan, math.nan], "p_adjusted": math.nan}
+    return results | {"controls": None, "warnings": None, "environment": None}
+
+
+def failed_control() -> dict[str, Any]:
+    results = usual() | {"warnings": ["Cores were shared.", "The placebo differs: look for a leak."]}
+    results["controls"][0] |= {"ok": False, "verdict": "worse"}
+    return results
+
+
+KINDS = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control]
+
+
+class Page(HTMLParser):
+    """Reads a page, and fails on a tag that closes what is not open."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))  # <path/>: opens nothing
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda make: make.__name__)
+def html(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(request.param(), tmp_path_factory.mktemp("report"), "html")
+
+
+def written(results: dict[str, Any], out: Path, kind: str) -> str:
+    return write_report(results, out)[kind].read_text("utf-8")
+
+
+def test_every_tag_of_the_page_is_closed_and_every_id_is_unique(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_loads_nothing_and_runs_nothing(html: str) -> None:
+    for tag, attrs in Page(html).tags:
+        assert tag not in {"script", "link", "iframe", "object", "img"}
+        assert not [name for name in attrs if name.startswith("on")]
+        targets = [value or "" for name, value in attrs.items() if name in {"src", "href", "xlink:href"}]
+        assert all(target.startswith("#") for target in targets), targets
+    assert "@import" not in html
+    assert not re.findall(r"url\((?!#)", html)
+
+
+def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
+    text = " ".join(Page(written(hostile(), tmp_path, "html")).text.split())
+    assert text.count("<script>alert(1)</script> \"a|b\" 'x' `y` $z$ {{ 7*7 }}") > 5
+    assert "\u202e" not in text and "\x00" not in text
+
+
+def test_markdown_keeps_its_tables_and_fences_whatever_a_name_contains(tmp_path: Path) -> None:
+    text = written(hostile(), tmp_path, "markdown")
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, table
+    fence = re.search(r"^(`{3,})\n(.*?)\n\1$", text, flags=re.MULTILINE | re.DOTALL)
+    assert fence and fence[2].endswith("\n```")
+    assert "<script>" not in text.replace(fence[0], "").replace("\\<", "")
+
+
+def test_json_reads_back_as_it_was(tmp_path: Path) -> None:
+    results = usual() | {"command": "paribus study --data caf\udce9.txt"}
+    assert json.loads(written(results, tmp_path, "json")) == results
+
+
+def test_json_is_strict_and_holds_the_answer(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    read = json.loads(written(hostile(), tmp_path, "json"), parse_constant=refuse)
+    assert read["arms"][1]["mean"] is None and read["arms"][1]["by_rate"][2]["values"] == [None] * 4
+    assert read["answer"] == answer(hostile())
+
+
+def test_csv_has_one_row_per_trial_in_order(tmp_path: Path) -> None:
+    results = usual()
+    trials = [*results["trials"]]
+    results["trials"].reverse()
+    rows = list(csv.DictReader(written(results, tmp_path, "csv").splitlines()))
+    keys = [(row["arm"], float(row["lr"]), int(row["seed"])) for row in rows]
+    assert keys == [(trial["arm"], trial["lr"], trial["seed"]) for trial in trials]
+    assert float(rows[0]["val_bpb"]) == trials[0]["val_bpb"] and rows[0]["error"] == ""
+
+
+@pytest.mark.parametrize("kind", ["html", "markdown"])
+def test_a_failed_control_stands_before_the_answer_and_other_warnings_after(
+    tmp_path: Path, kind: str
+) -> None:
+    text = written(failed_control(), tmp_path, kind)
+    places = ["do not rely on", "The placebo differs", "swiglu is better than relu", "Cores were shared"]
+    found = [text.index(place) for place in places]
+    assert found == sorted(found)
+    assert "do not rely on" not in written(usual(), tmp_path, kind)
+
+
+def test_sections_stand_in_the_order_of_a_readers_questions(tmp_path: Path) -> None:
+    heads = re.findall(r"<h2>(.*?)</h2>", written(usual(), tmp_path, "html"))
+    assert heads[:5] == ["Verdicts", "Differences", "Learning rate", "Learning curves", "Controls"]
+    assert heads[5:8] == ["Held equal", "What this does not show", "Smallest detectable difference"]
+    assert heads[8:] == ["Method", "Initialisation", "Trials", "Run it again", "Provenance"]
+
+
+def test_the_answer_names_what_is_better_worse_and_undecided() -> None:
+    assert answer(usual()) == (
+        "On stdlib (bits per byte, lower is better), swiglu (−0.140, interval −0.194 to −0.086) and geglu "
+        "(−0.131, interval −0.185 to −0.077) are better than relu; tanh (+0.081, interval +0.027 to +0.135) "
+        "is worse than relu; gelu cannot be told apart from relu."
+    )
+    assert answer(failed_control()).startswith("A control failed, so do not rely on this: on stdlib")
+    assert "power-4 and 24 more cannot be told apart" in answer(thirty())
+
+
+def test_one_seed_gives_no_verdict_and_no_figure_of_differences(tmp_path: Path) -> None:
+    text, said = written(one_seed(), tmp_path, "html"), "nothing can be said about a difference from relu"
+    assert answer(one_seed()) == f"On stdlib, {said}, as one seed cannot show what chance alone does."
+    assert said in text and 'id="forest-title"' not in text
+    assert 'id="forest-title"' in written(usual(), tmp_path, "html")
+
+
+def test_an_arm_best_at_the_edge_of_the_grid_is_named(tmp_path: Path) -> None:
+    results = usual()
+    assert "strictly inside the grid" in written(results, tmp_path, "html")
+    results["arms"][1]["lr"] = 0.006
+    assert "not at its best: gelu." in written(results, tmp_path, "html")
+
+
+def test_what_has_not_the_shape_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    wrong = [
+        (usual() | {"baseline": "rel"}, "did you mean relu"),
+        (usual() | {"arms": [{"name": "relu"}]}, "needs 'verdict'"),
+        (usual() | {"arms": [arm("relu", verdict="beter")]}, "did you mean better"),
+        (usual() | {"arms": [arm("relu"), arm("relu")]}, "two arms are named 'relu'"),
+        (usual() | {"trials": [{"arm": "relu", "seed": 0, "status": "done"}]}, "needs 'lr'"),
+    ]
+    for results, said in wrong:
+        with pytest.raises(RequestError, match=said):
+            write_report(results, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in write_report(usual(), tmp_path).values()}
+    with pytest.raises(TypeError):
+        write_report(failed_control() | {"environment": {"cpu": object()}}, tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_importing_report_does_not_import_matplotlib() -> None:
+    code = "import sys, paribus.study.report; print('matplotlib' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
+@pytest.mark.parametrize("make", [hostile, thirty])
+def test_a_browser_never_scrolls_the_page_sideways(tmp_path: Path, make: Any) -> None:
+    # Frames, because a headless window is never narrower than 500 pixels; a frame sees its own width.
+    page, widths = escape(written(make(), tmp_path, "html")), [320, 390, 768, 1280]
+    measure = "this.title = this.contentDocument.documentElement.scrollWidth"
+    frame = f'<iframe onload="{measure}" srcdoc="{page}" style="border:0" width='
+    frames = [f"{frame}{width}></iframe>" for width in widths]
+    (tmp_path / "frames.html").write_text("".join(frames), "utf-8")
+    flags = ["headless", "dump-dom", "hide-scrollbars", "no-sandbox", "disable-gpu", "disable-quic"]
+    flags += ["no-first-run", "disable-sync", "disable-background-networking", "disable-component-update"]
+    flags += [f"user-data-dir={tmp_path / 'user'}"]
+    command = ["chromium", *(f"--{flag}" for flag in flags), (tmp_path / "frames.html").as_uri()]
+    dom = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert [int(width) for width in re.findall(r' title="(\d+)">', dom)] == widths

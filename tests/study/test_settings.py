@@ -1,0 +1,64 @@
+import pytest
+
+from paribus.errors import RequestError
+from paribus.study.settings import load_yaml, preset_names, resolve
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_is_valid(preset: str) -> None:
+    assert resolve(preset, {}).baseline == "relu"
+
+
+def test_options_and_then_overrides_are_laid_over_the_preset() -> None:
+    settings = resolve(
+        "default", {"seeds": 7, "data": None}, ["seeds=9", "train.tokens=2e6", "model.d_model=192"]
+    )
+    assert (settings.seeds, settings.data) == (9, "stdlib")
+    assert settings.train.tokens == 2_000_000
+    assert settings.model.model_dump()["d_model"] == 192
+
+
+def test_yaml_reads_exponents_as_numbers() -> None:
+    assert load_yaml("[3e-3, 1E6, 2.5e1]") == [0.003, 1e6, 25.0]
+
+
+def test_yaml_reads_on_and_off_as_words_and_true_as_a_boolean() -> None:
+    assert load_yaml("[on, off, yes, true, False]") == ["on", "off", "yes", True, False]
+
+
+def test_a_part_may_carry_options() -> None:
+    settings = resolve("default", {}, ["model.norm={name: rmsnorm, eps: 1e-5}"])
+    assert settings.model.model_dump()["norm"] == {"name": "rmsnorm", "eps": 1e-5}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["model.d_modl=192"], "there is no setting model.d_modl; did you mean d_model"),
+        (["train.token=5"], "there is no setting train.token; did you mean tokens"),
+        (["seed=5"], "there is no setting seed; did you mean seeds"),
+        (["model.ffn=relu"], "there is no setting model.ffn"),
+        (["seeds=0"], "the setting seeds is 0: .*greater than or equal to 1"),
+        (["model.d_model=large"], "the setting model.d_model is 'large'"),
+        (["train.tokens=1.5"], "the setting train.tokens is 1.5"),
+        (["train.dtype=float16"], "the setting train.dtype is 'float16'"),
+        (["rates=[1e-3]"], "the setting rates is .*at least 3"),
+        (["rates=[2e-3, 1e-3, 4e-3]"], "rates must rise"),
+        (["rates=[1e-3, 2e-3, 1e-2]"], "evenly spaced"),
+        (["rates=[1e-3, 2e-3, -4e-3]"], "rates"),
+        (["d_model"], "an override is key=value"),
+        (["data.name=x"], "'data' in 'data.name' has no fields"),
+        (["arms=[]"], "the setting arms is"),
+        (["train.warmup=[1"], "the value of train.warmup cannot be read"),
+        (["train.warmup=2"], "train.warmup is a share of the run"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(overrides: list[str], said: str) -> None:
+    with pytest.raises(RequestError, match=said) as error:
+        resolve("default", {"data": "x"}, overrides)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_preset_offers_the_nearest() -> None:
+    with pytest.raises(RequestError, match="did you mean quick"):
+        resolve("quik", {})
