@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def arm(name: str, shift: float | None = None, *, verdict: str = "cannot tell") -> dict[str, Any]:
     centre = 2.9 + (shift or 0.0)
+    draw = random.Random(name)
     rates = [(0.001, 0.1), (0.002, 0.0), (0.004, 0.2)]
     return {
         "name": name,
@@ -33,7 +35,7 @@ def arm(name: str, shift: float | None = None, *, verdict: str = "cannot tell") 
         "curve": {
             "tokens": list(range(100, 100100, 100)),
             "seconds": [i / 10 for i in range(1000)],
-            "train_bpb": [centre + 5 / (i + 1) for i in range(1000)],
+            "train_bpb": [centre + 5 / (i + 1) + draw.gauss(0, 0.1) for i in range(1000)],
         },
     }
 
@@ -181,6 +183,14 @@ def test_at_most_seven_lines_stand_out_and_no_two_share_colour_dash_or_marker() 
     assert list(plots.legend(results)) == list(styles)
 
 
+def test_tokens_are_counted_in_thousands_and_seconds_in_seconds() -> None:
+    figures = plots.curves(study(arm("gelu")))
+    assert "100 k" in words(figures["tokens"]) and "100" in words(figures["seconds"])
+    results = study()
+    results["arms"][0]["curve"]["seconds"] = [i / 1000 for i in range(1000)]
+    assert "0.5" in " ".join(words(plots.curves(results)["seconds"]))
+
+
 def test_a_long_curve_is_thinned(usual: list[str]) -> None:
     longest = max(len(re.findall(r"L ", path)) for svg in usual for path in re.findall(r' d="([^"]*)"', svg))
     assert 20 < longest < 100
@@ -202,8 +212,12 @@ def test_a_long_name_loses_its_middle() -> None:
 
 
 def test_drawing_leaves_no_trace_in_matplotlib() -> None:
-    before = dict(matplotlib.rcParams)
-    figures(study(arm("gelu", 0.1)))
-    assert dict(matplotlib.rcParams) == before
-    code = "import sys; from paribus.study import plots; print('matplotlib' in sys.modules)"
+    with matplotlib.rc_context({"font.size": 3.5, "svg.fonttype": "path"}):
+        before = dict(matplotlib.rcParams)
+        figures(study(arm("gelu", 0.1)))
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_importing_figures_and_report_does_not_import_matplotlib() -> None:
+    code = "import sys; from paribus.study import plots, report; print('matplotlib' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"

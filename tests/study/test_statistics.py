@@ -248,6 +248,7 @@ def test_interval_excludes_zero_exactly_when_adjusted_p_is_below_five_percent(co
         result = compare(st.two_way(rng.standard_normal((5, 4)) + rng.uniform(0, 4, (5, 1))), 2)
         excludes = np.abs(result.differences) > result.half_widths
         assert (excludes == (result.p_adjusted < 0.05)).all() and not excludes[2]
+        assert (result.differences[2], result.half_widths[2], result.p_adjusted[2]) == (0, 0, 1)
         seen |= set(excludes)
     assert seen == {True, False}
 

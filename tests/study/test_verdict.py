@@ -40,6 +40,7 @@ def test_clear_differences_get_verdicts_and_equal_arms_do_not():
     assert (result.method, result.df, result.seeds, result.warnings) == ("dunnett", 12, 4, ())
     assert result.best_group == ("swiglu",) and result.edges == {}
     assert all(arm.reason is None for arm in result.arms.values())
+    assert [name for name, arm in result.arms.items() if arm.difference is None] == ["relu"]
 
 
 def test_a_worked_example_by_hand():

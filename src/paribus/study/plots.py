@@ -142,7 +142,7 @@ def curves(results: Row) -> dict[str, str]:
                 ax.plot(*zip(*lines[name], strict=True), markevery=0.17, **style)
             ax.set(xlabel=unit, ylabel="training loss, bits per byte", ylim=(low - pad, high + pad))
             ax.set_xlim(left=0)
-            ax.xaxis.set_major_formatter(EngFormatter())
+            ax.xaxis.set_major_formatter(EngFormatter() if against == "tokens" else "{x:g}")
             ax.locator_params(axis="both", nbins=5)
             ax.grid(axis="y")
             title = f"Training loss of {len(lines)} arms against {unit}"

@@ -30,8 +30,7 @@ from paribus.study import plots
 
 Results = dict[str, Any]
 
-_TRIAL_COLUMNS = ["arm", "seed", "lr", "status", "val_bpb", "seconds", "tokens", "tokens_per_second"]
-_TRIAL_COLUMNS += ["peak_memory_bytes", "error"]
+_TRIAL_COLUMNS = ["arm", "seed", "lr", "status", "val_bpb", "seconds", "tokens", "tokens_per_second", "error"]
 _FIRST_KEYS = ("paribus", "study", "question", "answer", "metric", "baseline", "matched", "created")
 # What must be there, and of which type; all else may be missing, as it is in an unfinished study.
 _REQUIRED: dict[str, dict[str, Any]] = {
@@ -52,7 +51,7 @@ _SAID = {
 
 
 def write_report(results: Results, out: Path) -> dict[str, Path]:
-    """Write the four files into `out`, made if need be; return where: json, csv, markdown, html.
+    """Write the four files into `out`, made if need be; return where each name stands.
 
     Numbers that JSON does not know (NaN, infinity) become null. A missing `answer` is composed.
     Raises `RequestError` when `results` lacks what the schema requires; nothing is written then.
@@ -60,19 +59,18 @@ def write_report(results: Results, out: Path) -> dict[str, Path]:
     results = _each(results, lambda x: None if isinstance(x, float) and not math.isfinite(x) else x)
     check(results)
     results["answer"] = results.get("answer") or answer(results)
-    first = {key: results[key] for key in _FIRST_KEYS if key in results}
-    document = json.dumps(first | results, indent=1, ensure_ascii=False, allow_nan=False)
+    ordered = {key: results[key] for key in _FIRST_KEYS if key in results} | results
     view = _view(results)
     texts = {
-        "json": ("results.json", document + "\n"),
-        "csv": ("results.csv", _csv(results)),
-        "markdown": ("report.md", _templates(markdown=True).get_template("report.md.j2").render(view)),
-        "html": ("report.html", _templates().get_template("report.html.j2").render(view | _figures(view) | {"x": __import__("matplotlib")})),
+        "results.json": json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "results.csv": _csv(results),
+        "report.md": _templates(markdown=True).get_template("report.md.j2").render(view),
+        "report.html": _templates().get_template("report.html.j2").render(view | _figures(view)),
     }
     out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.values():
+    for name, text in texts.items():
         _replace(out / name, text)
-    return {kind: out / name for kind, (name, _) in texts.items()}
+    return {name: out / name for name in texts}
 
 
 def check(results: Results) -> None:
@@ -88,12 +86,12 @@ def check(results: Results) -> None:
         verdict = item.get("verdict", "baseline")
         if verdict not in plots.LOOKS:
             raise RequestError(f"{place} has the verdict {verdict!r}; {nearest(verdict, plots.LOOKS)}")
-    names = Counter(arm["name"] for arm in results["arms"])
-    if twice := [name for name, times in names.items() if times > 1]:
-        raise RequestError(f"two arms are named {twice[0]!r}; a name stands for one arm.")
+    names = [arm["name"] for arm in results["arms"]]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise RequestError(f"two arms are named {min(twice)!r}; a name stands for one arm.")
     if results["baseline"] not in names:
         raise RequestError(
-            f"the baseline {results['baseline']!r} is no arm; {nearest(results['baseline'], names)}"
+            f"baseline {results['baseline']!r} is no arm; {nearest(results['baseline'], names)}"
         )
 
 
@@ -103,29 +101,27 @@ def answer(results: Results) -> str:
     arms = [arm for arm in _ranked(results) if arm["name"] != base]
     measured = any(_difference(arm) for arm in arms)
     if not measured:
-        seeds = (results.get("statistics") or {}).get("seeds")
-        why = ", as one seed cannot show what chance alone does" if seeds == 1 else ""
+        alone = (results.get("statistics") or {}).get("seeds") == 1
+        why = ", as one seed cannot show what chance alone does" if alone else ""
         parts.append(f"nothing can be said about a difference from {base}{why}")
         arms = [arm for arm in arms if arm["verdict"] == "diverged"]
     for verdict, said in _SAID.items():
         group = [arm for arm in arms if arm["verdict"] == verdict]
-        names = [arm["name"] for arm in group]
-        if verdict in ("better", "worse"):
-            names = [_named(arm, digits, interval=len(group) <= 3) for arm in group]
+        names = [_named(arm, digits, interval=len(group) <= 3) for arm in group]
         if group:
             parts.append(f"{_several(names)} {said[len(group) > 1].replace('{}', base)}")
-    start = "A control failed, so do not rely on this: on " if _failed(results) else "On "
-    start += (results.get("data") or {}).get("name") or "this data"
-    return f"{start}{' (bits per byte, lower is better)' * measured}, {'; '.join(parts)}."
+    start = "A control failed, so do not rely on this: on" if _failed(results) else "On"
+    data = (results.get("data") or {}).get("name") or "this data"
+    return f"{start} {data}{' (bits per byte, lower is better)' * measured}, {'; '.join(parts)}."
 
 
 def _named(arm: Results, digits: int, *, interval: bool) -> str:
     """An arm with its difference, as it stands in the answer."""
     diff = _difference(arm)
-    if not diff:
+    if not diff or arm["verdict"] not in ("better", "worse"):
         return str(arm["name"])
     text = plots.signed(diff["mean"], digits)
-    if interval and diff.get("ci95"):
+    if interval and diff["ci95"]:
         text += ", interval {} to {}".format(*(plots.signed(end, digits) for end in diff["ci95"]))
     return f"{arm['name']} ({text})"
 
@@ -140,9 +136,7 @@ def _several(names: Sequence[str], limit: int = 6) -> str:
 def _view(results: Results) -> Results:
     """What the templates read: the facts fit for display, in reading order, with what follows from them."""
     view = _each(results, lambda leaf: _shown(leaf) if isinstance(leaf, str) else leaf)
-    view |= {
-        key: view.get(key) or {} for key in ("data", "statistics", "to_halve", "training", "environment")
-    }
+    view |= {key: view.get(key) or {} for key in ("data", "training", "environment", "statistics")}
     view |= {key: view.get(key) or [] for key in ("controls", "warnings", "held_equal", "not_controlled")}
     view["arms"], failed = _ranked(view), _failed(view)
     for row in view["arms"] + view["controls"]:
@@ -170,20 +164,17 @@ def _view(results: Results) -> Results:
 
 
 def _figures(view: Results) -> Results:
-    both = {narrow: plots.forest(view, digits=view["digits"], narrow=narrow) for narrow in (False, True)}
+    forests = [plots.forest(view, digits=view["digits"], narrow=narrow) for narrow in (False, True)]
     figures = {"rates": plots.rates(view), "curves": plots.curves(view), "legend": plots.legend(view)}
     drawn = {kind: {name: Markup(svg) for name, svg in some.items()} for kind, some in figures.items()}
-    return drawn | {"forest": [Markup(svg) for svg in both.values() if svg]}
+    return drawn | {"forest": [Markup(svg) for svg in forests if svg]}
 
 
 def _ranked(results: Results) -> list[Results]:
     """The baseline, then the other arms from the best difference to the worst, then those without one."""
-
-    def place(arm: Results) -> tuple[bool, float]:
-        diff = _difference(arm)
-        return arm["name"] != results["baseline"], diff["mean"] if diff else math.inf
-
-    return sorted(results["arms"], key=place)
+    worth = {arm["name"]: diff["mean"] for arm in results["arms"] if (diff := _difference(arm))}
+    worth[results["baseline"]] = -math.inf
+    return sorted(results["arms"], key=lambda arm: worth.get(arm["name"], math.inf))
 
 
 def _difference(row: Results) -> Results | None:
@@ -200,8 +191,8 @@ def _failed(results: Results) -> list[Results]:
 
 def _digits(results: Results) -> int:
     """Decimals that show two digits of the usual half-width of an interval; more would be noise."""
-    found = [diff["ci95"] for arm in results["arms"] if (diff := _difference(arm)) and diff.get("ci95")]
-    half = statistics.median((high - low) / 2 for low, high in found) if found else 0.0
+    found = [diff["ci95"] for arm in results["arms"] if (diff := _difference(arm)) and diff["ci95"]]
+    half = statistics.median((high - low) / 2 for low, high in found) if found else 0
     return min(max(1 - math.floor(math.log10(half)), 2), 6) if half > 0 else 3
 
 
@@ -245,7 +236,7 @@ def _templates(*, markdown: bool = False) -> jinja2.Environment:
     options: Results = {"finalize": _markdown} if markdown else {"autoescape": True}
     options |= {"trim_blocks": True, "lstrip_blocks": True, "undefined": jinja2.ChainableUndefined}
     env = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"), **options)
-    env.filters |= {"several": _several, "fence": _fence, "short": plots.short}
+    env.filters |= {"several": _several, "fence": _fence, "short": plots.short, "fact": _fact}
     env.filters |= {name: _or_dash(form) for name, form in _FORMATS.items()}
     return env
 
@@ -262,6 +253,17 @@ def _fence(text: str) -> Markup:
     return Markup(f"{ticks}\n{text}\n{ticks}")
 
 
+def _fact(value: Any) -> str:
+    """An entry of `training`, `environment` or `data`, whatever its type."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={_fact(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_fact, value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return {"True": "yes", "False": "no", "None": "—"}.get(str(value), str(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def _or_dash(form: Callable[..., str]) -> Callable[..., str]:
     """`form` for numbers; a dash for what was not measured."""
     return lambda x, *more: form(x, *more).replace("-", "−") if isinstance(x, int | float) else "—"
@@ -269,8 +271,7 @@ def _or_dash(form: Callable[..., str]) -> Callable[..., str]:
 
 def _bytes(value: float) -> str:
     units = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "bytes"))
-    size, unit = next((size, unit) for size, unit in units if value >= size)
-    return f"{value / (size or 1):.3g} {unit}"
+    return next(f"{value / (size or 1):.3g} {unit}" for size, unit in units if value >= size)
 
 
 def _duration(seconds: float) -> str:
@@ -293,7 +294,6 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "sig": lambda value, digits=3: f"{float(f'{value:.{digits}g}'):,.10g}",
     "percent": lambda value, digits=1: f"{100 * value:.{digits}f} %",
     "pvalue": lambda value: "< 0.0001" if value < 1e-4 else f"{value:.2g}",
-    "plain": lambda value: f"{value:,}" if isinstance(value, int) else f"{value:.6g}",
     "bytesize": _bytes,
     "duration": _duration,
 }
