@@ -56,11 +56,19 @@ class Card:
         fixed = self.options.keys() & arguments.keys()
         if fixed:
             raise RequestError(f"{self.slot} {self.name!r} fixes {', '.join(sorted(fixed))} already")
+        try:
+            inspect.signature(self.factory).bind(**self.options, **arguments)
+        except TypeError as error:
+            raise RequestError(
+                f"{self.slot} {self.name!r} cannot be built: its constructor has {error}"
+            ) from None
         return self.factory(**self.options, **arguments)
 
     def allowed_options(self) -> frozenset[str]:
         """Names of the arguments that the caller may give."""
-        return frozenset(inspect.signature(self.factory).parameters) - self.options.keys()
+        parameters = inspect.signature(self.factory).parameters.values()
+        named = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+        return frozenset(named - self.options.keys())
 
     def num_params(self, **arguments: Any) -> int:
         """Number of parameters of the part built with these arguments; allocates nothing."""
@@ -98,6 +106,15 @@ class Registry:
                 raise RequestError(f"{card.slot} {name!r} is registered twice; choose another name")
         self._cards.setdefault(card.slot, {})[card.name] = card
         names.update(dict.fromkeys((card.name, *card.aliases), card.name))
+
+    def remove(self, module: str) -> None:
+        """Forget every part that a module of this name registered."""
+        for slot, cards in self._cards.items():
+            gone = [name for name, card in cards.items() if card.factory.__module__ == module]
+            for name in gone:
+                del cards[name]
+            names = self._names[slot]
+            self._names[slot] = {alias: name for alias, name in names.items() if name not in gone}
 
     def find(self, slot: str, name: str) -> Card | None:
         """The card of this name or alias, or None."""
@@ -195,11 +212,14 @@ def _factory_from_file(address: str) -> Callable[..., nn.Module]:
             spec.loader.exec_module(module)
         except Exception as error:
             del sys.modules[module_name]
+            _registry.remove(module_name)
             raise RequestError(f"{path_text} cannot be imported: {type(error).__name__}: {error}") from error
     factory = getattr(module, name, None)
     if factory is None:
         own = [key for key, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
         raise RequestError(f"{path_text} has no {name!r}; {nearest(name, own)}")
+    if not callable(factory):
+        raise RequestError(f"{name!r} in {path_text} is not a part but {factory!r}")
     return factory
 
 

@@ -50,8 +50,5 @@ def main() -> None:
     except ParibusError as error:
         typer.secho(f"paribus: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.secho("stopped; the same command goes on from here", err=True)
-        sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)  # whoever read our output is gone

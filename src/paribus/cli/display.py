@@ -116,12 +116,15 @@ class _PlainProgress:
     def planned(self, done: int, total: int) -> None:
         self._done = self._start = done
         self._total = total
-        self._began = time.monotonic()
+        self._began = 0.0
 
     def tokens(self, more: int) -> None:
-        self._done += more
         now = time.monotonic()
-        if now - self._said < _PLAIN_EVERY or self._done == self._start:
+        # The clock starts with the first tokens: workers have then started and compiled.
+        if not self._began:
+            self._began, self._start = now, self._done + more
+        self._done += more
+        if now - self._said < _PLAIN_EVERY or now == self._began:
             return
         self._said = now
         speed = (self._done - self._start) / (now - self._began)
@@ -167,17 +170,22 @@ def plan_table(planned: Mapping[str, Any]) -> RenderableType:
 
 
 def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
-    """The verdict as a person reads it, failed controls first."""
+    """The verdict as a person reads it, failed controls first; fits a terminal of 80 columns."""
     lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
-    table = Table("arm", "bits per byte", "difference", "95 % interval", "verdict", "best rate", "tokens/s")
-    for row in [*results["arms"], *results["controls"]]:
+    table = Table()
+    for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
+        table.add_column(heading, no_wrap=heading != "arm")
+    rows = [*results["arms"], *results["controls"]]
+    for row in rows:
         table.add_row(*_verdict_row(row))
-    lines += [table, Text(answer)]
+    lines += [table]
+    lines += [Text(f"{row['name']}: {row['reason']}") for row in rows if row["reason"]]
+    lines += [Text(answer)]
     if results["smallest_detectable_difference"] is not None:
         lines.append(
             Text(
-                f"smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
-                f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes"
+                f"Smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
+                f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes."
             )
         )
     return Group(*lines)
@@ -185,11 +193,9 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
 
 def _verdict_row(row: Mapping[str, Any]) -> list[str]:
     if "ok" in row:
-        said = {True: "control holds", False: "CONTROL FAILED", None: "control not judged"}[row["ok"]]
+        said = {True: "control holds", False: "CONTROL FAILED", None: "not judged"}[row["ok"]]
     else:
         said = f"{_MARKS[row['verdict']]} {row['verdict']}"
-        if row["reason"]:
-            said += f" ({row['reason']})"
     difference = row["difference"]
     return [
         row["name"],
@@ -198,5 +204,4 @@ def _verdict_row(row: Mapping[str, Any]) -> list[str]:
         "" if difference is None else "{:+.3f} to {:+.3f}".format(*difference["ci95"]),
         said,
         "" if row["lr"] is None else f"{row['lr']:.2g}",
-        "" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,.0f}",
     ]

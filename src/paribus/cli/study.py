@@ -110,10 +110,14 @@ def study(
         f"{len(plan.arms)} arms (controls: {', '.join(plan.controls)}) x {len(plan.rates)} rates x "
         f"{len(plan.seeds)} seeds on {dataset.name}, {division.workers} workers; study in {folder}"
     )
-    with display.trials() as listener:
-        results, files = session.run(
-            plan, dataset, folder, division=division, command=_command(), listener=listener
-        )
+    try:
+        with display.trials() as listener:
+            results, files = session.run(
+                plan, dataset, folder, division=division, command=_command(), listener=listener
+            )
+    except KeyboardInterrupt:
+        display.say("stopped; the same command goes on from here")
+        raise typer.Exit(130) from None
     _print(results, verdict_table(results, answer(results)), as_json=as_json, display=display)
     display.say(f"report: {files['report.html']}")
     if (failure := session.failed_trials(results)) is not None:

@@ -49,9 +49,12 @@ class ModelConfig:
     tie_embeddings: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "max_seq_len"):
-            if getattr(self, name) < 1:
-                raise RequestError(f"{name} must be at least 1; it is {getattr(self, name)}")
+        for name in ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "head_dim", "max_seq_len"):
+            size = getattr(self, name)
+            if name == "head_dim" and size is None:
+                continue
+            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+                raise RequestError(f"{name} must be a whole number of at least 1; it is {size!r}")
         if self.head_dim is None:
             if self.d_model % self.num_heads:
                 raise RequestError(

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from paribus.errors import RequestError, nearest
-from paribus.model.config import ModelConfig
+from paribus.model.config import SLOTS, ModelConfig
 from paribus.model.transformer import Block, Transformer, slot_of
 from paribus.parts.init import SCHEMES, Role
 
@@ -24,11 +24,15 @@ def build(
     config: ModelConfig, *, seed: int, scheme: str = "fan_in", device: torch.device | str = "cpu"
 ) -> Transformer:
     """A `Transformer` of this config with every parameter drawn; the global generator is not touched."""
-    with torch.device("meta"):
-        model = Transformer(config)
-    model.to_empty(device=device)
+    model = allocate(config, device=device)
     initialise(model, seed=seed, scheme=scheme)
     return model
+
+
+def allocate(config: ModelConfig, *, device: torch.device | str = "cpu") -> Transformer:
+    """A `Transformer` on its device, its buffers as its parts made them and its parameters yet to be drawn."""
+    with torch.random.fork_rng(), torch.device(device):  # modules draw from the global generator when made
+        return Transformer(config)
 
 
 def initialise(
@@ -43,6 +47,8 @@ def initialise(
     """
     if scheme not in SCHEMES:
         raise RequestError(f"there is no initial scheme {scheme!r}; {nearest(scheme, SCHEMES)}")
+    if salted_slot is not None and salted_slot not in SLOTS:
+        raise RequestError(f"there is no slot {salted_slot!r}; {nearest(salted_slot, SLOTS)}")
     for name, parameter, role, gain in roles(model):
         with torch.no_grad():
             if role.kind in ("gain", "bias"):

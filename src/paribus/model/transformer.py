@@ -105,21 +105,24 @@ class Transformer(nn.Module):
         return linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
 
     def roles(self) -> Roles:
-        vocab_size, d_model = self.config.vocab_size, self.config.d_model
-        roles = {"embedding.weight": Role(kind="embedding", fan_in=vocab_size, fan_out=d_model)}
-        if self.head is not None:
-            roles["head.weight"] = Role(kind="head", fan_in=d_model, fan_out=vocab_size)
-        return roles
+        embedding = Role(kind="embedding", fan_in=self.config.vocab_size, fan_out=self.config.d_model)
+        head = Role(kind="head", fan_in=self.config.d_model, fan_out=self.config.vocab_size)
+        if self.head is None:
+            # A tied table must start as a head: at the scale of an embedding the first logits would be huge.
+            return {"embedding.weight": head}
+        return {"embedding.weight": embedding, "head.weight": head}
 
 
 def slot_of(name: str) -> str | None:
     """The slot that a parameter belongs to, from its canonical name; None for embedding and head."""
-    words = name.split(".")
-    if "norms" in words or "final_norm" in words:
-        return "norm"
-    if "position" in words:
-        return "position"
-    return words[words.index("blocks") + 2] if "blocks" in words else None
+    match name.split("."):
+        case ["decoder", "blocks", _, "residual", "norms", *_] | ["decoder", "final_norm", *_]:
+            return "norm"
+        case ["decoder", "blocks", _, slot, *_]:
+            return slot
+        case ["decoder", "position", *_]:
+            return "position"
+    return None
 
 
 def _build_norm(config: ModelConfig) -> nn.Module:

@@ -34,6 +34,22 @@ class Activation:
     second: Pointwise
 
 
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+def _relu2(x: Tensor) -> Tensor:
+    return F.relu(x).square()
+
+
+def _relu2_first(x: Tensor) -> Tensor:
+    return 2 * F.relu(x)
+
+
+def _relu2_second(x: Tensor) -> Tensor:
+    return 2 * _relu_step(x)
+
+
 def _relu_step(x: Tensor) -> Tensor:
     return (x > 0).to(x.dtype)  # 0 at 0, as torch's relu has it
 
@@ -82,9 +98,7 @@ def _silu_second(x: Tensor) -> Tensor:
 
 
 _ROWS = (
-    Activation(
-        name="identity", formula="x", value=lambda x: x, first=torch.ones_like, second=torch.zeros_like
-    ),
+    Activation(name="identity", formula="x", value=_identity, first=torch.ones_like, second=torch.zeros_like),
     Activation(
         name="sigmoid",
         formula=r"\sigma(x) = 1 / (1 + e^{-x})",
@@ -97,9 +111,9 @@ _ROWS = (
     Activation(
         name="relu2",
         formula=r"\max(x, 0)^2",
-        value=lambda x: F.relu(x).square(),
-        first=lambda x: 2 * F.relu(x),
-        second=lambda x: 2 * _relu_step(x),
+        value=_relu2,
+        first=_relu2_first,
+        second=_relu2_second,
     ),
     Activation(
         name="gelu",

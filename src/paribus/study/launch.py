@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from paribus.errors import WorkError
 from paribus.study.plan import Trial
@@ -60,12 +60,13 @@ class _Worker:
     buffer: bytearray = field(default_factory=bytearray)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class LocalLauncher:
     """`workers` processes of `threads` threads each on this machine, working on the dataset in `data`.
 
-    `lock` is a file descriptor that the workers keep open (see `folder.hold`). Their logs and checkpoints
-    stand in `folder`.
+    A context manager: workers live until it is left, so a grid that grows meets warm programs. `lock` is a
+    file descriptor that the workers keep open (see `folder.hold`); their logs and checkpoints stand in
+    `folder`.
     """
 
     workers: int
@@ -73,6 +74,19 @@ class LocalLauncher:
     data: Path
     folder: Path
     lock: int
+    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._selector.close()
+        for worker in self._workers.values():
+            worker.process.kill()
+        for worker in self._workers.values():
+            worker.process.wait()
+        self._workers.clear()
 
     def run(
         self, trials: Sequence[Trial], *, progress: Callable[[int], None]
@@ -83,60 +97,44 @@ class LocalLauncher:
         a row have failed.
         """
         waiting = list(trials)
-        workers: dict[int, _Worker] = {}
         failures = 0
-        with selectors.DefaultSelector() as selector:
+        for number in range(min(self.workers, len(waiting))):
+            self._hand_out(number, waiting)
+        while any(worker.trial for worker in self._workers.values()):
+            for key, _ in self._selector.select():
+                number: int = key.data
+                worker = self._workers[number]
+                chunk = os.read(key.fd, 1 << 16)
+                finished = _read(worker, chunk, progress) if chunk else self._bury(number)
+                if finished is None:
+                    continue
+                yield finished
+                failures = failures + 1 if finished[1]["status"] == "failed" else 0
+                if failures >= _FAILURES_IN_A_ROW:
+                    raise WorkError(
+                        f"{failures} trials in a row failed, the last with: {finished[1]['reason']}; "
+                        f"more is in {worker.log}"
+                    )
+                self._hand_out(number, waiting)
 
-            def start(number: int) -> None:
-                workers[number] = self._start(number)
-                stdout = workers[number].process.stdout
-                assert stdout is not None
-                selector.register(stdout, selectors.EVENT_READ, number)
-                hand_out(workers[number])
-
-            def hand_out(worker: _Worker) -> None:
-                busy = {other.graph for other in workers.values() if other is not worker and other.trial}
-                trial = _next(waiting, last=worker.graph, busy=busy)
-                worker.trial, worker.tokens = trial, 0
-                if trial is None:
-                    return
-                worker.graph = trial.graph
-                assert worker.process.stdin is not None
-                try:
-                    worker.process.stdin.write(trial.to_json().encode() + b"\n")
-                    worker.process.stdin.flush()
-                except BrokenPipeError:
-                    pass  # it died; its closed stdout says so
-
-            try:
-                for number in range(min(self.workers, len(waiting))):
-                    start(number)
-                while any(worker.trial for worker in workers.values()):
-                    for key, _ in selector.select():
-                        worker = workers[key.data]
-                        chunk = os.read(key.fd, 1 << 16)
-                        finished: tuple[Trial, dict[str, Any]] | None = None
-                        if chunk:
-                            finished = _read(worker, chunk, progress)
-                        else:
-                            selector.unregister(key.fileobj)
-                            if worker.trial is not None:
-                                finished = worker.trial, {"status": "failed", "reason": _obituary(worker)}
-                        if finished is None:
-                            continue
-                        failures = failures + 1 if finished[1]["status"] == "failed" else 0
-                        yield finished
-                        if failures >= _FAILURES_IN_A_ROW:
-                            raise WorkError(
-                                f"{failures} trials in a row failed, the last with: {finished[1]['reason']}; "
-                                f"more is in {worker.log}"
-                            )
-                        if chunk:
-                            hand_out(worker)
-                        else:
-                            start(key.data)
-            finally:
-                _stop(list(workers.values()))
+    def _hand_out(self, number: int, waiting: list[Trial]) -> None:
+        """Give a worker its next trial, starting the worker if there is none of that number."""
+        worker = self._workers.get(number)
+        busy = {other.graph for other in self._workers.values() if other is not worker and other.trial}
+        trial = _next(waiting, last=worker.graph if worker else None, busy=busy)
+        if trial is None:
+            if worker is not None:
+                worker.trial = None
+            return
+        if worker is None:
+            worker = self._workers[number] = self._start(number)
+        worker.trial, worker.graph, worker.tokens = trial, trial.graph, 0
+        assert worker.process.stdin is not None
+        try:
+            worker.process.stdin.write(trial.to_json().encode() + b"\n")
+            worker.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died; its closed stdout says so
 
     def _start(self, number: int) -> _Worker:
         log = self.folder / "logs" / f"worker-{number}.log"
@@ -156,7 +154,24 @@ class LocalLauncher:
                 env={**os.environ, **worker_environment(self.threads)},
                 pass_fds=(self.lock,),
             )
+        assert process.stdout is not None
+        self._selector.register(process.stdout, selectors.EVENT_READ, number)
         return _Worker(process=process, log=log)
+
+    def _bury(self, number: int) -> tuple[Trial, dict[str, Any]] | None:
+        """Forget a worker that died; its trial, failed, if it had one."""
+        worker = self._workers.pop(number)
+        assert worker.process.stdout is not None
+        self._selector.unregister(worker.process.stdout)
+        code = worker.process.wait()
+        if worker.trial is None:
+            return None
+        if code == -signal.SIGKILL:
+            reason = "the worker was killed, most likely because memory ran out"
+        else:
+            lines = worker.log.read_text(errors="replace").strip().splitlines()
+            reason = f"the worker died with code {code}" + (f": {lines[-1]}" if lines else "")
+        return worker.trial, {"status": "failed", "reason": reason}
 
 
 def _next(waiting: list[Trial], *, last: str | None, busy: set[str | None]) -> Trial | None:
@@ -186,24 +201,3 @@ def _read(
         if message["event"] == "result":
             finished = worker.trial, message["result"]
     return finished
-
-
-def _obituary(worker: _Worker) -> str:
-    code = worker.process.wait()
-    if code == -signal.SIGKILL:
-        return "the worker was killed, most likely because memory ran out"
-    lines = worker.log.read_text(errors="replace").strip().splitlines()
-    return f"the worker died with code {code}" + (f": {lines[-1]}" if lines else "")
-
-
-def _stop(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        worker.process.kill()
-    for worker in workers:
-        worker.process.wait()
-        for stream in (worker.process.stdin, worker.process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    pass

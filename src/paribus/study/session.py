@@ -97,10 +97,10 @@ def run(
         hold(out) as lock,
         Ledger(out / LEDGER, plan_sha256=plan.sha256, plan=plan.to_dict()) as ledger,
     ):
-        launcher = LocalLauncher(
+        with LocalLauncher(
             workers=division.workers, threads=division.threads, data=data.folder, folder=out, lock=lock
-        )
-        rates = execute(plan, ledger, launcher, listener=listener)
+        ) as launcher:
+            rates = execute(plan, ledger, launcher, listener=listener)
         outcome = results.build(
             plan,
             rates,
@@ -170,14 +170,14 @@ def _probe(plan: Plan, data: Dataset, division: Division) -> tuple[float, float]
     arm = dataclasses.replace(plan.arm(plan.baseline), tokens=train.tokens)
     trials = [probe.trial(arm, plan.rates[0], seed) for seed in range(division.workers)]
     with tempfile.TemporaryDirectory(prefix="paribus-probe-") as folder, hold(Path(folder)) as lock:
-        launcher = LocalLauncher(
+        with LocalLauncher(
             workers=division.workers,
             threads=division.threads,
             data=data.folder,
             folder=Path(folder),
             lock=lock,
-        )
-        outcomes = [result for _, result in launcher.run(trials, progress=lambda _: None)]
+        ) as launcher:
+            outcomes = [result for _, result in launcher.run(trials, progress=lambda _: None)]
     failed = [outcome for outcome in outcomes if outcome["status"] == "failed"]
     if failed:
         raise WorkError(f"the probe run failed: {failed[0]['reason']}")

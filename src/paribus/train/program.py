@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paribus.model.config import ModelConfig
-from paribus.model.count import on_meta
+from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
 from paribus.train.config import TrainConfig
 
@@ -37,7 +37,7 @@ class Program:
         self.dtype = compute_dtype(train.dtype, self.device.type)
         self.why_eager = _why_eager(train.compile, self.device.type)
         self.compiled = self.why_eager is None
-        self.model: Transformer = on_meta(config).to_empty(device=self.device)
+        self.model: Transformer = allocate(config, device=self.device)
         self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
         if self.compiled:
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.

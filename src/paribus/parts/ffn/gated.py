@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from paribus.ops.activations import activation
-from paribus.ops.linear import Linear
+from paribus.ops.linear import Linear, linear
 from paribus.parts.init import Roles, matrix_roles
 from paribus.registry import part
 
@@ -73,12 +73,19 @@ class GatedFeedForward(nn.Module):
         self.down = Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        # The weights go in as arguments: a replay must see those of the forward pass, not the module's own.
         return checkpoint(
-            self._finish, self.gate(x), self.value(x), use_reentrant=False, preserve_rng_state=False
+            self._finish,
+            self.gate(x),
+            self.value(x),
+            self.down.weight,
+            self.down.bias,
+            use_reentrant=False,
+            preserve_rng_state=False,
         )
 
-    def _finish(self, gate: Tensor, value: Tensor) -> Tensor:
-        return self.down(self._gate_function(gate) * self._value_function(value))
+    def _finish(self, gate: Tensor, value: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return linear(self._gate_function(gate) * self._value_function(value), weight, bias)
 
     def roles(self) -> Roles:
         return matrix_roles(

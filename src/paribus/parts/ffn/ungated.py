@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from paribus.ops import activations
-from paribus.ops.linear import Linear
+from paribus.ops.linear import Linear, linear
 from paribus.parts.init import Roles, matrix_roles
 from paribus.registry import part
 
@@ -64,10 +64,18 @@ class FeedForward(nn.Module):
         self.down = Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return checkpoint(self._finish, self.up(x), use_reentrant=False, preserve_rng_state=False)
+        # The weights go in as arguments: a replay must see those of the forward pass, not the module's own.
+        return checkpoint(
+            self._finish,
+            self.up(x),
+            self.down.weight,
+            self.down.bias,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
 
-    def _finish(self, hidden: Tensor) -> Tensor:
-        return self.down(self._function(hidden))
+    def _finish(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return linear(self._function(hidden), weight, bias)
 
     def roles(self) -> Roles:
         return matrix_roles(

@@ -1,0 +1,44 @@
+"""What all tests share: one torch thread, one compile cache for every worker, and a registry to spoil."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from paribus import registry
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Inductor keys its cache by the code it generates, so a folder that outlives the run cannot go stale;
+    # it must be named before torch is imported. Worker processes of xdist and of studies inherit it.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(config.rootpath / ".pytest_cache" / "inductor"))
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> None:
+    """Tiny tensors gain nothing from threads; tests that never import torch do not pay for it here."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    """Nothing that another test compiled is seen, and nothing is left behind."""
+    import torch
+
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> registry.Registry:
+    """A registry with all built-in parts, to which the test may add: it is thrown away afterwards."""
+    own = registry.Registry()
+    for cards in registry.catalog().values():
+        for card in cards.values():
+            own.add(card)
+    monkeypatch.setattr(registry, "_registry", own)
+    return own

@@ -1,0 +1,216 @@
+"""Every registered position encoding, and what each is known for."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
+
+from paribus import registry
+from paribus.errors import RequestError
+from paribus.parts.position.base import Position
+
+from . import oracles
+from .comparison import draw, tokens
+
+POSITIONS = tuple(registry.catalog()["position"])
+ALL = pytest.mark.parametrize("name", POSITIONS)
+D, K, LENGTH = 10, 6, 16
+
+
+def build(
+    name: str, *, d_model: int = D, head_dim: int = K, max_seq_len: int = LENGTH, **options: float
+) -> Position:
+    position = registry.get("position", name).build(
+        d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len, **options
+    )
+    assert isinstance(position, Position)
+    draw(position.double())
+    return position
+
+
+def qk(t: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
+    q, k = tokens(2, 2, 3, t, K, seed=seed).detach()
+    return q, k
+
+
+def rotated(position: Position, q: Tensor, k: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    return position.rotate(q, k, position.state(positions))
+
+
+# --- what holds for all ----------------------------------------------------------------------------------
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_shapes_and_dtypes_stay(name: str, dtype: torch.dtype) -> None:
+    position, p = build(name), torch.arange(5)
+    x = tokens(2, 5, D, dtype=dtype)
+    y = position.embed(x, p)
+    q, k = (t.to(dtype) for t in qk())
+    q_, k_ = rotated(position, q, k, p)
+    assert (y.shape, y.dtype) == (x.shape, dtype)
+    assert (q_.shape, k_.shape, q_.dtype, k_.dtype) == (q.shape, k.shape, dtype, dtype)
+
+
+@ALL
+def test_each_encoding_acts_in_its_own_place_and_nowhere_else(name: str) -> None:
+    position, p = build(name), torch.arange(3, 8)
+    x, (q, k) = tokens(2, 5, D).detach(), qk()
+    q_, k_ = rotated(position, q, k, p)
+    acts_on_embeddings = not torch.equal(position.embed(x, p), x)
+    acts_on_heads = not (torch.equal(q, q_) and torch.equal(k, k_))
+    assert (acts_on_embeddings, acts_on_heads) == {
+        "learned": (True, False),
+        "none": (False, False),
+        "rope": (False, True),
+        "sinusoidal": (True, False),
+    }[name]
+
+
+@ALL
+def test_a_later_position_is_encoded_as_it_was_in_a_longer_window(name: str) -> None:
+    position, x, (q, k) = build(name), tokens(2, 8, D).detach(), qk(8)
+    everything = (position.embed(x, torch.arange(8)), *rotated(position, q, k, torch.arange(8)))
+    tail, p = (x[:, 5:], q[..., 5:, :], k[..., 5:, :]), torch.arange(5, 8)
+    alone = (position.embed(tail[0], p), *rotated(position, *tail[1:], p))
+    for whole, part in zip(everything, alone, strict=True):
+        torch.testing.assert_close(whole[..., 5:, :], part, rtol=1e-6, atol=1e-6)
+
+
+@ALL
+def test_only_the_learned_table_has_parameters(name: str) -> None:
+    expected = {"weight": (LENGTH, D)} if name == "learned" else {}
+    assert {n: tuple(p.shape) for n, p in build(name).named_parameters()} == expected
+    assert set(build(name).roles()) == set(expected)
+
+
+# --- sinusoidal ------------------------------------------------------------------------------------------
+
+
+def test_sinusoidal_is_the_table_of_the_paper() -> None:
+    x, p = torch.zeros(1, LENGTH, D, dtype=torch.float64), torch.arange(LENGTH)
+    actual = build("sinusoidal").embed(x, p)[0].numpy()
+    np.testing.assert_allclose(actual, oracles.sinusoidal_table(LENGTH, D), atol=2e-6)
+    assert actual[0].tolist() == [0.0, 1.0] * (D // 2)
+    assert actual[3, 0] == pytest.approx(math.sin(3), abs=1e-6)
+    assert actual[3, 3] == pytest.approx(math.cos(3 / 10000 ** (2 / D)), abs=1e-6)
+
+
+def test_sinusoidal_adds_to_the_embedding_and_runs_past_max_seq_len() -> None:
+    position, x = build("sinusoidal", max_seq_len=4), tokens(2, 9, D).detach()
+    np.testing.assert_allclose(
+        (position.embed(x, torch.arange(9)) - x).numpy(), [oracles.sinusoidal_table(9, D)] * 2, atol=2e-6
+    )
+
+
+def test_sinusoidal_stays_accurate_far_out() -> None:
+    p = torch.tensor([4095])
+    actual = build("sinusoidal").embed(torch.zeros(1, 1, D, dtype=torch.float64), p)[0, 0].numpy()
+    np.testing.assert_allclose(actual, oracles.sinusoidal_table(4096, D)[-1], atol=1e-3)
+
+
+def test_sinusoidal_refuses_an_odd_width() -> None:
+    with pytest.raises(RequestError, match="d_model"):
+        build("sinusoidal", d_model=5)
+
+
+# --- learned ---------------------------------------------------------------------------------------------
+
+
+def test_learned_adds_its_rows() -> None:
+    position, x, p = build("learned"), tokens(2, 4, D).detach(), torch.tensor([0, 3, 3, 15])
+    assert isinstance(position.weight, Tensor)
+    torch.testing.assert_close(position.embed(x, p), x + position.weight[[0, 3, 3, 15]])
+
+
+def test_learned_uses_its_table_to_the_last_row_and_refuses_more() -> None:
+    position = build("learned", max_seq_len=4)
+    position.embed(tokens(1, 4, D), torch.arange(4))
+    with pytest.raises(RequestError, match="4"):
+        position.embed(tokens(1, 5, D), torch.arange(5))
+    with pytest.raises((RequestError, IndexError)):  # few, and yet past the table: never clipped or wrapped
+        position.embed(tokens(1, 2, D), torch.arange(3, 5))
+
+
+# --- rope ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"base": 500.0}])
+def test_rope_equals_the_complex_rotation_of_the_paper(options: dict[str, float]) -> None:
+    q, k = qk(7)
+    p = torch.tensor([0, 1, 2, 5, 9, 11, 15])
+    for actual, given in zip(rotated(build("rope", **options), q, k, p), (q, k), strict=True):
+        expected = oracles.rope(given.numpy(), p.double().numpy(), **options)
+        np.testing.assert_allclose(actual.numpy(), expected, atol=5e-6)
+
+
+def test_rope_half_split_is_the_interleaved_rotation_of_permuted_channels() -> None:
+    q, k = qk()
+    p, order = torch.arange(5), oracles.half_split_order(K)
+    half, _ = rotated(build("rope"), q[..., order], k, p)
+    interleaved = oracles.rope_interleaved(q.numpy(), p.double().numpy())
+    np.testing.assert_allclose(half.numpy(), interleaved[..., order], atol=5e-6)
+    wrong, _ = rotated(build("rope"), q, k, p)
+    assert np.abs(wrong.numpy() - interleaved).max() > 0.1
+
+
+def test_rope_logits_depend_on_distance_alone() -> None:
+    (q, k), position = qk(1), build("rope")
+
+    def logit(q_position: int, k_position: int) -> Tensor:
+        turned, _ = rotated(position, q, k, torch.tensor([q_position]))
+        _, other = rotated(position, q, k, torch.tensor([k_position]))
+        return (turned * other).sum(-1)
+
+    for distance in (0, 1, 7):
+        torch.testing.assert_close(logit(distance, 0), logit(distance + 40, 40), atol=2e-5, rtol=0)
+    assert (logit(1, 0) - logit(0, 1)).abs().max() > 1e-2  # and on its sign
+    assert (logit(3, 0) - logit(1, 0)).abs().max() > 1e-2
+
+
+def test_rope_keeps_norms_and_leaves_position_zero_alone() -> None:
+    q, k = qk()
+    q_, k_ = rotated(build("rope"), q, k, torch.arange(5))
+    torch.testing.assert_close(q_.norm(dim=-1), q.norm(dim=-1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(k_.norm(dim=-1), k.norm(dim=-1), rtol=1e-6, atol=0)
+    assert torch.equal(q_[..., 0, :], q[..., 0, :]) and not torch.allclose(q_[..., 1, :], q[..., 1, :])
+
+
+@pytest.mark.parametrize("base", [10000.0, 500000.0])
+def test_rope_equals_that_of_transformers(base: float) -> None:
+    q, k = (t.float() for t in qk(9))
+    config = LlamaConfig(
+        hidden_size=K,
+        num_attention_heads=1,
+        head_dim=K,
+        rope_parameters={"rope_type": "default", "rope_theta": base},
+    )
+    cos, sin = LlamaRotaryEmbedding(config)(q, torch.arange(9)[None])
+    expected = apply_rotary_pos_emb(q, k, cos, sin)
+    for ours, theirs in zip(rotated(build("rope", base=base), q, k, torch.arange(9)), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_rope_rounds_bf16_once() -> None:
+    q, k = (t.bfloat16() for t in qk(40))
+    p = torch.arange(40)
+    actual, _ = rotated(build("rope"), q, k, p)
+    exact = oracles.rope(q.double().numpy(), p.double().numpy())
+    slack = 1.01 * oracles.round_once_slack(exact, 8) + 2e-5
+    assert (np.abs(actual.double().numpy() - exact) <= slack).all()
+
+
+def test_rope_gradient() -> None:
+    q, k = (t[:1, :1, :3].clone().requires_grad_() for t in qk())
+    position = build("rope")
+    # The rotation is linear, so its numerical derivative may use a step that float32 angles do not disturb.
+    assert torch.autograd.gradcheck(lambda q, k: rotated(position, q, k, torch.arange(3)), (q, k))
+
+
+def test_rope_refuses_an_odd_head() -> None:
+    with pytest.raises(RequestError, match="head_dim"):
+        build("rope", head_dim=5)
