@@ -3,12 +3,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from paribus import registry
-from tests.study.conftest import TINY, WORDS
+from paribus.cli import main
+from paribus.text.data import prepare
+from paribus.text.tokenizers import get_tokenizer
+from tests.study.conftest import LONGER, TINY, write_corpus
 
 FIELDS = {"name", "parts", "d_ff", "slot_params", "params", "flops_per_token"}
 
@@ -20,20 +25,39 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    path = tmp_path / "corpus.txt"
-    path.write_text("".join(f"{' '.join(WORDS)} {n * n}\n\n" for n in range(600)))
-    return path
+    return write_corpus(tmp_path / "corpus.txt")
 
 
-def _paribus(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "paribus", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a command left: its exit code and what it wrote."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def _refused(*arguments: object, code: int = 2) -> str:
-    """The one sentence on stderr of a command that must fail with this exit code."""
-    done = _paribus(*arguments)
+Paribus = Callable[..., Done]
+
+
+@pytest.fixture
+def paribus(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Paribus:
+    """The command line in this process, through the entry point that the installed program has."""
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["paribus", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+            sys.exit(0)
+        said = capsys.readouterr()
+        return Done(returncode=int(exit_.value.code or 0), stdout=said.out, stderr=said.err)
+
+    return call
+
+
+def _sentence(done: Done, *, code: int = 2) -> str:
+    """The one sentence on stderr of a command that must have failed with this exit code."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -41,44 +65,44 @@ def _refused(*arguments: object, code: int = 2) -> str:
 
 
 @pytest.mark.parametrize("command", [[], ["study"], ["explain"], ["catalog"]])
-def test_help_has_an_example(command: list[str]) -> None:
-    done = _paribus(*command, "--help")
+def test_help_has_an_example(paribus: Paribus, command: list[str]) -> None:
+    done = paribus(*command, "--help")
     assert done.returncode == 0
     assert "Example: paribus " in done.stdout
 
 
-def test_catalog_lists_every_part() -> None:
-    listed = json.loads(_paribus("catalog", "--json").stdout)
+def test_catalog_lists_every_part(paribus: Paribus) -> None:
+    listed = json.loads(paribus("catalog", "--json").stdout)
     parts = registry.catalog()
     assert {slot: [row["name"] for row in rows] for slot, rows in listed.items()} == {
         slot: list(cards) for slot, cards in parts.items()
     }
-    shown = _paribus("catalog", "ffn").stdout
+    shown = paribus("catalog", "ffn").stdout
     assert all(name in shown for name in parts["ffn"])
 
 
 @pytest.mark.parametrize("name", ["swiglu", "swish", "rmsnorm", "rope", "pre", "mha"])
-def test_explain_tells_formula_source_and_traps(name: str) -> None:
+def test_explain_tells_formula_source_and_traps(paribus: Paribus, name: str) -> None:
     card = registry.search(name)[0]
-    shown = _paribus("explain", name).stdout
+    shown = paribus("explain", name).stdout
     assert card.formula in shown
     assert card.paper in shown
     assert all(trap in shown for trap in card.traps)
 
 
-def test_explain_counts_are_those_of_the_glu_paper() -> None:
-    shown = _paribus("explain", "swiglu").stdout
+def test_explain_counts_are_those_of_the_glu_paper(paribus: Paribus) -> None:
+    shown = paribus("explain", "swiglu").stdout
     assert "d_ff 2048" in shown
     assert f"{3 * 768 * 2048:,} parameters" in shown
 
 
-def test_unknown_names_offer_the_nearest() -> None:
-    assert "did you mean swiglu" in _refused("explain", "swigl")
-    assert "did you mean ffn" in _refused("catalog", "ffm")
-    assert "there is no study of 'norms'" in _refused("study", "norms")
-    assert "did you mean swiglu" in _refused("study", "ffn", "--arms", "relu,swigluu")
-    assert "did you mean d_model" in _refused("study", "ffn", "model.dmodel=8")
-    assert "--arms" in _paribus("study", "ffn", "--arm", "relu").stderr
+def test_unknown_names_offer_the_nearest(paribus: Paribus) -> None:
+    assert "did you mean swiglu" in _sentence(paribus("explain", "swigl"))
+    assert "did you mean ffn" in _sentence(paribus("catalog", "ffm"))
+    assert "there is no study of 'norms'" in _sentence(paribus("study", "norms"))
+    assert "did you mean swiglu" in _sentence(paribus("study", "ffn", "--arms", "relu,swigluu"))
+    assert "did you mean d_model" in _sentence(paribus("study", "ffn", "model.dmodel=8"))
+    assert "--arms" in paribus("study", "ffn", "--arm", "relu").stderr
 
 
 @pytest.mark.parametrize(
@@ -88,7 +112,7 @@ def test_unknown_names_offer_the_nearest() -> None:
         (["--rates", "fast"], "--rates takes numbers"),
         (["--rates", "1e-3,2e-3"], "at least 3"),
         (["--data", "/no/such/file.txt"], "/no/such/file.txt"),
-        (["model.d_model=4000000"], "GiB"),
+        (["model.d_model=3000000"], "GiB"),
         (["model.d_model=100", "model.num_heads=3"], "num_heads"),
         (["model.d_model=6", "model.num_heads=2"], "head_dim must be even"),
         (["model.position=nowhere"], "no position called 'nowhere'"),
@@ -96,17 +120,19 @@ def test_unknown_names_offer_the_nearest() -> None:
         (["--preset", "paperr"], "did you mean paper"),
     ],
 )
-def test_a_wrong_request_is_one_sentence(arguments: list[object], said: str) -> None:
-    assert said in _refused("study", "ffn", *arguments)
+def test_a_wrong_request_is_one_sentence(paribus: Paribus, arguments: list[object], said: str) -> None:
+    assert said in _sentence(paribus("study", "ffn", *arguments))
 
 
-def test_too_little_text_says_how_much_is_needed(tmp_path: Path) -> None:
+def test_too_little_text_says_how_much_is_needed(paribus: Paribus, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("too short\n\n" * 10)
-    assert "bytes" in _refused("study", "ffn", "--data", tmp_path / "short.txt", *TINY)
+    assert "bytes" in _sentence(paribus("study", "ffn", "--data", tmp_path / "short.txt", *TINY))
 
 
-def test_dry_run_gives_the_arms_under_the_keys_of_results(corpus: Path, tmp_path: Path) -> None:
-    done = _paribus("study", "ffn", "--data", corpus, "--dry-run", "--json", "--workers", 1, *TINY)
+def test_dry_run_gives_the_arms_under_the_keys_of_results(
+    paribus: Paribus, corpus: Path, tmp_path: Path
+) -> None:
+    done = paribus("study", "ffn", "--data", corpus, "--dry-run", "--json", "--workers", 1, *TINY)
     assert done.returncode == 0, done.stderr
     planned = json.loads(done.stdout)
     assert [arm["name"] for arm in planned["arms"]] == ["relu", "gelu", "swiglu", "geglu"]
@@ -115,10 +141,22 @@ def test_dry_run_gives_the_arms_under_the_keys_of_results(corpus: Path, tmp_path
     assert planned["expected_minutes"] > 0
 
 
-def test_one_seed_runs_and_cannot_tell(corpus: Path, tmp_path: Path) -> None:
+def test_one_seed_runs_and_cannot_tell(paribus: Paribus, corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    arguments = ["study", "ffn", "--arms", "relu,swiglu", "--seeds", 1, "--data", corpus, "--out", out, *TINY]
-    done = _paribus(*arguments, "--json")
+    arguments = [
+        "study",
+        "ffn",
+        "--arms",
+        "relu,swiglu",
+        "--seeds",
+        1,
+        "--data",
+        corpus,
+        "--out",
+        out,
+        *LONGER,
+    ]
+    done = paribus(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert {arm["name"]: arm["verdict"] for arm in results["arms"]} == {
@@ -129,10 +167,10 @@ def test_one_seed_runs_and_cannot_tell(corpus: Path, tmp_path: Path) -> None:
     assert json.loads((out / "results.json").read_text()) == results
     for name in ("report.html", "report.md", "results.csv"):
         assert (out / name).stat().st_size > 0
-    assert "holds a different study" in _refused(*arguments, "--seeds", 2)
+    assert "holds a different study" in _sentence(paribus(*arguments, "--seeds", 2))
 
 
-def test_a_user_part_from_a_file_is_an_arm(corpus: Path, tmp_path: Path) -> None:
+def test_a_user_part_from_a_file_is_an_arm(paribus: Paribus, corpus: Path, tmp_path: Path) -> None:
     part = tmp_path / "mine.py"
     part.write_text(
         "from paribus import GatedFeedForward\n"
@@ -141,7 +179,7 @@ def test_a_user_part_from_a_file_is_an_arm(corpus: Path, tmp_path: Path) -> None
         "        super().__init__(d_model=d_model, d_ff=d_ff, gate='tanh')\n"
     )
     out = tmp_path / "out"
-    done = _paribus(
+    done = paribus(
         *(
             "study",
             "ffn",
@@ -155,16 +193,30 @@ def test_a_user_part_from_a_file_is_an_arm(corpus: Path, tmp_path: Path) -> None
             out,
             "--json",
         ),
-        *TINY,
+        *LONGER,
     )
     assert done.returncode == 0, done.stderr
     assert [arm["name"] for arm in json.loads(done.stdout)["arms"]] == ["relu", "Mine"]
 
 
-def test_a_full_disk_is_one_sentence_and_loses_nothing(corpus: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_loses_nothing(
+    paribus: Paribus, corpus: Path, tmp_path: Path
+) -> None:
     """A limit on file size stands for a disk that fills up: the ledger cannot grow."""
     out = tmp_path / "out"
-    arguments = ["study", "ffn", "--arms", "relu,swiglu", "--seeds", 1, "--data", corpus, "--out", out, *TINY]
+    arguments = [
+        "study",
+        "ffn",
+        "--arms",
+        "relu,swiglu",
+        "--seeds",
+        1,
+        "--data",
+        corpus,
+        "--out",
+        out,
+        *LONGER,
+    ]
     limited = (
         "import resource, signal, runpy, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -172,13 +224,12 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(corpus: Path, tmp_path: P
         "sys.argv = ['paribus', *sys.argv[1:]]\n"
         "runpy.run_module('paribus', run_name='__main__')\n"
     )
-    done = _paribus("study", "ffn", "--data", corpus, "--dry-run", "--workers", 1, *TINY)  # the text is ready
-    assert done.returncode == 0
+    prepare(str(corpus), tokenizer=get_tokenizer("bytes"), cache=tmp_path / "cache")
     short = subprocess.run(
         [sys.executable, "-c", limited, *map(str, arguments)], capture_output=True, text=True, check=False
     )
     assert short.returncode == 1, short.stderr
     assert "Traceback" not in short.stderr
-    again = _paribus(*arguments, "--json")
+    again = paribus(*arguments, "--json")
     assert again.returncode == 0, again.stderr
     assert all(trial["status"] == "done" for trial in json.loads(again.stdout)["trials"])

@@ -15,7 +15,7 @@ from paribus.study.settings import StudySettings, resolve
 from paribus.study.worker import TrialRunner
 from paribus.text.data import Dataset
 
-#: A study of seconds: one layer, two arms, no compilation.
+#: A study of seconds: one layer, little text, no compilation.
 TINY = (
     "model.d_model=12",
     "model.num_layers=1",
@@ -25,8 +25,30 @@ TINY = (
     "train.seq_len=16",
     "train.heldout_tokens=512",
     "train.compile=off",
+    "rates=[4e-2, 8e-2, 16e-2]",
 )
-WORDS = ["all", "else", "being", "equal", "the", "study", "holds", "every", "other", "part", "still", "and", "asks", "one", "thing", "of", "the", "text"]
+#: Long enough for the best rate to lie inside that grid.
+LONGER = (*TINY, "train.tokens=6400")
+WORDS = [
+    "all",
+    "else",
+    "being",
+    "equal",
+    "the",
+    "study",
+    "holds",
+    "every",
+    "other",
+    "part",
+    "still",
+    "and",
+    "asks",
+    "one",
+    "thing",
+    "of",
+    "the",
+    "text",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +56,17 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def write_corpus(path: Path) -> Path:
     """A text file of about 60 KB."""
     rng = random.Random(0)
     lines = [" ".join(rng.choices(WORDS, k=12)) + ("\n\n" if n % 5 == 0 else "\n") for n in range(1000)]
-    path = tmp_path / "corpus.txt"
     path.write_text("".join(lines))
     return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus.txt")
 
 
 @pytest.fixture

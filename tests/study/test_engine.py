@@ -32,8 +32,8 @@ def _bowl(best: float) -> Callable[[Trial], dict[str, Any]]:
 
 
 def test_every_trial_runs_once_and_none_again(planned: Planned, tmp_path: Path) -> None:
-    _, first, heard, results = _execute(planned, tmp_path, _bowl(3e-3))
-    _, second, again, _ = _execute(planned, tmp_path, _bowl(3e-3))
+    _, first, heard, results = _execute(planned, tmp_path, _bowl(8e-2))
+    _, second, again, _ = _execute(planned, tmp_path, _bowl(8e-2))
     assert len(first.ran) == len(results) == 4 * 3
     assert second.ran == []
     assert heard.tokens == sum(trial.train.tokens for trial in first.ran)
@@ -41,8 +41,8 @@ def test_every_trial_runs_once_and_none_again(planned: Planned, tmp_path: Path) 
 
 
 def test_the_grid_grows_for_all_arms_until_the_minimum_is_inside(planned: Planned, tmp_path: Path) -> None:
-    rates, launcher, heard, _ = _execute(planned, tmp_path, _bowl(12e-3))
-    assert rates == pytest.approx((1.5e-3, 3e-3, 6e-3, 12e-3, 24e-3))
+    rates, launcher, heard, _ = _execute(planned, tmp_path, _bowl(32e-2))
+    assert rates == pytest.approx((4e-2, 8e-2, 16e-2, 32e-2, 64e-2))
     assert len(launcher.ran) == 4 * 5
     assert len(heard.notes) == 2
 
@@ -53,19 +53,19 @@ def test_an_endless_slope_stops_growing(planned: Planned, tmp_path: Path) -> Non
 
 
 def test_a_resumed_study_grows_to_the_same_grid(planned: Planned, tmp_path: Path) -> None:
-    first, _, _, _ = _execute(planned, tmp_path, _bowl(12e-3))
-    again, launcher, _, _ = _execute(planned, tmp_path, _bowl(12e-3))
+    first, _, _, _ = _execute(planned, tmp_path, _bowl(32e-2))
+    again, launcher, _, _ = _execute(planned, tmp_path, _bowl(32e-2))
     assert (again, launcher.ran) == (first, [])
 
 
 def test_failed_trials_are_tried_again_by_the_next_run(planned: Planned, tmp_path: Path) -> None:
     def fails(trial: Trial) -> dict[str, Any]:
-        failed = trial.arm == "swiglu" and trial.rate == 3e-3
-        return {"status": "failed", "reason": "x"} if failed else _bowl(3e-3)(trial)
+        failed = trial.arm == "swiglu" and trial.rate == 8e-2
+        return {"status": "failed", "reason": "x"} if failed else _bowl(8e-2)(trial)
 
     _, _, _, results = _execute(planned, tmp_path, fails)
     assert sum(result["status"] == "failed" for result in results.values()) == 1
-    _, launcher, _, results = _execute(planned, tmp_path, _bowl(3e-3))
+    _, launcher, _, results = _execute(planned, tmp_path, _bowl(8e-2))
     assert len(launcher.ran) == 1
     assert all(result["status"] == "done" for result in results.values())
 

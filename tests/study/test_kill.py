@@ -14,7 +14,7 @@ import pytest
 
 from paribus.study.folder import LEDGER
 
-from .conftest import TINY
+from .conftest import LONGER, write_corpus
 
 #: What depends on how long things took.
 CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minutes", "command", "curve"}
@@ -23,7 +23,7 @@ CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minut
 def _command(corpus: Path, out: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "paribus", "study", "ffn", "--arms", "relu,swiglu", "--seeds", "1"),
-        *("--data", str(corpus), "--out", str(out), "--workers", "2", *TINY, "train.tokens=6400"),
+        *("--data", str(corpus), "--out", str(out), "--workers", "2", *LONGER),
     ]
 
 
@@ -65,10 +65,16 @@ def _finish(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def undisturbed(corpus: Path, tmp_path: Path) -> Any:
-    _finish(_command(corpus, tmp_path / "undisturbed"))
-    return _results(tmp_path / "undisturbed")
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("text") / "corpus.txt")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(corpus: Path) -> Any:
+    out = corpus.parent / "undisturbed"
+    _finish(_command(corpus, out))
+    return _results(out)
 
 
 def test_five_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
@@ -91,7 +97,7 @@ def test_ctrl_c_stops_the_study_and_leaves_it_resumable(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     while _finished(out) < 2:
-        pass
+        assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: the whole group gets it
     said = process.communicate(timeout=10)[1]
     assert process.returncode == 130

@@ -16,11 +16,11 @@ Planned = tuple[Plan, Dataset]
 
 
 def _launch(planned: Planned, folder: Path, trials: list[Trial]) -> dict[str, dict[str, Any]]:
-    with hold(folder) as lock:
-        with LocalLauncher(
-            workers=2, threads=1, data=planned[1].folder, folder=folder, lock=lock
-        ) as launcher:
-            return {trial.key: result for trial, result in launcher.run(trials, progress=lambda _: None)}
+    with (
+        hold(folder) as lock,
+        LocalLauncher(workers=2, threads=1, data=planned[1].folder, folder=folder, lock=lock) as launcher,
+    ):
+        return {trial.key: result for trial, result in launcher.run(trials, progress=lambda _: None)}
 
 
 def test_workers_give_what_this_process_would(planned: Planned, tmp_path: Path) -> None:
@@ -40,10 +40,12 @@ def test_progress_adds_up_to_the_tokens_of_all_trials(planned: Planned, tmp_path
     plan, data = planned
     trials = plan.trials(plan.rates)[:4]
     seen: list[int] = []
-    with hold(tmp_path) as lock:
-        with LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher:
-            list(launcher.run(trials[:3], progress=seen.append))
-            list(launcher.run(trials[3:], progress=seen.append))  # the same workers
+    with (
+        hold(tmp_path) as lock,
+        LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher,
+    ):
+        list(launcher.run(trials[:3], progress=seen.append))
+        list(launcher.run(trials[3:], progress=seen.append))  # the same workers
     assert sum(seen) == sum(trial.train.tokens for trial in trials)
 
 
@@ -109,9 +111,11 @@ def test_workers_start_with_their_allocator_and_thread_settings(planned: Planned
 
 def test_no_worker_outlives_an_abandoned_run(planned: Planned, tmp_path: Path) -> None:
     plan, data = planned
-    with hold(tmp_path) as lock:
-        with LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher:
-            next(launcher.run(plan.trials(plan.rates), progress=lambda _: None))
+    with (
+        hold(tmp_path) as lock,
+        LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher,
+    ):
+        next(launcher.run(plan.trials(plan.rates), progress=lambda _: None))
     with hold(tmp_path):  # the workers held the lock too
         pass
 

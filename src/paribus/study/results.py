@@ -207,7 +207,7 @@ def _ran(results: Results) -> dict[str, Any]:
 
 def _as_run(results: Results) -> list[str]:
     eager = {result["why_eager"] for result in results.values() if result.get("why_eager")}
-    return [f"the models ran without torch.compile: {reason}" for reason in sorted(eager)]
+    return [f"The models ran without torch.compile: {reason}." for reason in sorted(eager)]
 
 
 def _held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:

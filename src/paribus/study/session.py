@@ -93,6 +93,18 @@ def run(
     Raises `WorkError` after writing the report when some trials failed.
     """
     open_folder(out)
+    try:
+        return _run(plan, data, out, division=division, command=command, listener=listener)
+    except OSError as error:
+        raise WorkError(
+            f"the study in {out} stopped: {error.strerror or error}; finished trials are kept, run the same "
+            "command again when that is mended"
+        ) from error
+
+
+def _run(
+    plan: Plan, data: Dataset, out: Path, *, division: Division, command: str, listener: Listener
+) -> tuple[dict[str, Any], dict[str, Path]]:
     with (
         hold(out) as lock,
         Ledger(out / LEDGER, plan_sha256=plan.sha256, plan=plan.to_dict()) as ledger,
@@ -169,15 +181,18 @@ def _probe(plan: Plan, data: Dataset, division: Division) -> tuple[float, float]
     probe = dataclasses.replace(plan, train=train)
     arm = dataclasses.replace(plan.arm(plan.baseline), tokens=train.tokens)
     trials = [probe.trial(arm, plan.rates[0], seed) for seed in range(division.workers)]
-    with tempfile.TemporaryDirectory(prefix="paribus-probe-") as folder, hold(Path(folder)) as lock:
-        with LocalLauncher(
+    with (
+        tempfile.TemporaryDirectory(prefix="paribus-probe-") as folder,
+        hold(Path(folder)) as lock,
+        LocalLauncher(
             workers=division.workers,
             threads=division.threads,
             data=data.folder,
             folder=Path(folder),
             lock=lock,
-        ) as launcher:
-            outcomes = [result for _, result in launcher.run(trials, progress=lambda _: None)]
+        ) as launcher,
+    ):
+        outcomes = [result for _, result in launcher.run(trials, progress=lambda _: None)]
     failed = [outcome for outcome in outcomes if outcome["status"] == "failed"]
     if failed:
         raise WorkError(f"the probe run failed: {failed[0]['reason']}")

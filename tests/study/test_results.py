@@ -1,0 +1,145 @@
+"""From trials to `results.json`, with made-up losses whose verdict is known."""
+
+import json
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from paribus.study import results
+from paribus.study.plan import Plan, Trial, make_plan
+from paribus.study.settings import StudySettings
+
+from .conftest import outcome
+
+DATA = {
+    "name": "text",
+    "sha256": "0" * 64,
+    "bytes": 1000,
+    "documents": 3,
+    "train_bytes": 900,
+    "heldout_bytes": 100,
+    "scored_bytes": 96,
+    "tokenizer": "bytes",
+}
+ENVIRONMENT = {"workers": 2, "threads_per_worker": 1, "python": "3.11"}
+SCHEMA = {
+    *("study", "metric", "baseline", "matched", "data", "arms", "trials", "smallest_detectable_difference"),
+    *("controls", "environment", "paribus"),
+}
+ARM = {
+    *("name", "parts", "d_ff", "slot_params", "params", "flops_per_token", "lr", "values", "mean"),
+    *("difference", "verdict", "tokens_per_second", "peak_memory_bytes"),
+}
+TRIAL = {"arm", "seed", "lr", "status", "val_bpb", "seconds"}
+
+
+@pytest.fixture
+def plan(settings: StudySettings) -> Plan:
+    return make_plan(settings.model_copy(update={"seeds": 6}), data=DATA)
+
+
+def _build(plan: Plan, give: Callable[[Trial], dict[str, Any] | None]) -> dict[str, Any]:
+    given = {trial.key: give(trial) for trial in plan.trials(plan.rates)}
+    return results.build(
+        plan,
+        plan.rates,
+        {key: result for key, result in given.items() if result is not None},
+        command="paribus study ffn",
+        environment=ENVIRONMENT,
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+def _noisy(effects: dict[str, float]) -> Callable[[Trial], dict[str, Any]]:
+    """A bowl around the middle rate, shifted by arm, with a little noise by trial."""
+
+    def give(trial: Trial) -> dict[str, Any]:
+        noise = random.Random(trial.key).gauss(0, 0.01)
+        bowl = 0.1 * math.log(trial.rate / 8e-2) ** 2
+        return outcome(2.5 + bowl + noise + effects.get(trial.arm, 0.0))
+
+    return give
+
+
+HEALTHY = {"handicap": 0.3}
+
+
+def test_results_have_the_published_schema_and_are_strict_json(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY))
+    assert built.keys() >= SCHEMA
+    assert all(arm.keys() >= ARM for arm in [*built["arms"], *built["controls"]])
+    assert all(trial.keys() >= TRIAL for trial in built["trials"])
+    assert json.loads(json.dumps(built, allow_nan=False)) == built
+
+
+def test_controls_stand_apart_from_the_arms(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY))
+    assert [arm["name"] for arm in built["arms"]] == ["relu", "swiglu"]
+    assert {control["name"]: control["ok"] for control in built["controls"]} == {
+        "placebo": True,
+        "handicap": True,
+    }
+
+
+@pytest.mark.parametrize(("effect", "verdict"), [(-0.3, "better"), (0.3, "worse")])
+def test_a_real_difference_gets_its_verdict(plan: Plan, effect: float, verdict: str) -> None:
+    built = _build(plan, _noisy({**HEALTHY, "swiglu": effect}))
+    baseline, arm = built["arms"]
+    assert (baseline["verdict"], baseline["difference"]) == ("baseline", None)
+    assert arm["verdict"] == verdict
+    assert arm["difference"]["mean"] == pytest.approx(effect, abs=0.03)
+    assert arm["mean"] - baseline["mean"] == pytest.approx(arm["difference"]["mean"])
+    assert arm["difference"]["ci95"][0] < effect < arm["difference"]["ci95"][1]
+    assert arm["lr"] == 8e-2
+
+
+def test_a_failed_control_is_the_first_warning(plan: Plan) -> None:
+    built = _build(plan, _noisy({"placebo": 0.3, "handicap": 0.3}))
+    assert built["controls"][0]["ok"] is False
+    assert built["controls"][0]["verdict"] == "worse"
+    assert "placebo" in built["warnings"][0]
+
+
+def test_a_diverged_arm_is_named_and_not_averaged(plan: Plan) -> None:
+    def give(trial: Trial) -> dict[str, Any]:
+        return outcome(None, status="diverged") if trial.arm == "swiglu" else _noisy(HEALTHY)(trial)
+
+    arm = _build(plan, give)["arms"][1]
+    assert (arm["verdict"], arm["mean"], arm["difference"]) == ("diverged", None, None)
+    assert arm["diverged_trials"] == 18
+
+
+def test_missing_and_failed_trials_are_listed_as_such(plan: Plan) -> None:
+    def give(trial: Trial) -> dict[str, Any] | None:
+        if trial.arm == "swiglu" and trial.seed == 0:
+            return None if trial.rate == 8e-2 else {"status": "failed", "reason": "RuntimeError: x"}
+        return _noisy(HEALTHY)(trial)
+
+    built = _build(plan, give)
+    assert built["arms"][1]["verdict"] == "cannot tell"
+    statuses = [
+        trial["status"] for trial in built["trials"] if trial["arm"] == "swiglu" and trial["seed"] == 0
+    ]
+    assert sorted(statuses) == ["failed", "failed", "missing"]
+
+
+def test_halving_costs_the_minutes_of_its_seeds(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY))
+    trials = 4 * 3 * 6
+    assert built["seconds"] == trials / 2  # each takes a second, two at a time
+    assert built["to_halve"]["minutes"] == pytest.approx(trials / 2 / 60 * built["to_halve"]["seeds"] / 6)
+
+
+def test_eager_trials_are_said_to_be_eager(plan: Plan) -> None:
+    built = _build(plan, lambda trial: _noisy(HEALTHY)(trial) | {"why_eager": "no C++ compiler was found"})
+    assert built["warnings"][-1] == "The models ran without torch.compile: no C++ compiler was found."
+    assert built["environment"]["compiled"] == "False"
+
+
+def test_plan_rows_are_counted_from_the_built_model(plan: Plan) -> None:
+    row = results.describe_arm(plan, plan.arm("swiglu"))
+    assert row["slot_params"] == 3 * 12 * 32
+    assert row["parts"]["ffn"] == "swiglu"
