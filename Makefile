@@ -13,7 +13,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 .PHONY: study test test-all soak lint bench clean
 
 study: $(VENV)/.ready
-	$(BIN)/paribus study ffn --out runs/study
+	$(BIN)/paribus study ffn
 
 test: lint
 	$(BIN)/python -m pytest -n 2

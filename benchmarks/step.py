@@ -94,7 +94,7 @@ def _contenders() -> dict[str, Step]:
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings = resolve("default", {})
     train = settings.train
-    section = settings.model.model_dump() | {"d_ff": 256}
+    section = settings.model_section() | {"d_ff": 256}
     config = ModelConfig(vocab_size=257, max_seq_len=train.seq_len, ffn="swiglu", **section)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 256, (train.batch_size, train.seq_len + 1), generator=generator)

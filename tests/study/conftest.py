@@ -10,7 +10,7 @@ import pytest
 
 from paribus.study.engine import Listener
 from paribus.study.plan import Plan, Trial
-from paribus.study.session import make
+from paribus.study.session import Prepared, make
 from paribus.study.settings import StudySettings, resolve
 from paribus.study.worker import TrialRunner
 from paribus.text.data import Dataset
@@ -76,6 +76,12 @@ def settings(corpus: Path) -> StudySettings:
 
 @pytest.fixture
 def planned(settings: StudySettings) -> tuple[Plan, Dataset]:
+    prepared = make(settings)
+    return prepared.plan, prepared.data
+
+
+@pytest.fixture
+def prepared(settings: StudySettings) -> Prepared:
     return make(settings)
 
 
@@ -136,6 +142,5 @@ def outcome(val_bpb: float | None, *, status: str = "done") -> dict[str, Any]:
         "peak_memory_bytes": 1000,
         "dtype": "bfloat16",
         "compiled": False,
-        "why_eager": None,
         "curve": {"tokens": [640.0], "seconds": [1.0], "train_bpb": [5.0]},
     }

@@ -1,4 +1,4 @@
-import json
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -49,41 +49,69 @@ def test_progress_adds_up_to_the_tokens_of_all_trials(planned: Planned, tmp_path
     assert sum(seen) == sum(trial.train.tokens for trial in trials)
 
 
-def test_a_part_that_raises_fails_its_trials_and_the_study_stops(planned: Planned, tmp_path: Path) -> None:
-    plan, _ = planned
-    broken = tmp_path / "broken.py"
-    broken.write_text(
-        "from paribus import FeedForward\n"
-        "class Broken(FeedForward):\n"
-        "    def forward(self, x):\n"
-        "        raise ZeroDivisionError('by design')\n"
-    )
-    arm = plan.arm("relu")
-    model = arm.model.to_dict() | {"ffn": f"{broken}:Broken"}
-    trials = [
-        Trial.from_json(_with_model(plan.trial(arm, rate, seed), model))
-        for rate in plan.rates
-        for seed in (0, 1)
-    ]
-    with pytest.raises(
-        WorkError, match=r"3 trials in a row failed, the last with: ZeroDivisionError: by design"
-    ):
+def test_if_every_trial_fails_the_study_stops_and_says_why(planned: Planned, tmp_path: Path) -> None:
+    trials = _trials_of(planned, tmp_path, "raise ZeroDivisionError('by design')")
+    with pytest.raises(WorkError, match=r"every trial failed, the last with: ZeroDivisionError: by design"):
         _launch(planned, tmp_path, trials)
+
+
+def test_an_arm_that_keeps_failing_gets_no_more_trials_and_the_others_go_on(
+    planned: Planned, tmp_path: Path
+) -> None:
+    plan, _ = planned
+    broken = _trials_of(planned, tmp_path, "raise ZeroDivisionError('by design')")
+    broken = [dataclasses.replace(trial, arm="broken") for trial in broken]
+    sound = plan.trials(plan.rates)[:6]
+    results = _launch(planned, tmp_path, [*broken, *sound])
+    failed = [key for key, result in results.items() if result["status"] == "failed"]
+    assert 3 <= len(failed) < len(broken)
+    assert all(results[trial.key]["status"] == "done" for trial in sound)
+
+
+def test_a_part_that_can_no_longer_be_read_fails_its_trial(planned: Planned, tmp_path: Path) -> None:
+    plan, _ = planned
+    gone = _trials_of(planned, tmp_path, "return x")[:1]
+    (tmp_path / "part.py").write_text("def broken(:\n")
+    results = _launch(planned, tmp_path, [*gone, *plan.trials(plan.rates)[:1]])
+    assert "cannot be imported: SyntaxError" in results[gone[0].key]["reason"]
+
+
+def test_a_worker_killed_in_mid_trial_goes_on_from_its_checkpoint(planned: Planned, tmp_path: Path) -> None:
+    plan, data = planned
+    trial = dataclasses.replace(
+        plan.trials([8e-2])[0], train=dataclasses.replace(plan.train, tokens=64 * 1000)
+    )
+    undisturbed = next(InlineLauncher(data, tmp_path).run([trial], progress=lambda _: None))[1]
+    checkpoint = tmp_path / "checkpoints" / f"{trial.key}.pt"
+    seen: list[int] = []
+
+    def launch(*, kill: bool) -> dict[str, Any]:
+        def progress(tokens: int) -> None:
+            seen.append(tokens)
+            if kill and checkpoint.exists():
+                for worker in launcher._workers.values():
+                    worker.process.kill()
+
+        with (
+            hold(tmp_path) as lock,
+            LocalLauncher(
+                workers=1, threads=1, data=data.folder, folder=tmp_path, lock=lock, checkpoint_seconds=0.0
+            ) as launcher,
+        ):
+            return next(launcher.run([trial], progress=progress))[1]
+
+    assert launch(kill=True)["status"] == "failed"
+    assert checkpoint.exists()
+    seen.clear()
+    resumed = launch(kill=False)
+    assert resumed["val_bpb"] == undisturbed["val_bpb"]
+    assert resumed["compile_seconds"] > 0  # two first steps were timed apart
+    assert not checkpoint.exists()
 
 
 def test_a_worker_that_dies_fails_its_trial_and_is_replaced(planned: Planned, tmp_path: Path) -> None:
     plan, _ = planned
-    deadly = tmp_path / "deadly.py"
-    deadly.write_text(
-        "import os, signal\n"
-        "from paribus import FeedForward\n"
-        "class Deadly(FeedForward):\n"
-        "    def forward(self, x):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    arm = plan.arm("relu")
-    model = arm.model.to_dict() | {"ffn": f"{deadly}:Deadly"}
-    doomed = Trial.from_json(_with_model(plan.trial(arm, 1e-3, 7), model))
+    doomed = _trials_of(planned, tmp_path, "os.kill(os.getpid(), signal.SIGKILL)")[0]
     trials = [doomed, *plan.trials(plan.rates)[:3]]
     results = _launch(planned, tmp_path, trials)
     assert results[doomed.key]["status"] == "failed"
@@ -92,20 +120,11 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(planned: Planned, tm
 
 
 def test_workers_start_with_their_allocator_and_thread_settings(planned: Planned, tmp_path: Path) -> None:
-    plan, _ = planned
-    telling = tmp_path / "telling.py"
-    telling.write_text(
-        "import os\n"
-        "from paribus import FeedForward\n"
-        "class Telling(FeedForward):\n"
-        "    def forward(self, x):\n"
-        "        raise ValueError(','.join(os.environ.get(k, '') for k in "
-        f"{[*ALLOCATOR, 'OMP_NUM_THREADS', 'OMP_WAIT_POLICY']!r}))\n"
-    )
-    arm = plan.arm("relu")
-    model = arm.model.to_dict() | {"ffn": f"{telling}:Telling"}
-    results = _launch(planned, tmp_path, [Trial.from_json(_with_model(plan.trial(arm, 1e-3, 0), model))])
-    said = next(iter(results.values()))["reason"]
+    names = [*ALLOCATOR, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
+    telling = f"raise ValueError(','.join(os.environ.get(name, '') for name in {names!r}))"
+    told = _trials_of(planned, tmp_path, telling)[0]
+    sound = planned[0].trials([8e-2])[0]
+    said = _launch(planned, tmp_path, [told, sound])[told.key]["reason"]
     assert said == "ValueError: " + ",".join([*ALLOCATOR.values(), "1", "PASSIVE"])
 
 
@@ -130,5 +149,21 @@ def test_a_worker_keeps_its_graph_and_then_takes_the_longest_queue_nobody_works_
     assert _next([], last=None, busy=set()) is None
 
 
-def _with_model(trial: Trial, model: dict[str, Any]) -> str:
-    return json.dumps({**json.loads(trial.to_json()), "model": model})
+def _trials_of(planned: Planned, folder: Path, body: str) -> list[Trial]:
+    """Trials of a user's part whose forward pass does only this."""
+    plan, _ = planned
+    part = folder / "part.py"
+    part.write_text(
+        "import os, signal\n"
+        "from paribus import FeedForward\n"
+        "class Part(FeedForward):\n"
+        "    def forward(self, x):\n"
+        f"        {body}\n"
+    )
+    arm = plan.arm("relu")
+    model = dataclasses.replace(arm.model, ffn=f"{part}:Part")
+    return [
+        plan.trial(dataclasses.replace(arm, model=model), rate, seed)
+        for rate in plan.rates
+        for seed in (0, 1)
+    ]

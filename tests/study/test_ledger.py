@@ -10,7 +10,7 @@ from .conftest import outcome
 
 
 def _open(path: Path, sha256: str = "a") -> Ledger:
-    return Ledger(path, plan_sha256=sha256, plan={"x": 1})
+    return Ledger(path, plan_sha256=sha256, plan={"x": sha256, "y": 1})
 
 
 def test_results_survive_reopening(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_a_finished_trial_is_never_overwritten_and_a_failed_one_may_be(tmp_path:
 
 def test_another_studys_ledger_is_refused(tmp_path: Path) -> None:
     _open(tmp_path / "l").close()
-    with pytest.raises(RequestError, match="holds a different study"):
+    with pytest.raises(RequestError, match=r"holds a different study \(other x\)"):
         _open(tmp_path / "l", "b")
 
 
@@ -51,3 +51,16 @@ def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="not a readable ledger"):
         _open(path)
     assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_session_counts_once_it_finished_a_trial(tmp_path: Path) -> None:
+    with _open(tmp_path / "l") as ledger:
+        ledger.begin_session({"machine": "first"})
+        for key in ("a", "b"):
+            ledger.record(key, arm="relu", rate=1e-3, seed=0, result=outcome(2.5))
+        ledger.begin_session({"machine": "idle"})
+        ledger.begin_session({"machine": "second"})
+        ledger.record("c", arm="relu", rate=1e-3, seed=0, result=outcome(2.5))
+        sessions = ledger.sessions()
+    assert [session["machine"] for session in sessions] == ["first", "second"]
+    assert all(session["seconds"] >= 0 for session in sessions)

@@ -7,7 +7,7 @@ from paribus import registry
 from paribus.errors import RequestError
 from paribus.model.count import slot_params
 from paribus.study.plan import Plan, Trial, extended, make_plan
-from paribus.study.settings import resolve
+from paribus.study.settings import StudySettings, resolve
 
 DATA = {"name": "text", "sha256": "0" * 64}
 
@@ -110,3 +110,14 @@ def test_the_grid_grows_by_its_own_spacing() -> None:
     assert extended((1.0, 2.0, 4.0), "low") == (0.5, 1.0, 2.0, 4.0)
     assert extended((1.0, 2.0, 4.0), "high") == (1.0, 2.0, 4.0, 8.0)
     assert extended((1.0, 3.0, 9.0), "both") == pytest.approx((1 / 3, 1.0, 3.0, 9.0, 27.0))
+
+
+def test_a_handicap_of_too_few_tokens_is_named(settings: StudySettings) -> None:
+    short = settings.model_copy(update={"train": dataclasses.replace(settings.train, tokens=64 * 2)})
+    with pytest.raises(RequestError, match=r"the handicapped control trains on 75% of it"):
+        make_plan(short, data=DATA)
+
+
+def test_an_arm_without_a_name_is_refused() -> None:
+    with pytest.raises(RequestError, match="an arm is a name or a mapping with a name"):
+        _plan("arms=[{swiglu: 1}]")

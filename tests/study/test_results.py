@@ -3,7 +3,7 @@
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -24,7 +24,14 @@ DATA = {
     "scored_bytes": 96,
     "tokenizer": "bytes",
 }
-ENVIRONMENT = {"workers": 2, "threads_per_worker": 1, "python": "3.11"}
+SESSION = {
+    "workers": 2,
+    "threads_per_worker": 1,
+    "python": "3.11",
+    "command": "paribus study ffn",
+    "began": "2026-01-01T00:00:00+00:00",
+    "seconds": 60.0,
+}
 SCHEMA = {
     *("study", "metric", "baseline", "matched", "data", "arms", "trials", "smallest_detectable_difference"),
     *("controls", "environment", "paribus"),
@@ -41,15 +48,20 @@ def plan(settings: StudySettings) -> Plan:
     return make_plan(settings.model_copy(update={"seeds": 6}), data=DATA)
 
 
-def _build(plan: Plan, give: Callable[[Trial], dict[str, Any] | None]) -> dict[str, Any]:
+def _build(
+    plan: Plan,
+    give: Callable[[Trial], dict[str, Any] | None],
+    *,
+    sessions: Sequence[dict[str, Any]] = (SESSION,),
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
     given = {trial.key: give(trial) for trial in plan.trials(plan.rates)}
     return results.build(
         plan,
         plan.rates,
         {key: result for key, result in given.items() if result is not None},
-        command="paribus study ffn",
-        environment=ENVIRONMENT,
-        created="2026-01-01T00:00:00+00:00",
+        sessions=sessions,
+        notes=notes,
     )
 
 
@@ -127,15 +139,26 @@ def test_missing_and_failed_trials_are_listed_as_such(plan: Plan) -> None:
 
 
 def test_halving_costs_the_minutes_of_its_seeds(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY), sessions=[SESSION, SESSION])
+    assert built["seconds"] == 120.0
+    assert built["to_halve"]["minutes"] == pytest.approx(2.0 * built["to_halve"]["seeds"] / 6)
+
+
+def test_a_rerun_of_a_finished_study_keeps_where_and_when_it_ran(plan: Plan) -> None:
     built = _build(plan, _noisy(HEALTHY))
-    trials = 4 * 3 * 6
-    assert built["seconds"] == trials / 2  # each takes a second, two at a time
-    assert built["to_halve"]["minutes"] == pytest.approx(trials / 2 / 60 * built["to_halve"]["seeds"] / 6)
+    assert (built["command"], built["created"]) == ("paribus study ffn", "2026-01-01T00:00:00+00:00")
+    assert built["environment"]["python"] == "3.11"
+    assert not built["warnings"]
 
 
-def test_eager_trials_are_said_to_be_eager(plan: Plan) -> None:
-    built = _build(plan, lambda trial: _noisy(HEALTHY)(trial) | {"why_eager": "no C++ compiler was found"})
-    assert built["warnings"][-1] == "The models ran without torch.compile: no C++ compiler was found."
+def test_a_study_that_moved_says_so(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY), sessions=[SESSION, {**SESSION, "python": "3.12"}])
+    assert "different environments" in built["warnings"][-1]
+
+
+def test_notes_are_warnings_and_as_run_facts_stand_in_the_environment(plan: Plan) -> None:
+    built = _build(plan, _noisy(HEALTHY), notes=["the models will run without torch.compile: x"])
+    assert built["warnings"] == ["The models will run without torch.compile: x."]
     assert built["environment"]["compiled"] == "False"
 
 

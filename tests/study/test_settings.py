@@ -15,7 +15,7 @@ def test_options_and_then_overrides_are_laid_over_the_preset() -> None:
     )
     assert (settings.seeds, settings.data) == (9, "stdlib")
     assert settings.train.tokens == 2_000_000
-    assert settings.model.model_dump()["d_model"] == 192
+    assert settings.model_section()["d_model"] == 192
 
 
 def test_yaml_reads_exponents_as_numbers() -> None:
@@ -28,7 +28,7 @@ def test_yaml_reads_on_and_off_as_words_and_true_as_a_boolean() -> None:
 
 def test_a_part_may_carry_options() -> None:
     settings = resolve("default", {}, ["model.norm={name: rmsnorm, eps: 1e-5}"])
-    assert settings.model.model_dump()["norm"] == {"name": "rmsnorm", "eps": 1e-5}
+    assert settings.model_section()["norm"] == {"name": "rmsnorm", "eps": 1e-5}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,7 +7,8 @@ import torch.nn.functional as F
 
 from paribus.model.initialise import initialise
 from paribus.train import program as module
-from paribus.train.program import IGNORE, Program, compute_dtype
+from paribus.train.config import TrainConfig
+from paribus.train.program import IGNORE, Program, resolve
 
 from .conftest import MODEL, TRAIN
 
@@ -33,12 +35,45 @@ def test_branch_rms_is_that_of_the_layers_output() -> None:
     assert after == pytest.approx(3 * before, rel=1e-5)
 
 
+def _decided(
+    monkeypatch: pytest.MonkeyPatch, compiler: Path | str, **given: str
+) -> tuple[TrainConfig, str | None]:
+    monkeypatch.setenv("CXX", str(compiler))
+    module.missing_compiler.cache_clear()
+    try:
+        return resolve(dataclasses.replace(TRAIN, **{"compile": "auto", **given}))
+    finally:
+        module.missing_compiler.cache_clear()
+
+
+def _compiler(path: Path, *, code: int) -> Path:
+    """A program that takes any arguments and exits with this code."""
+    path.write_text(f"#!/bin/sh\nexit {code}\n")
+    path.chmod(0o755)
+    return path
+
+
 def test_without_a_compiler_it_says_why_it_runs_eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "compiler", lambda: None)
-    automatic = Program(MODEL, dataclasses.replace(TRAIN, compile="auto"))
-    assert (automatic.compiled, automatic.why_eager) == (False, "no C++ compiler was found")
+    train, why = _decided(monkeypatch, "no-such-compiler -O2")
+    assert (train.compile, why) == ("off", "no C++ compiler was found (no-such-compiler)")
 
 
-def test_a_named_dtype_is_taken() -> None:
-    assert compute_dtype("float32", "cpu") == torch.float32
-    assert compute_dtype("bfloat16", "cpu") == torch.bfloat16
+def test_a_compiler_that_finds_no_python_headers_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train, why = _decided(monkeypatch, _compiler(tmp_path / "compiler", code=1))
+    assert train.compile == "off"
+    assert why is not None and "Python's headers" in why
+
+
+def test_a_working_compiler_is_used_with_its_arguments(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    train, why = _decided(monkeypatch, f"{_compiler(tmp_path / 'compiler', code=0)} -O2")
+    assert (train.compile, why) == ("on", None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_given_is_kept(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    train, why = _decided(monkeypatch, "no-such-compiler", dtype=dtype, compile="on")
+    assert (train.dtype, train.compile, why) == (dtype, "on", None)

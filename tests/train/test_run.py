@@ -61,7 +61,7 @@ def test_a_killed_run_resumes_to_the_same_bits(program: Program, data: Dataset, 
         checkpoint=path,
         progress=lambda done, total: seen.append(done),
     )
-    assert seen[0] == 41  # the checkpoint is of step 40
+    assert seen[0] == 42  # the checkpoint is of step 41: looks are at 1, 21, 41
     assert _facts(resumed) == _facts(undisturbed)
     assert not path.exists()
 
@@ -129,3 +129,61 @@ def test_a_salted_run_is_another_run(program: Program, data: Dataset, salted: st
     plain = run(program, data, TRAIN, seed=0, rate=1e-2)
     other = run(program, data, TRAIN, seed=0, rate=1e-2, salted_slot=salted)
     assert (plain.val_bpb == other.val_bpb) == (salted is None)
+
+
+RANDOM_PART = """
+import torch
+from paribus import FeedForward
+
+class Forgetful(FeedForward):
+    def __init__(self, *, d_model, d_ff):
+        super().__init__(d_model=d_model, d_ff=d_ff)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return torch.nn.functional.dropout(super().forward(x), 0.2) * (1 + self.calls / 1000)
+"""
+
+
+def test_random_and_stateful_parts_are_functions_of_the_seed_too(data: Dataset, tmp_path: Path) -> None:
+    part = tmp_path / "part.py"
+    part.write_text(RANDOM_PART)
+    program = Program(dataclasses.replace(MODEL, ffn=f"{part}:Forgetful"), TRAIN)
+    before = torch.get_rng_state()
+    first, again, other = (run(program, data, TRAIN, seed=seed, rate=1e-2) for seed in (0, 0, 1))
+    assert _facts(first) == _facts(again)
+    assert first.val_bpb != other.val_bpb
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gradients_that_an_earlier_run_left_do_not_count(program: Program, data: Dataset) -> None:
+    clean = run(program, data, TRAIN, seed=0, rate=1e-2)
+    for parameter in program.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert _facts(run(program, data, TRAIN, seed=0, rate=1e-2)) == _facts(clean)
+
+
+def test_a_checkpoint_that_fits_in_part_means_a_fresh_start(
+    program: Program, data: Dataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.pt"
+    weights = {name: torch.ones_like(value) for name, value in program.model.state_dict().items()}
+    torch.save({"model": weights, "optimiser": {"of": "another model"}, "state": {}}, path)
+    assert _facts(run(program, data, TRAIN, seed=0, rate=1e-2, checkpoint=path)) == _facts(
+        run(program, data, TRAIN, seed=0, rate=1e-2)
+    )
+
+
+def test_evaluation_pads_without_changing_strides(program: Program, data: Dataset) -> None:
+    """Other strides than in training would compile a second graph."""
+    seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+    loss = program.loss
+
+    def watched(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        seen.add((inputs.stride(), targets.stride()))
+        return loss(inputs, targets)
+
+    program.loss = watched
+    run(program, data, TRAIN, seed=0, rate=1e-2)
+    assert len(seen) == 1

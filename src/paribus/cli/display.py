@@ -93,6 +93,8 @@ class Display:
 
                 def finished(trial: Trial, result: Mapping[str, Any]) -> None:
                     bar.update(task, description=f"{trial.name}: {outcome(result)}")
+                    if result["status"] != "done":
+                        self.say(f"{trial.name}: {outcome(result)}")
 
                 yield Listener(
                     planned=lambda done, total: bar.reset(task, completed=done, total=total),

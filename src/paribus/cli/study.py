@@ -6,13 +6,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from paribus.errors import RequestError, nearest
 
 _KINDS = ("ffn",)
+RUNS = Path("runs")  # where studies go that were not told where
 
 
 def study(
@@ -75,11 +76,16 @@ def study(
     Example: [bold]paribus study ffn --arms relu,swiglu --data my.txt --seeds 8[/bold]
 
     Example: [bold]paribus study ffn model.d_model=192 train.tokens=2e6 --dry-run[/bold]
+
+    Settings: model.{d_model, d_ff, num_layers, num_heads, head_dim, norm, residual, position, attention,
+    tie_embeddings}, train.{tokens, batch_size, seq_len, warmup, weight_decay, beta1, beta2, eps, clip,
+    init_scheme, heldout_tokens, dtype, compile}, handicap, and the options above by their names.
     """
     if what not in _KINDS:
         raise RequestError(f"there is no study of {what!r}; {nearest(what, _KINDS)}")
     from paribus.cli.display import Display, plan_table, verdict_table
     from paribus.study import session
+    from paribus.study.folder import open_folder
     from paribus.study.report import answer
     from paribus.study.settings import resolve
 
@@ -87,7 +93,7 @@ def study(
     settings = resolve(
         preset,
         {
-            "arms": arms.split(",") if arms is not None else None,
+            "arms": [arm.strip() for arm in arms.split(",")] if arms is not None else None,
             "baseline": baseline,
             "seeds": seeds,
             "base_seed": base_seed,
@@ -97,28 +103,42 @@ def study(
         },
         overrides or [],
     )
+    if out is not None:
+        open_folder(out)
     with display.bytes("reading text") as reading:
-        plan, dataset = session.make(settings, progress=reading)
-    division = session.divide(plan, workers=workers, threads=threads)
+        prepared = session.make(
+            settings,
+            workers=workers,
+            threads=threads,
+            leave_out=[RUNS, *([out] if out else [])],
+            progress=reading,
+        )
+    for note in prepared.notes:
+        display.say(note)
     if dry_run:
         display.say("measuring the speed of this machine on the baseline")
-        planned = session.dry_run(plan, dataset, division=division)
-        _print(planned, plan_table(planned), as_json=as_json, display=display)
+        planned = session.dry_run(prepared)
+        if as_json:
+            print(json.dumps(planned, indent=2))
+        else:
+            display.show(plan_table(planned))
         return
-    folder = out or Path("runs") / f"{plan.slot}-{Path(dataset.name).stem}-{plan.sha256[:8]}"
+    plan, dataset, division = prepared.plan, prepared.data, prepared.division
+    folder = out or RUNS / f"{plan.slot}-{Path(dataset.name).stem}-{plan.sha256[:8]}"
     display.say(
         f"{len(plan.arms)} arms (controls: {', '.join(plan.controls)}) x {len(plan.rates)} rates x "
         f"{len(plan.seeds)} seeds on {dataset.name}, {division.workers} workers; study in {folder}"
     )
     try:
         with display.trials() as listener:
-            results, files = session.run(
-                plan, dataset, folder, division=division, command=_command(), listener=listener
-            )
+            results, files = session.run(prepared, folder, command=_command(), listener=listener)
     except KeyboardInterrupt:
         display.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
-    _print(results, verdict_table(results, answer(results)), as_json=as_json, display=display)
+    if as_json:
+        print(files["results.json"].read_text(), end="")
+    else:
+        display.show(verdict_table(results, answer(results)))
     display.say(f"report: {files['report.html']}")
     if (failure := session.failed_trials(results)) is not None:
         raise failure
@@ -135,10 +155,3 @@ def _numbers(text: str | None) -> list[float] | None:
 
 def _command() -> str:
     return shlex.join(["paribus", *sys.argv[1:]])
-
-
-def _print(document: dict[str, Any], table: Any, *, as_json: bool, display: Any) -> None:
-    if as_json:
-        print(json.dumps(document, indent=2, allow_nan=False))
-    else:
-        display.show(table)

@@ -33,7 +33,11 @@ class Listener:
 
 
 def execute(plan: Plan, ledger: Ledger, launcher: Launcher, *, listener: Listener) -> tuple[float, ...]:
-    """Run what is missing and return the grid of rates that was needed. Failed trials are tried again once."""
+    """Run what is missing and return the grid of rates that was needed.
+
+    Trials that failed in an earlier run are tried again, those that fail in this one are not. The grid
+    grows at most four times; an arm that is still best on an edge then gets no verdict.
+    """
     rates = plan.rates
     tried: set[str] = set()
     for extension in range(MAX_EXTENSIONS + 1):

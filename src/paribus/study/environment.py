@@ -9,8 +9,20 @@ from typing import Any
 
 
 def cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores this process may use: its affinity, or less where a control group limits it."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return min(here, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control group, or "max" for no limit
+        return here
+
+
+def trials_at_a_time(threads: int) -> int:
+    """One on each GPU that trials can use (one), else as many as the cores hold."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else max(1, cores() // threads)
 
 
 def describe() -> dict[str, Any]:

@@ -26,7 +26,7 @@ from paribus.text.data import default_cache
 #: Steadies timings and keeps freed pages for the next step; never changed within a study.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
-_FAILURES_IN_A_ROW = 3  # after this many the study stops: the next trials would fail alike
+_FAILURES_IN_A_ROW = 3  # after this many of an arm its next trials would fail alike
 
 
 class Launcher(Protocol):
@@ -54,6 +54,7 @@ def worker_environment(threads: int) -> dict[str, str]:
 class _Worker:
     process: subprocess.Popen[bytes]
     log: Path
+    log_start: int  # where this worker's own lines begin
     trial: Trial | None = None
     graph: str | None = None
     tokens: int = 0
@@ -74,6 +75,7 @@ class LocalLauncher:
     data: Path
     folder: Path
     lock: int
+    checkpoint_seconds: float = 30.0
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
@@ -93,29 +95,34 @@ class LocalLauncher:
     ) -> Iterator[tuple[Trial, dict[str, Any]]]:
         """Yield (trial, result) as they finish; `progress` gets the tokens trained on since its last call.
 
-        A worker that dies makes its trial `failed` and is replaced. Raises `WorkError` when three trials in
-        a row have failed.
+        A worker that dies makes its trial `failed` and is replaced. An arm whose trials failed three times in
+        a row gets no more of them: they would fail alike. Raises `WorkError` when no trial at all succeeded.
         """
         waiting = list(trials)
-        failures = 0
+        failures: Counter[str] = Counter()  # in a row, by arm
+        succeeded, reason = False, None
         for number in range(min(self.workers, len(waiting))):
             self._hand_out(number, waiting)
         while any(worker.trial for worker in self._workers.values()):
             for key, _ in self._selector.select():
-                number: int = key.data
+                number = key.data
                 worker = self._workers[number]
                 chunk = os.read(key.fd, 1 << 16)
                 finished = _read(worker, chunk, progress) if chunk else self._bury(number)
                 if finished is None:
                     continue
                 yield finished
-                failures = failures + 1 if finished[1]["status"] == "failed" else 0
-                if failures >= _FAILURES_IN_A_ROW:
-                    raise WorkError(
-                        f"{failures} trials in a row failed, the last with: {finished[1]['reason']}; "
-                        f"more is in {worker.log}"
-                    )
+                arm = finished[0].arm
+                if finished[1]["status"] == "failed":
+                    failures[arm] += 1
+                    reason = f"{finished[1]['reason']}; more is in {worker.log}"
+                else:
+                    failures[arm], succeeded = 0, True
+                if failures[arm] >= _FAILURES_IN_A_ROW:
+                    waiting = [trial for trial in waiting if trial.arm != arm]
                 self._hand_out(number, waiting)
+        if reason is not None and not succeeded:
+            raise WorkError(f"every trial failed, the last with: {reason}")
 
     def _hand_out(self, number: int, waiting: list[Trial]) -> None:
         """Give a worker its next trial, starting the worker if there is none of that number."""
@@ -140,13 +147,11 @@ class LocalLauncher:
         log = self.folder / "logs" / f"worker-{number}.log"
         log.parent.mkdir(exist_ok=True)
         with log.open("ab") as errors:
+            log_start = errors.tell()
             process = subprocess.Popen(
                 [
-                    sys.executable,
-                    "-m",
-                    "paribus.study.worker",
-                    str(self.data),
-                    str(self.folder / "checkpoints"),
+                    *(sys.executable, "-m", "paribus.study.worker", str(self.data)),
+                    *(str(self.folder / "checkpoints"), str(self.checkpoint_seconds)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -156,7 +161,7 @@ class LocalLauncher:
             )
         assert process.stdout is not None
         self._selector.register(process.stdout, selectors.EVENT_READ, number)
-        return _Worker(process=process, log=log)
+        return _Worker(process=process, log=log, log_start=log_start)
 
     def _bury(self, number: int) -> tuple[Trial, dict[str, Any]] | None:
         """Forget a worker that died; its trial, failed, if it had one."""
@@ -169,7 +174,7 @@ class LocalLauncher:
         if code == -signal.SIGKILL:
             reason = "the worker was killed, most likely because memory ran out"
         else:
-            lines = worker.log.read_text(errors="replace").strip().splitlines()
+            lines = worker.log.read_bytes()[worker.log_start :].decode(errors="replace").strip().splitlines()
             reason = f"the worker died with code {code}" + (f": {lines[-1]}" if lines else "")
         return worker.trial, {"status": "failed", "reason": reason}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ _VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE study (plan_sha256 TEXT NOT NULL, plan TEXT NOT NULL);
+CREATE TABLE sessions (id INTEGER PRIMARY KEY, environment TEXT NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE trials (
     key TEXT PRIMARY KEY,
     arm TEXT NOT NULL,
@@ -36,6 +38,7 @@ class Ledger:
 
     def __init__(self, path: Path, *, plan_sha256: str, plan: Mapping[str, Any]) -> None:
         self.path = path
+        self.begin_session({})
         try:
             self._connection = sqlite3.connect(path)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -46,7 +49,7 @@ class Ledger:
                     f"{path} was written by another version of paribus (ledger format {version}, this one reads "
                     f"{_VERSION}); give another --out"
                 )
-            held = self._connection.execute("SELECT plan_sha256 FROM study").fetchone()[0]
+            held, its_plan = self._connection.execute("SELECT plan_sha256, plan FROM study").fetchone()
         except sqlite3.OperationalError as error:
             raise WorkError(f"the ledger {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -54,8 +57,11 @@ class Ledger:
                 f"{path} is not a readable ledger ({error}); move it away or give another --out"
             ) from error
         if held != plan_sha256:
+            theirs, ours = json.loads(its_plan), json.loads(json.dumps(plan))
+            differ = [key for key in ours if theirs.get(key) != ours[key]]
             raise RequestError(
-                f"{path.parent} holds a different study; give another --out, or the command that began it"
+                f"{path.parent} holds a different study (other {', '.join(differ)}); give another --out, or the "
+                "command that began it"
             )
 
     def _create(self, plan_sha256: str, plan: Mapping[str, Any]) -> None:
@@ -74,10 +80,30 @@ class Ledger:
         rows = self._connection.execute("SELECT key, status, result FROM trials")
         return {key: {**json.loads(result), "status": status} for key, status, result in rows}
 
+    def begin_session(self, environment: Mapping[str, Any]) -> None:
+        """Say where and how the trials recorded from now on are run; it counts once one is recorded."""
+        self._environment, self._began = json.dumps(environment), time.monotonic()
+        self._session: int | None = None
+
+    def sessions(self) -> list[dict[str, Any]]:
+        """Environment and wall seconds of every session that finished a trial, in order."""
+        rows = self._connection.execute("SELECT environment, seconds FROM sessions ORDER BY id")
+        return [{**json.loads(environment), "seconds": seconds} for environment, seconds in rows]
+
+    def _update_session(self) -> None:
+        seconds = time.monotonic() - self._began
+        if self._session is None:
+            row = self._connection.execute(
+                "INSERT INTO sessions (environment, seconds) VALUES (?, ?)", (self._environment, seconds)
+            )
+            self._session = row.lastrowid
+        self._connection.execute("UPDATE sessions SET seconds = ? WHERE id = ?", (seconds, self._session))
+
     def record(self, key: str, *, arm: str, rate: float, seed: int, result: Mapping[str, Any]) -> None:
         """Write one finished trial; a failed one may be replaced by a later try, any other may not."""
         try:
             with self._connection:
+                self._update_session()
                 self._connection.execute(
                     "INSERT INTO trials (key, arm, rate, seed, status, result) VALUES (?, ?, ?, ?, ?, ?) "
                     "ON CONFLICT (key) DO UPDATE SET status = excluded.status, result = excluded.result "

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
-import pydantic
-
+import paribus
 from paribus import registry
 from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig
@@ -82,7 +83,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study before it runs. `data` has the name and content hash of the prepared text."""
+    """A study before it runs.
+
+    `data` has the name and content hash of the prepared text, `code` the versions of what computes and the
+    content hashes of the user's own parts. `threads` counts: sums over threads round differently.
+    """
 
     arms: tuple[Arm, ...]
     baseline: str
@@ -90,6 +95,8 @@ class Plan:
     seeds: tuple[int, ...]
     train: TrainConfig
     data: Mapping[str, Any]
+    threads: int
+    code: Mapping[str, str]
     slot: str = SLOT
     matched: str = "params"
     format: int = field(default=_FORMAT)
@@ -123,9 +130,13 @@ class Plan:
         return dataclasses.asdict(self)
 
 
-def make_plan(settings: StudySettings, *, data: Mapping[str, Any]) -> Plan:
-    """Work out arms, widths and controls; raises `RequestError` for what cannot be compared fairly."""
-    section = cast(pydantic.BaseModel, settings.model).model_dump()
+def make_plan(settings: StudySettings, *, data: Mapping[str, Any], threads: int = 1) -> Plan:
+    """Work out arms, widths and controls; raises `RequestError` for what cannot be compared fairly.
+
+    `settings.train` has its dtype and compilation decided already (`train.program.resolve`): a study that
+    goes on elsewhere must not change them in silence.
+    """
+    section = settings.model_section()
     reference = section.pop("d_ff")
     specs = _named_arms(settings)
     baseline = registry.get(SLOT, settings.baseline).name
@@ -153,7 +164,7 @@ def make_plan(settings: StudySettings, *, data: Mapping[str, Any]) -> Plan:
         mismatch = 0.0 if name == baseline else match.mismatch
         arms.append(Arm(name=name, model=config(spec, d_ff), tokens=settings.train.tokens, mismatch=mismatch))
     reference_arm = next(arm for arm in arms if arm.name == baseline)
-    handicapped = dataclasses.replace(settings.train, tokens=int(settings.train.tokens * settings.handicap))
+    handicapped = _handicapped(settings)
     arms.append(dataclasses.replace(reference_arm, name=PLACEBO, salted_slot=SLOT, control=True))
     arms.append(dataclasses.replace(reference_arm, name=HANDICAP, tokens=handicapped.tokens, control=True))
     return Plan(
@@ -163,7 +174,30 @@ def make_plan(settings: StudySettings, *, data: Mapping[str, Any]) -> Plan:
         seeds=tuple(range(settings.base_seed, settings.base_seed + settings.seeds)),
         train=settings.train,
         data=dict(data),
+        threads=threads,
+        code=_code([*specs.values(), *section.values()]),
     )
+
+
+def _handicapped(settings: StudySettings) -> TrainConfig:
+    try:
+        return dataclasses.replace(settings.train, tokens=int(settings.train.tokens * settings.handicap))
+    except RequestError:
+        raise RequestError(
+            f"train.tokens {settings.train.tokens} is too little: the handicapped control trains on "
+            f"{settings.handicap:.0%} of it, and that is under two steps"
+        ) from None
+
+
+def _code(specs: Sequence[Any]) -> dict[str, str]:
+    """Versions of torch and paribus, and hashes of the files that parts are taken from."""
+    names = [spec.get("name") if isinstance(spec, Mapping) else spec for spec in specs]
+    files = {name.rpartition(":")[0] for name in names if isinstance(name, str) and ".py:" in name}
+    return {
+        "paribus": paribus.__version__,
+        "torch": importlib.metadata.version("torch"),
+        **{file: hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest() for file in sorted(files)},
+    }
 
 
 def extended(rates: Sequence[float], direction: str) -> tuple[float, ...]:
@@ -177,9 +211,11 @@ def extended(rates: Sequence[float], direction: str) -> tuple[float, ...]:
 def _named_arms(settings: StudySettings) -> dict[str, Any]:
     """Part specs by canonical name; the baseline joins them if it was not named."""
     specs: dict[str, Any] = {}
-    for spec in [*settings.arms]:
-        given = spec if isinstance(spec, str) else spec.get("name", "")
-        name = registry.get(SLOT, str(given)).name
+    for spec in settings.arms:
+        given = spec if isinstance(spec, str) else spec.get("name")
+        if not isinstance(given, str):
+            raise RequestError(f"an arm is a name or a mapping with a name; this one is {spec!r}")
+        name = registry.get(SLOT, given).name
         if name in specs:
             raise RequestError(f"the arm {name!r} is named twice")
         if name in EXPECTED:

@@ -105,6 +105,11 @@ def answer(results: Results) -> str:
         why = ", as one seed cannot show what chance alone does" if alone else ""
         parts.append(f"nothing can be said about a difference from {base}{why}")
         arms = [arm for arm in arms if arm["verdict"] == "diverged"]
+    withheld = [arm for arm in arms if arm["verdict"] == "cannot tell" and arm.get("reason")]
+    if withheld:
+        arms = [arm for arm in arms if arm not in withheld]
+        who = _several([str(arm["name"]) for arm in withheld])
+        parts.append(f"no verdict is given on {who}: {withheld[0]['reason']}")
     for verdict, said in _SAID.items():
         group = [arm for arm in arms if arm["verdict"] == verdict]
         names = [_named(arm, digits, interval=len(group) <= 3) for arm in group]

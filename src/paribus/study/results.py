@@ -14,6 +14,8 @@ from paribus.study.engine import Results, losses
 from paribus.study.plan import EXPECTED, Arm, Plan
 from paribus.study.verdict import ArmVerdict, ControlVerdict, Difference, Judgement, judge
 
+_SESSION = ("command", "began", "seconds")  # what a session holds beside its environment
+
 
 def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
     """What is known of an arm before it runs, under the keys of `results.json`."""
@@ -34,12 +36,14 @@ def build(
     rates: Sequence[float],
     results: Results,
     *,
-    command: str,
-    environment: Mapping[str, Any],
-    created: str,
+    sessions: Sequence[Mapping[str, Any]],
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The whole `results.json`, from whatever trials there are."""
+    """The whole `results.json`, from whatever trials there are.
+
+    `sessions` are environment and wall seconds of every run that finished a trial, in order; `notes` are
+    sentences that were said to the user and belong beside the verdict.
+    """
     judgement = judge(
         losses(plan, rates, results), rates=rates, baseline=plan.baseline, controls=plan.controls
     )
@@ -47,7 +51,7 @@ def build(
         _trial_row(plan, trial.arm, trial.rate, trial.seed, results.get(trial.key))
         for trial in plan.trials(rates)
     ]
-    busy = sum(row["seconds"] or 0.0 for row in trials)
+    seconds = sum(session["seconds"] for session in sessions)
     arms, controls = [], []
     for arm in plan.arms:
         verdict = judgement.controls[arm.name] if arm.control else judgement.arms[arm.name]
@@ -59,7 +63,7 @@ def build(
         else:
             row["indistinguishable_from_best"] = arm.name in judgement.best_group
             arms.append(row | {"verdict": verdict.verdict})
-    workers = int(environment["workers"])
+    last = dict(sessions[-1]) if sessions else {}
     return {
         "study": plan.slot,
         "metric": "val_bpb",
@@ -71,16 +75,16 @@ def build(
         "controls": controls,
         "statistics": _statistics(judgement),
         "smallest_detectable_difference": judgement.smallest_detectable_difference,
-        "to_halve": _to_halve(judgement, busy / workers / 60),
+        "to_halve": _to_halve(judgement, seconds / 60),
         "trials": trials,
-        "warnings": [*judgement.warnings, *notes, *_as_run(results)],
+        "warnings": [*judgement.warnings, *map(_sentence, notes), *_moved(sessions)],
         "held_equal": _held_equal(plan, rates),
         "not_controlled": _not_controlled(plan),
         "training": _training(plan, rates),
-        "command": command,
-        "environment": {**environment, **_ran(results)},
-        "created": created,
-        "seconds": busy / workers,
+        "command": last.get("command"),
+        "environment": {key: last[key] for key in last if key not in _SESSION} | _ran(results),
+        "created": last.get("began"),
+        "seconds": seconds,
         "paribus": paribus.__version__,
         "plan_sha256": plan.sha256,
     }
@@ -205,9 +209,19 @@ def _ran(results: Results) -> dict[str, Any]:
     return {"dtype": seen("dtype"), "compiled": seen("compiled")}
 
 
-def _as_run(results: Results) -> list[str]:
-    eager = {result["why_eager"] for result in results.values() if result.get("why_eager")}
-    return [f"The models ran without torch.compile: {reason}." for reason in sorted(eager)]
+def _sentence(note: str) -> str:
+    return note[0].upper() + note[1:] + "."
+
+
+def _moved(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning when parts of the study ran on different machines or software."""
+    facts = ("python", "torch", "platform", "cpu", "gpu")
+    seen = {tuple(session.get(fact) for fact in facts) for session in sessions}
+    if len(seen) <= 1:
+        return []
+    return [
+        "Parts of this study ran in different environments; the last one is shown, and times cannot be compared."
+    ]
 
 
 def _held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
@@ -237,6 +251,7 @@ def _not_controlled(plan: Plan) -> list[str]:
         f"Data: {plan.data['name']} only.",
         "Seconds: workers ran side by side, so tokens/s is what each got while sharing the machine.",
         "Compute: parameters are matched; FLOPs are reported, not matched.",
+        "Memory: the peak is that of a whole worker process, which keeps what earlier trials freed.",
     ]
 
 

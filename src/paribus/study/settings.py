@@ -1,4 +1,4 @@
-"""What a user may say about a study, checked at the edge: presets, YAML files, `key=value` overrides.
+"""What a user may say about a study, checked at the edge: presets, options, `key=value` overrides.
 
 Everything here is a request; what follows from it (widths, trials) is worked out in `plan`.
 """
@@ -55,7 +55,7 @@ class StudySettings(pydantic.BaseModel):
     arms: list[PartSpec] = pydantic.Field(min_length=1)
     baseline: str
     seeds: int = pydantic.Field(ge=1, le=10_000)
-    base_seed: int = pydantic.Field(default=0, ge=0)
+    base_seed: int = pydantic.Field(default=0, ge=0, le=2**62)
     rates: list[PositiveRate] = pydantic.Field(min_length=3)
     handicap: float = pydantic.Field(default=0.75, gt=0, lt=1)
     data: str = "stdlib"
@@ -63,6 +63,11 @@ class StudySettings(pydantic.BaseModel):
     tokenizer: str = "bytes"
     model: ModelSection  # type: ignore[valid-type]
     train: TrainConfig
+
+    def model_section(self) -> dict[str, Any]:
+        """The settings of the model as plain data."""
+        section: pydantic.BaseModel = self.model
+        return section.model_dump()
 
     @pydantic.field_validator("rates")
     @classmethod

@@ -6,6 +6,7 @@ stdin closes, the study is gone and the worker ends at once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,10 +31,14 @@ _PROGRESS_EVERY = 0.25  # seconds
 class TrialRunner:
     """Runs trials on one prepared dataset, reusing the program of the last architecture."""
 
-    def __init__(self, data: Dataset, *, checkpoints: Path) -> None:
-        self.data, self.checkpoints = data, checkpoints
+    def __init__(self, data: Dataset, *, checkpoints: Path, checkpoint_seconds: float = 30.0) -> None:
+        self.data, self.checkpoints, self.checkpoint_seconds = data, checkpoints, checkpoint_seconds
         self._graph: str | None = None
         self._program: Program | None = None
+
+    def forget(self) -> None:
+        """Drop the program, whatever state a trial that raised has left it in."""
+        self._graph = self._program = None
 
     def run(self, trial: Trial, *, progress: Callable[[int, int], None]) -> dict[str, Any]:
         """The result of one trial as plain data."""
@@ -49,19 +54,20 @@ class TrialRunner:
             rate=trial.rate,
             salted_slot=trial.salted_slot,
             checkpoint=self.checkpoints / f"{trial.key}.pt",
+            checkpoint_seconds=self.checkpoint_seconds,
             progress=progress,
         )
-        return {**dataclasses.asdict(result), "why_eager": self._program.why_eager}
+        return dataclasses.asdict(result)
 
 
 def main() -> None:
-    """`python -m paribus.study.worker DATASET CHECKPOINTS`; see `launch.LocalLauncher`."""
+    """`python -m paribus.study.worker DATASET CHECKPOINTS SECONDS`; see `launch.LocalLauncher`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the study stops us
     # What libraries print must not mix with the protocol.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    trials: queue.Queue[Trial] = queue.Queue()
-    threading.Thread(target=_read, args=(trials,), daemon=True).start()
+    lines: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
 
     import torch
 
@@ -73,14 +79,20 @@ def main() -> None:
         except BrokenPipeError:
             os._exit(0)
 
-    runner = TrialRunner(load_dataset(Path(sys.argv[1])), checkpoints=Path(sys.argv[2]))
+    dataset, checkpoints, seconds = sys.argv[1:]
+    runner = TrialRunner(
+        load_dataset(Path(dataset)), checkpoints=Path(checkpoints), checkpoint_seconds=float(seconds)
+    )
     while True:
-        trial = trials.get()
+        line = lines.get()
 
         try:
+            trial = Trial.from_json(line)  # imports a user's own part, which may fail
             result = runner.run(trial, progress=_reporter(send, tokens_per_step=trial.train.tokens_per_step))
         except Exception as error:  # noqa: BLE001 - whatever a part raises is this trial's result
-            traceback.print_exc()
+            runner.forget()
+            with contextlib.suppress(OSError):  # a full disk holds no log either
+                traceback.print_exc()
             last = (str(error).strip().splitlines() or [""])[0]
             result = {"status": "failed", "reason": f"{type(error).__name__}: {last}"}
         send({"event": "result", "result": result})
@@ -99,9 +111,9 @@ def _reporter(send: Callable[[dict[str, Any]], None], *, tokens_per_step: int) -
     return progress
 
 
-def _read(trials: queue.Queue[Trial]) -> None:
+def _read(lines: queue.Queue[str]) -> None:
     for line in sys.stdin:
-        trials.put(Trial.from_json(line))
+        lines.put(line)
     os._exit(0)
 
 

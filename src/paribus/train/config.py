@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +47,7 @@ class TrainConfig:
         for name in ("weight_decay", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise RequestError(f"train.{name} must lie in [0, 1); it is {getattr(self, name)}")
-        if self.clip < 0 or self.eps <= 0:
+        if not (math.isfinite(self.clip) and self.clip >= 0 and math.isfinite(self.eps) and self.eps > 0):
             raise RequestError("train.clip must not be negative and train.eps must be above zero")
         if self.init_scheme not in SCHEMES:
             raise RequestError(

@@ -7,9 +7,13 @@ shape would compile a second one. What ran (dtype, compiled or not) is part of t
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
-import shutil
+import shlex
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 
 import torch
@@ -27,17 +31,17 @@ IGNORE = -100  # a target with this id adds nothing to the loss
 class Program:
     """`loss(inputs, targets)`: summed nats of [B, T] targets, for a model of `config`.
 
-    `dtype` is the compute dtype, `compiled` whether the loss runs through `torch.compile`, `why_eager` the
-    reason when it does not.
+    `dtype` is the compute dtype, `compiled` whether the loss runs through `torch.compile`.
     """
 
     def __init__(self, config: ModelConfig, train: TrainConfig) -> None:
         self.config = config
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = compute_dtype(train.dtype, self.device.type)
-        self.why_eager = _why_eager(train.compile, self.device.type)
-        self.compiled = self.why_eager is None
+        train, _ = resolve(train)
+        self.device = torch.device(device_type())
+        self.dtype: torch.dtype = getattr(torch, train.dtype)
+        self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
+        self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
         if self.compiled:
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.
@@ -49,6 +53,13 @@ class Program:
         return F.cross_entropy(
             logits.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORE, reduction="sum"
         )
+
+    def reset(self) -> None:
+        """Forget what earlier runs left: gradients, and buffers that parts have changed."""
+        self.model.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(self._buffers[name])
 
     def branch_rms(self, slot: str, inputs_BT: Tensor) -> float:
         """Root mean square of what the slot's part writes, over all layers, for this batch."""
@@ -69,24 +80,40 @@ class Program:
         return torch.stack(squares).mean().sqrt().item()
 
 
-def compute_dtype(wanted: str, device_type: str) -> torch.dtype:
-    """bfloat16 where the device multiplies in it, else float32; `auto` decides, other names are taken."""
-    if wanted != "auto":
-        return getattr(torch, wanted)
-    if device_type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+def device_type() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def resolve(train: TrainConfig) -> tuple[TrainConfig, str | None]:
+    """`train` with its `auto` settings decided for this machine, and why it runs eager if nobody asked for it.
+
+    bfloat16 where the device multiplies in it, else float32; compiled where there is a working compiler.
+    """
+    dtype = train.dtype
+    if dtype == "auto":
+        fast = (
+            torch.cuda.is_bf16_supported()
+            if device_type() == "cuda"
+            else torch.cpu._is_avx512_bf16_supported()
+        )
+        dtype = "bfloat16" if fast else "float32"
+    compile_, why_eager = train.compile, None
+    if compile_ == "auto":
+        why_eager = missing_compiler() if device_type() == "cpu" else None
+        compile_ = "off" if why_eager else "on"
+    return dataclasses.replace(train, dtype=dtype, compile=compile_), why_eager
 
 
 @functools.cache
-def compiler() -> str | None:
-    """The C++ compiler that torch.compile would use, if there is one."""
-    return shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-
-
-def _why_eager(wanted: str, device_type: str) -> str | None:
-    if wanted == "off":
-        return "compilation is switched off"
-    if wanted == "auto" and device_type == "cpu" and compiler() is None:
-        return "no C++ compiler was found"
-    return None
+def missing_compiler() -> str | None:
+    """Why torch.compile cannot work on this CPU, None if it can: it needs a C++ compiler and Python's headers."""
+    command = shlex.split(os.environ.get("CXX", "g++" if sys.platform == "linux" else "clang++"))
+    arguments = ["-fsyntax-only", "-x", "c++", "-I", sysconfig.get_paths()["include"], "-"]
+    try:
+        tried = subprocess.run(
+            [*command, *arguments], input=b"#include <Python.h>", capture_output=True, check=False
+        )
+    except OSError:
+        return f"no C++ compiler was found ({command[0]})"
+    return None if tried.returncode == 0 else f"{command[0]} cannot compile against Python's headers"

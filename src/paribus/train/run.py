@@ -6,9 +6,12 @@ cut off and resumed from its checkpoint ends with the same bits as one that was 
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
 import math
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -63,7 +66,8 @@ class _State:
 
     step: int = 0
     losses: list[float] = field(default_factory=list)  # summed nats of each step
-    seconds: list[float] = field(default_factory=list)  # of each step
+    seconds: list[float] = field(default_factory=list)  # of each step; nan where it compiled
+    compile_seconds: float = 0.0
     clipped: int = 0
 
 
@@ -85,20 +89,56 @@ def run(
     With `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds.
     A loss that is not finite, or a final loss above the first one, gives status `diverged`.
     """
+    with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
+        return _run(
+            program,
+            data,
+            config,
+            seed=seed,
+            rate=rate,
+            salted_slot=salted_slot,
+            watch_slot=watch_slot,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=progress or (lambda done, total: None),
+        )
+
+
+def _run(
+    program: Program,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    seed: int,
+    rate: float,
+    salted_slot: str | None,
+    watch_slot: str,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    progress: Progress,
+) -> RunResult:
     model, device = program.model, program.device
     _reset_peak_memory(device)
+    program.reset()
     initialise(model, seed=seed, scheme=config.init_scheme, salted_slot=salted_slot)
     optimiser = adamw(model, config, peak_rate=rate)
+    _seed_step(seed, 0)
     first_inputs, _ = _on(device, _batch(data, config, seed=seed, step=0))
     branch_rms = program.branch_rms(watch_slot, first_inputs)
-    state = (_load(checkpoint, model, optimiser) if checkpoint is not None else None) or _State()
+    state = (
+        _load(checkpoint, model, optimiser) if checkpoint is not None and checkpoint.exists() else _State()
+    )
+    if state is None:  # a broken checkpoint, some of which may have been taken in
+        initialise(model, seed=seed, scheme=config.init_scheme, salted_slot=salted_slot)
+        optimiser = adamw(model, config, peak_rate=rate)
+        state = _State()
 
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
-    saved_at = time.perf_counter()
-    compile_seconds = 0.0
+    compiles = True  # the first step of this process may
+    saved_at = looked_at = time.perf_counter()
     while state.step < config.steps:
-        started = time.perf_counter()
+        _seed_step(seed, state.step)
         inputs, targets = _on(device, _batch(data, config, seed=seed, step=state.step))
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
         loss = program.loss(inputs, targets)
@@ -108,19 +148,19 @@ def run(
         optimiser.zero_grad()
         pending.append((loss.detach(), norm))
         state.step += 1
-        last = state.step == config.steps
-        if len(pending) == _CHECK_EVERY or last:
+        if len(pending) == _CHECK_EVERY or compiles or state.step == config.steps:
+            steps = len(pending)
             reason = _look(pending, state, config)
-        state.seconds.append(time.perf_counter() - started)
-        if len(state.seconds) == 1:
-            compile_seconds = state.seconds[0]
-        if progress is not None:
-            progress(state.step, config.steps)
+            now = time.perf_counter()
+            state.seconds += [math.nan if compiles else (now - looked_at) / steps] * steps
+            state.compile_seconds += now - looked_at if compiles else 0.0
+            compiles, looked_at = False, now
+        progress(state.step, config.steps)
         if reason is not None:
             break
         if checkpoint is not None and not pending and time.perf_counter() - saved_at > checkpoint_seconds:
             _save(checkpoint, model, optimiser, state)
-            saved_at = time.perf_counter()
+            saved_at = looked_at = time.perf_counter()
 
     val_bpb = None
     if reason is None:
@@ -132,22 +172,25 @@ def run(
             reason = f"the final loss {nats_per_token:.3f} nats is above the first one, {first:.3f}"
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-    steady = sorted(state.seconds)[len(state.seconds) // 2]
+    timed = [seconds for seconds in state.seconds if not math.isnan(seconds)]
+    steady = statistics.median(timed) if timed else state.compile_seconds
+    compiled = [math.isnan(seconds) for seconds in state.seconds]
+    # A typical step stands in for one that compiled.
+    seconds = [steady if math.isnan(seconds) else seconds for seconds in state.seconds]
     return RunResult(
         status="done" if reason is None else "diverged",
         val_bpb=val_bpb,
         reason=reason,
         tokens=state.step * config.tokens_per_step,
-        # The first step compiles; a typical step stands in for it.
-        seconds=sum(state.seconds[1:]) + steady,
+        seconds=sum(seconds),
         tokens_per_second=config.tokens_per_step / steady,
-        compile_seconds=max(compile_seconds - steady, 0.0),
+        compile_seconds=max(state.compile_seconds - steady * sum(compiled), 0.0),
         clipped_fraction=state.clipped / max(len(state.losses), 1),
         branch_rms=branch_rms,
         peak_memory_bytes=_peak_memory(device),
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
-        curve=_curve(state, data, config, steady),
+        curve=_curve(state.losses, seconds, data, config),
     )
 
 
@@ -163,12 +206,20 @@ def evaluate(program: Program, data: Dataset, config: TrainConfig) -> tuple[floa
         missing = config.batch_size - len(rows)
         inputs, targets = _on(program.device, np.pad(rows, ((0, missing), (0, 0))))
         if missing:
-            targets = targets.clone()
-            targets[len(rows) :] = IGNORE
+            # A plain clone would have other strides than in training, and those would compile another graph.
+            targets = _with_ignored_rows(targets, len(rows))
         nats += program.loss(inputs, targets).detach().double()
     total = nats.item()
     num_bytes = scored_bytes(windows, get_tokenizer(data.tokenizer))
     return total / windows[:, 1:].size, total / math.log(2) / num_bytes
+
+
+def _with_ignored_rows(targets: Tensor, rows: int) -> Tensor:
+    """The targets with all rows from `rows` on ignored, in memory of the same strides."""
+    copy = torch.empty_strided(targets.shape, targets.stride(), dtype=targets.dtype, device=targets.device)
+    copy.copy_(targets)
+    copy[rows:] = IGNORE
+    return copy
 
 
 def _batch(data: Dataset, config: TrainConfig, *, seed: int, step: int) -> np.ndarray:
@@ -195,19 +246,24 @@ def _look(pending: list[tuple[Tensor, Tensor]], state: _State, config: TrainConf
     return None
 
 
-def _curve(state: _State, data: Dataset, config: TrainConfig, steady: float) -> dict[str, list[float]]:
+def _seed_step(seed: int, step: int) -> None:
+    """Random parts (dropout, say) draw by (seed, step), so that a resumed run draws what it would have."""
+    digest = hashlib.sha256(f"{seed}/step {step}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+
+
+def _curve(
+    losses: list[float], seconds: list[float], data: Dataset, config: TrainConfig
+) -> dict[str, list[float]]:
     """Mean training loss over up to `CURVE_POINTS` stretches of the run."""
-    losses = np.array(state.losses[: state.step])
-    if not len(losses):
-        return {"tokens": [], "seconds": [], "train_bpb": []}
     ends = np.unique(np.linspace(0, len(losses), CURVE_POINTS + 1).round().astype(int))
-    seconds = np.cumsum([steady, *state.seconds[1:]])
+    passed = np.cumsum(seconds)
     bytes_per_token = data.train.num_bytes / data.train.num_tokens
-    means = [losses[start:end].mean() for start, end in itertools.pairwise(ends)]
+    means = [np.mean(losses[start:end]) for start, end in itertools.pairwise(ends)]
     scale = 1 / (config.tokens_per_step * math.log(2) * bytes_per_token)
     return {
         "tokens": [float(end * config.tokens_per_step) for end in ends[1:]],
-        "seconds": [float(seconds[end - 1]) for end in ends[1:]],
+        "seconds": [float(passed[end - 1]) for end in ends[1:]],
         "train_bpb": [float(mean * scale) for mean in means],
     }
 
@@ -223,21 +279,22 @@ def _save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, 
         )
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when a write falls short
-        print(f"no checkpoint was written: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            print(f"no checkpoint was written: {error}", file=sys.stderr)
 
 
 def _load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> _State | None:
-    """The state of a checkpoint, its weights and moments put in place; None if there is none to use."""
-    if not path.exists():
-        return None
+    """The state of a checkpoint, its weights and moments put in place; None if it cannot be used."""
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        return _State(**saved["state"])
     except Exception as error:  # noqa: BLE001 - torch raises whatever it stumbles over in a broken file
-        print(f"{path} cannot be read and is not used: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"{path} cannot be read and is not used: {error}", file=sys.stderr)
         return None
-    model.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    return _State(**saved["state"])
 
 
 def _reset_peak_memory(device: torch.device) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ def prepare(
     cache: str | os.PathLike[str],
     text_field: str = "text",
     held_out: float = 0.1,
+    leave_out: Sequence[str | os.PathLike[str]] = (),
     progress: Progress | None = None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> Dataset:
@@ -44,7 +45,7 @@ def prepare(
 
     `source` is "stdlib", a text file, a folder, a .jsonl, .jsonl.gz or .parquet file; `text_field` names the
     field or column of the last three. `held_out` is the share of bytes that no training window sees.
-    `progress(done, total)` counts bytes of the source; it is not called when nothing has to be read.
+    `leave_out` are folders not to look into. `progress(done, total)` counts bytes of the source; it is not called when nothing has to be read.
     Raises `RequestError` for a source that cannot be used, `WorkError` for a full disk.
     """
     if not 0 < held_out < 1:
@@ -54,7 +55,8 @@ def prepare(
     if shard_tokens < 1:
         raise RequestError(f"shard_tokens is {shard_tokens}: a shard holds at least 1 token")
     store = Store(Path(os.path.expanduser(cache)).absolute())
-    listing = list_source(source, leave_out=(store.datasets, store.sources))
+    apart = tuple(Path(os.path.expanduser(folder)).absolute() for folder in leave_out)
+    listing = list_source(source, leave_out=(store.datasets, store.sources, *apart))
     key = request_key(listing, tokenizer_name=tokenizer.name, text_field=text_field, held_out=held_out)
     if (ready := store.find(key)) is not None:
         return ready
