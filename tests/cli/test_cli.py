@@ -1,6 +1,8 @@
 """The command line: help, one sentence for each mistake, exit codes, JSON alone on stdout."""
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +13,10 @@ import pytest
 
 from paribus import registry
 from paribus.cli import main
+from paribus.study.settings import ModelSection, StudySettings
 from paribus.text.data import prepare
 from paribus.text.tokenizers import get_tokenizer
+from paribus.train.config import TrainConfig
 from tests.study.conftest import LONGER, TINY, write_corpus
 
 FIELDS = {"name", "parts", "d_ff", "slot_params", "params", "flops_per_token"}
@@ -94,6 +98,14 @@ def test_explain_counts_are_those_of_the_glu_paper(paribus: Paribus) -> None:
     shown = paribus("explain", "swiglu").stdout
     assert "d_ff 2048" in shown
     assert f"{3 * 768 * 2048:,} parameters" in shown
+
+
+def test_help_names_every_setting(paribus: Paribus) -> None:
+    words = set(re.findall(r"\w+", paribus("study", "--help").stdout.replace("-", "_")))
+    settings = {field.name for field in dataclasses.fields(TrainConfig)} | ModelSection.model_fields.keys()
+    assert settings <= words
+    options = StudySettings.model_fields.keys() - {"model", "train", "tokenizer", "handicap"}
+    assert {"handicap", *(f"__{option}" for option in options)} <= words
 
 
 def test_unknown_names_offer_the_nearest(paribus: Paribus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -52,3 +53,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)  # whoever read our output is gone
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        typer.secho(
+            f"paribus: {error.strerror}{where}; nothing that was finished is lost", err=True, fg="red"
+        )
+        sys.exit(1)

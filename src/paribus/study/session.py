@@ -112,7 +112,7 @@ def _check_part(plan: Plan, arm: Arm) -> None:
         raise
     except Exception as error:
         raise RequestError(
-            f"the {plan.slot} {arm.name!r} cannot be run: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            f"the {plan.slot} {arm.name!r} cannot be run: {type(error).__name__}: {(str(error).strip().splitlines() or ['no reason'])[0]}"
         ) from error
 
 
