@@ -1,5 +1,5 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
-# make bench   side-by-side timings against transformers         make test-all  and the exhaustive ones
+# make bench   start-up, and our step against transformers      make test-all  and the exhaustive ones
 # make soak    endurance: a hundred kills
 
 VENV := .venv
@@ -30,6 +30,7 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 bench: $(VENV)/.test-ready
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/step.py
 
 clean:

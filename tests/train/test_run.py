@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from paribus import registry
 from paribus.text.data import Dataset, heldout_windows
 from paribus.train.program import Program
 from paribus.train.run import RunResult, evaluate, run
@@ -187,3 +188,29 @@ def test_evaluation_pads_without_changing_strides(program: Program, data: Datase
     program.loss = watched
     run(program, data, TRAIN, seed=0, rate=1e-2)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("ffn", sorted(registry.catalog()["ffn"]))
+def test_swapping_the_ffn_leaves_every_batch_and_shared_draw_bit_identical(data: Dataset, ffn: str) -> None:
+    """Seen from inside a run: what the loss is given, and the weights it starts from."""
+
+    def seen(name: str) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
+        program = Program(dataclasses.replace(MODEL, ffn=name), TRAIN)
+        batches: list[torch.Tensor] = []
+        starts: dict[str, torch.Tensor] = {}
+        loss = program.loss
+
+        def watched(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            if not batches:
+                starts.update({key: value.clone() for key, value in program.model.state_dict().items()})
+            batches.append(torch.stack((inputs, targets)))
+            return loss(inputs, targets)
+
+        program.loss = watched
+        run(program, data, dataclasses.replace(TRAIN, tokens=64 * 5), seed=7, rate=1e-3)
+        return batches, {key: value for key, value in starts.items() if ".ffn." not in key}
+
+    (batches, starts), (others, other_starts) = seen("relu"), seen(ffn)
+    assert torch.equal(torch.stack(batches), torch.stack(others))
+    assert starts.keys() == other_starts.keys()
+    assert all(torch.equal(value, other_starts[key]) for key, value in starts.items())
