@@ -113,7 +113,7 @@ def test_unknown_names_offer_the_nearest(paribus: Paribus) -> None:
     assert "did you mean ffn" in _sentence(paribus("catalog", "ffm"))
     assert "there is no study of 'norms'" in _sentence(paribus("study", "norms"))
     assert "did you mean swiglu" in _sentence(paribus("study", "ffn", "--arms", "relu,swigluu"))
-    assert "did you mean d_model" in _sentence(paribus("study", "ffn", "model.dmodel=8"))
+    assert "did you mean model.d_model" in _sentence(paribus("study", "ffn", "model.dmodel=8"))
     assert "--arms" in paribus("study", "ffn", "--arm", "relu").stderr
 
 

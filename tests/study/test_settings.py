@@ -34,8 +34,8 @@ def test_a_part_may_carry_options() -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["model.d_modl=192"], "there is no setting model.d_modl; did you mean d_model"),
-        (["train.token=5"], "there is no setting train.token; did you mean tokens"),
+        (["model.d_modl=192"], "there is no setting model.d_modl; did you mean model.d_model"),
+        (["train.token=5"], "there is no setting train.token; did you mean train.tokens"),
         (["seed=5"], "there is no setting seed; did you mean seeds"),
         (["model.ffn=relu"], "there is no setting model.ffn"),
         (["seeds=0"], "the setting seeds is 0: .*greater than or equal to 1"),

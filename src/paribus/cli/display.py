@@ -76,7 +76,8 @@ class Display:
         try:
             yield update
         finally:
-            bar.stop()
+            if task is not None:  # stopping a bar that never started prints an empty line
+                bar.stop()
 
     @contextmanager
     def trials(self) -> Iterator[Listener]:

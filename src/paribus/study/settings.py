@@ -161,7 +161,9 @@ def _sentence(error: pydantic.ValidationError) -> str:
         section, key = path[:-1], path[-1]
         allowed = _keys(section[0]) if section else list(StudySettings.model_fields)
         prefix = "".join(f"{word}." for word in section)
-        return f"there is no setting {prefix}{key}; {nearest(key, allowed)}"
+        return (
+            f"there is no setting {prefix}{key}; {nearest(prefix + key, [prefix + name for name in allowed])}"
+        )
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
     if first["type"] == "missing":
