@@ -135,8 +135,11 @@ def test_no_worker_outlives_an_abandoned_run(planned: Planned, tmp_path: Path) -
         LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher,
     ):
         next(launcher.run(plan.trials(plan.rates), progress=lambda _: None))
-    with hold(tmp_path):  # the workers held the lock too
-        pass
+        processes = [worker.process for worker in launcher._workers.values()]
+    assert len(processes) == 2
+    assert all(process.returncode is not None for process in processes)
+    with hold(tmp_path) as lock:  # the workers held the lock too
+        assert lock >= 0
 
 
 def test_a_worker_keeps_its_graph_and_then_takes_the_longest_queue_nobody_works_on(planned: Planned) -> None:

@@ -39,6 +39,7 @@ def test_placebo_differs_by_salted_draws_and_handicap_by_tokens_alone() -> None:
     assert placebo.salted_slot == "ffn"
     assert dataclasses.replace(handicap, name="relu", tokens=relu.tokens, control=False) == relu
     assert handicap.tokens == 0.75 * relu.tokens
+    assert plan.trial(handicap, 1e-3, 0).train.tokens == handicap.tokens
 
 
 def test_every_arm_meets_every_rate_and_seed_once() -> None:

@@ -108,6 +108,12 @@ def test_a_real_difference_gets_its_verdict(plan: Plan, effect: float, verdict: 
     assert arm["lr"] == 8e-2
 
 
+@pytest.mark.parametrize(("effect", "best"), [(-0.3, ["swiglu"]), (0.3, ["relu"]), (0.0, ["relu", "swiglu"])])
+def test_the_group_of_the_best_is_marked(plan: Plan, effect: float, best: list[str]) -> None:
+    built = _build(plan, _noisy({**HEALTHY, "swiglu": effect}))
+    assert [arm["name"] for arm in built["arms"] if arm["indistinguishable_from_best"]] == best
+
+
 def test_a_failed_control_is_the_first_warning(plan: Plan) -> None:
     built = _build(plan, _noisy({"placebo": 0.3, "handicap": 0.3}))
     assert built["controls"][0]["ok"] is False

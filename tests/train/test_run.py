@@ -158,6 +158,34 @@ def test_random_and_stateful_parts_are_functions_of_the_seed_too(data: Dataset, 
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_a_random_part_draws_after_a_resumption_what_it_would_have_drawn(
+    data: Dataset, tmp_path: Path
+) -> None:
+    part = tmp_path / "part.py"
+    part.write_text(RANDOM_PART.replace("self.calls += 1", "pass"))
+    program = Program(dataclasses.replace(MODEL, ffn=f"{part}:Forgetful"), TRAIN)
+    undisturbed = run(program, data, TRAIN, seed=0, rate=1e-2)
+
+    def dies(done: int, total: int) -> None:
+        if done == 45:
+            raise Killed
+
+    checkpoint = tmp_path / "run.pt"
+    with pytest.raises(Killed):
+        run(
+            program,
+            data,
+            TRAIN,
+            seed=0,
+            rate=1e-2,
+            checkpoint=checkpoint,
+            checkpoint_seconds=0.0,
+            progress=dies,
+        )
+    resumed = run(program, data, TRAIN, seed=0, rate=1e-2, checkpoint=checkpoint)
+    assert _facts(resumed) == _facts(undisturbed)
+
+
 def test_gradients_that_an_earlier_run_left_do_not_count(program: Program, data: Dataset) -> None:
     clean = run(program, data, TRAIN, seed=0, rate=1e-2)
     for parameter in program.model.parameters():
