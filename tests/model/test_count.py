@@ -11,7 +11,7 @@ from paribus.model.count import flops_per_token, num_params, slot_params, traini
 from paribus.model.initialise import build
 from paribus.model.transformer import Transformer, slot_of
 
-from ..parts.oracles import FFN
+from paribus.oracles import FFN
 from .conftest import MakeConfig
 
 FFNS = tuple(registry.catalog()["ffn"])

@@ -7,13 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import build
 from paribus.model.transformer import Transformer
 
-from ..parts import oracles
 from ..parts.comparison import draw, weights_of
 from .conftest import MakeConfig
 

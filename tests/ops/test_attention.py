@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from paribus import oracles
 from paribus.ops.attention import Backend, Mask, attend, choose_backend
-from tests.parts import oracles
 
 BACKENDS = pytest.mark.parametrize("backend", ["plain", "sdpa"])
 CAUSAL = pytest.mark.parametrize("causal", [False, True])

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from paribus import registry
-
-from . import oracles
+from paribus import oracles, registry
 
 UNIT_BF16 = 2.0**-8
 FFNS = tuple(registry.catalog()["ffn"])

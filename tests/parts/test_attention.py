@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.ops.attention import Backend, Mask
 from paribus.parts.context import Context
 
-from . import oracles
 from .comparison import draw, tokens, weights_of
 
 ATTENTIONS = tuple(registry.catalog()["attention"])

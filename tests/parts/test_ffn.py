@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.errors import RequestError
 from paribus.parts.ffn.gated import GatedFeedForward
 from paribus.parts.ffn.ungated import FeedForward
 
-from . import oracles
 from .comparison import (
     FFNS,
     assert_double_backward,
@@ -29,7 +28,7 @@ BIAS = pytest.mark.parametrize("bias", [False, True])
 
 
 def test_every_registered_layer_has_an_oracle() -> None:
-    assert set(FFNS) <= set(oracles.FFN), "write the new layer's formula in tests/parts/oracles.py"
+    assert set(FFNS) <= set(oracles.FFN), "write the new layer's formula in src/paribus/oracles"
 
 
 @ALL

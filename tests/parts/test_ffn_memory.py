@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from paribus.oracles import FFN
+
 from .comparison import FFNS, build_ffn, tokens
-from .oracles import FFN
 
 D, F = 6, 40
 

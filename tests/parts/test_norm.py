@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paribus import registry
+from paribus import oracles, registry
 
-from . import oracles
 from .comparison import draw, tokens, weights_of
 
 NORMS = tuple(registry.catalog()["norm"])
@@ -28,7 +27,7 @@ def assert_norm(norm: nn.Module, name: str, **options: float) -> None:
 
 
 def test_every_registered_norm_has_an_oracle() -> None:
-    assert set(NORMS) <= set(oracles.NORM), "write the new norm's formula in tests/parts/oracles.py"
+    assert set(NORMS) <= set(oracles.NORM), "write the new norm's formula in src/paribus/oracles"
 
 
 @ALL

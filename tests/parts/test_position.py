@@ -9,11 +9,10 @@ from torch import Tensor
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.errors import RequestError
 from paribus.parts.position.base import Position
 
-from . import oracles
 from .comparison import draw, tokens
 
 POSITIONS = tuple(registry.catalog()["position"])

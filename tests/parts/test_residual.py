@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.parts.init import Role
 from paribus.parts.norm.layernorm import LayerNorm
 
-from . import oracles
 from .comparison import draw, tokens, weights_of
 
 RESIDUALS = tuple(registry.catalog()["residual"])
@@ -38,7 +37,7 @@ def as_sublayers(matrices: dict[str, oracles.Array]) -> dict[str, Callable[[Tens
 
 
 def test_every_registered_placement_has_an_oracle() -> None:
-    assert set(RESIDUALS) <= set(oracles.RESIDUAL), "write the new placement in tests/parts/oracles.py"
+    assert set(RESIDUALS) <= set(oracles.RESIDUAL), "write the new placement in src/paribus/oracles"
 
 
 @ALL

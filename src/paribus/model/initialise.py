@@ -41,7 +41,7 @@ def initialise(
     """Draw every parameter of `model` in place.
 
     A parameter with a drawn role gets N(0, std²) from the generator of sha256(seed, name), std = scheme(role)
-    times the gain of the block's residual placement; gains start at one and biases at zero. With
+    times the gain of the block's residual placement; a constant starts where its role says. With
     `salted_slot` the parameters of that slot get other draws of the same distribution, and all others the
     same. Raises `RequestError` for an unknown scheme or a parameter whose part does not say its role.
     """
@@ -51,8 +51,8 @@ def initialise(
         raise RequestError(f"there is no slot {salted_slot!r}; {nearest(salted_slot, SLOTS)}")
     for name, parameter, role, gain in roles(model):
         with torch.no_grad():
-            if role.kind in ("gain", "bias"):
-                parameter.fill_(1.0 if role.kind == "gain" else 0.0)
+            if role.start is not None:
+                parameter.fill_(role.start)
                 continue
             salt = "/salted" if salted_slot is not None and slot_of(name) == salted_slot else ""
             draw = torch.randn(parameter.shape, generator=_generator(f"{seed}/{name}{salt}"))

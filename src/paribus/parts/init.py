@@ -12,23 +12,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["embedding", "head", "input", "output", "gain", "bias"]
+Kind = Literal["embedding", "head", "input", "query", "key", "output", "constant"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
     """What a parameter does.
 
-    `input` matrices read the residual stream (or what comes from it), `output` matrices write to it,
-    `gain` starts at one and `bias` at zero. The fans are those of the product the parameter takes part in.
+    `input` matrices read the residual stream (or what comes from it), `query` and `key` ones read it to say
+    where attention looks, `output` matrices write to it. A `constant` is not drawn: all its elements start at
+    `start` (gains at 1, biases at 0). The fans are those of the product the parameter takes part in.
     """
 
     kind: Kind
     fan_in: int
     fan_out: int
+    start: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.kind == "constant") != (self.start is not None):
+            raise ValueError("a constant role, and no other, says where it starts")
 
 
 Roles = Mapping[str, Role]
+
+
+def constant(width: int, start: float) -> Role:
+    """Role of a vector or scalar that starts at one number: 1.0 for a gain, 0.0 for a bias."""
+    return Role(kind="constant", fan_in=width, fan_out=width, start=start)
 
 
 def matrix_roles(
@@ -36,14 +47,18 @@ def matrix_roles(
 ) -> dict[str, Role]:
     """Roles of a sublayer of linear layers: `inputs` map d_model to d_hidden, `outputs` map back."""
     roles: dict[str, Role] = {}
-    for names, kind, fan_in, fan_out in (
-        (inputs, "input", d_model, d_hidden),
-        (outputs, "output", d_hidden, d_model),
-    ):
-        for name in names:
-            roles[f"{name}.weight"] = Role(kind=kind, fan_in=fan_in, fan_out=fan_out)  # type: ignore[arg-type]
-            if bias:
-                roles[f"{name}.bias"] = Role(kind="bias", fan_in=fan_in, fan_out=fan_out)
+    for name in inputs:
+        roles |= linear_roles(name, kind="input", fan_in=d_model, fan_out=d_hidden, bias=bias)
+    for name in outputs:
+        roles |= linear_roles(name, kind="output", fan_in=d_hidden, fan_out=d_model, bias=bias)
+    return roles
+
+
+def linear_roles(name: str, *, kind: Kind, fan_in: int, fan_out: int, bias: bool) -> dict[str, Role]:
+    """Roles of one linear layer: its weight, and its bias if it has one."""
+    roles = {f"{name}.weight": Role(kind=kind, fan_in=fan_in, fan_out=fan_out)}
+    if bias:
+        roles[f"{name}.bias"] = Role(kind="constant", fan_in=fan_in, fan_out=fan_out, start=0.0)
     return roles
 
 

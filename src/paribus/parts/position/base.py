@@ -1,39 +1,69 @@
 """The contract of a position encoding: where it may act, each place doing nothing unless overridden.
 
-One instance is shared by all layers of a stack. `embed` acts on the token embeddings, `rotate` on queries
-and keys; `state` holds what is computed once per forward pass.
+One instance is shared by all layers of a stack that have it. `embed` acts on the token embeddings, `rotate`
+on queries and keys, `bias` and `score` on the logits, `value` on what attention gives; `state` holds what is
+computed once per forward pass. `acts_on` names the places a class uses: attention asks for no others.
+
+Shapes: B batch, T queries, S keys, D d_model, H heads, K head_dim. Positions are whole numbers [T], or [B, T]
+where the rows of a batch differ; everything made from them then has that leading B too.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from paribus.parts.init import Roles
 
 State = dict[str, Tensor]
+Place = Literal["embed", "rotate", "bias", "score", "value"]
 
 
 class Position(nn.Module):
-    """Base of the encodings. B batch, T positions, D d_model, H heads, K head_dim.
+    """Base of the encodings.
 
-    `max_seq_len` bounds the positions a learned table covers; the others ignore it.
+    `max_seq_len` is the length the model is made for: it bounds the positions a learned table covers, and is
+    the length that scalings of RoPE extend, unless they are told another. `causal` says whether a query sees
+    earlier keys only.
     """
 
-    def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int) -> None:
+    acts_on: ClassVar[frozenset[Place]] = frozenset()
+
+    def __init__(
+        self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True
+    ) -> None:
         super().__init__()
-        self.d_model, self.head_dim, self.max_seq_len = d_model, head_dim, max_seq_len
+        self.d_model, self.head_dim, self.num_heads = d_model, head_dim, num_heads
+        self.max_seq_len, self.causal = max_seq_len, causal
 
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
         """Token embeddings with their absolute positions worked in."""
         return x_BTD
 
-    def state(self, position_T: Tensor) -> State:
-        """Tensors that every layer of this forward pass shares."""
+    def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
+        """Tensors that every layer of this forward pass shares.
+
+        `query_T` and `key_S` are the positions of queries and keys (with a cache there are more keys), and
+        `length` how many tokens there are so far, known without looking into a tensor.
+        """
         return {}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        """Queries and keys with their positions worked in."""
+        """Queries and keys, both at `query_T`, with their positions worked in; a cache keeps the keys so."""
         return q_BHTK, k_BHTK
+
+    def bias(self, state: State) -> Tensor | None:
+        """[H, T, S] or [B, H, T, S], added to the scaled logits."""
+        return None
+
+    def score(self, q_BHTK: Tensor, state: State) -> Tensor:
+        """[B, H, T, S], added to the products of queries and keys before they are scaled."""
+        raise NotImplementedError
+
+    def value(self, p_BHTS: Tensor, state: State) -> Tensor:
+        """[B, H, T, K], added to the values that probabilities p have gathered."""
+        raise NotImplementedError
 
     def roles(self) -> Roles:
         return {}

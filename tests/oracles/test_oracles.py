@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.differentiate import derivative
 
-from . import oracles
+from paribus import oracles
 
 
 @pytest.mark.parametrize("name", oracles.POINTWISE)
