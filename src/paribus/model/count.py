@@ -40,11 +40,15 @@ def flops_per_token(config: ModelConfig, *, seq_len: int) -> float:
 
 
 def training_flops(model: Transformer, *, seq_len: int) -> int:
-    """FLOPs of a forward and backward pass of this model over one window of `seq_len` tokens."""
+    """FLOPs of a forward and backward pass of this model over one window of `seq_len` tokens.
+
+    An encoder-decoder reads a source of as many tokens.
+    """
     device = model.embedding.weight.device
     ids = torch.zeros(1, seq_len, dtype=torch.long, device=device)
+    source = ids if model.config.architecture == "encoder_decoder" else None
     with FlopCounterMode(display=False) as counter:
-        logits = model(ids)
+        logits = model(ids, source_BS=source)
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
     model.zero_grad(set_to_none=True)
     return counter.get_total_flops()

@@ -1,108 +1,249 @@
-"""The causal Transformer: embedding, a stack of blocks made of parts, head.
+"""The Transformer: embedding, one or two stacks of blocks made of parts, head.
 
-    tokens -> embedding (+ position) -> [block] * num_layers -> final norm -> head -> logits
+    decoder          ids -> embedding -> [attention, ffn] * n, causal                        -> head -> logits
+    encoder          ids -> embedding -> [attention, ffn] * n, every token sees every other  -> head -> logits
+    encoder_decoder  source -> embedding -> encoder -> memory
+                     ids -> embedding -> [attention, cross-attention, ffn] * m, causal       -> head -> logits
 
 A block owns its attention, feed-forward layer and residual placement, so qualified names such as
 `decoder.blocks.0.ffn.gate.weight` never depend on which parts were chosen for the other slots.
 
-Shapes: B batch, T positions, D d_model, V vocab_size.
+Shapes: B batch, T positions, S positions of the source, D d_model, V vocab_size.
 """
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from paribus.model.config import ModelConfig
+from paribus.errors import RequestError
+from paribus.model.cache import Cache
+from paribus.model.config import ModelConfig, StackConfig
 from paribus.ops.attention import Mask, choose_backend
 from paribus.ops.linear import Linear, linear
 from paribus.parts.context import Context
 from paribus.parts.init import Role, Roles
 from paribus.parts.position.base import Position
-from paribus.parts.residual.base import Residual
 
-SUBLAYERS = ("attention", "ffn")
+#: What layers give beside their output, by name: `loss` is added to the training loss.
+Aux = dict[str, Tensor]
 
 
 class Block(nn.Module):
-    """One layer: attention and a feed-forward layer, joined by the residual placement."""
+    """One layer: attention, perhaps cross-attention, and a feed-forward layer, joined by the placement."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, stack: StackConfig, layer: int) -> None:
         super().__init__()
-        attention, attention_options = config.part("attention")
-        ffn, ffn_options = config.part("ffn")
-        residual, residual_options = config.part("residual")
-        self.attention = attention.build(
-            d_model=config.d_model, num_heads=config.num_heads, head_dim=config.head_dim, **attention_options
-        )
-        self.ffn = ffn.build(d_model=config.d_model, d_ff=config.d_ff, **ffn_options)
-        self.residual = cast(
-            Residual,
-            residual.build(
-                sublayers=SUBLAYERS,
-                num_layers=config.num_layers,
-                norm=functools.partial(_build_norm, config),
-                **residual_options,
-            ),
-        )
+        self.index = layer
+        self.attention = config.build_attention(layer)
+        if "cross_attention" in stack.sublayers:
+            self.cross_attention = config.build_attention(layer, cross=True)
+        self.ffn = config.build_ffn(layer)
+        self.residual = config.build_residual(stack.depth)
 
-    def forward(self, x_BTD: Tensor, context: Context) -> Tensor:
-        return self.residual(
-            x_BTD, {"attention": lambda x_BTD: self.attention(x_BTD, context), "ffn": self.ffn}
-        )
+    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> tuple[Tensor, Aux]:
+        """The stream after this layer, and what its feed-forward layer gives beside."""
+        aux: Aux = {}
+
+        def attend(name: str) -> Callable[[Tensor], Tensor]:
+            held = None if cache is None else cache.layer(self.index, name)
+            return lambda x_BTD: getattr(self, name)(x_BTD, context, held)
+
+        def feed_forward(x_BTD: Tensor) -> Tensor:
+            given = self.ffn(x_BTD)
+            if isinstance(given, tuple):
+                given, more = given
+                aux.update(more)
+            return given
+
+        sublayers = {"attention": attend("attention")}
+        if hasattr(self, "cross_attention"):
+            sublayers["cross_attention"] = attend("cross_attention")
+        sublayers["ffn"] = feed_forward
+        return self.residual(x_BTD, sublayers), aux
 
 
 class Stack(nn.Module):
-    """`num_layers` blocks with one shared position encoding, and the norm that the placement asks for."""
+    """Blocks with the position encoding they share, and the norms at both ends that the config asks for.
 
-    def __init__(self, config: ModelConfig) -> None:
+    With a pattern of encodings there is one of each kind, and `position` is their list.
+    """
+
+    def __init__(self, config: ModelConfig, stack: StackConfig) -> None:
         super().__init__()
-        position, options = config.part("position")
-        self.position = cast(
-            Position,
-            position.build(
-                d_model=config.d_model, head_dim=config.head_dim, max_seq_len=config.max_seq_len, **options
-            ),
-        )
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
-        needs_norm = cast(Block, self.blocks[0]).residual.final_norm
-        self.final_norm = _build_norm(config) if needs_norm else nn.Identity()
+        self.causal = stack.causal
+        patterned = len(config.specs("position")) > 1
+        positions = [
+            config.build_position(layer, causal=stack.causal)
+            for layer in range(len(config.specs("position")))
+        ]
+        self.position = nn.ModuleList(positions) if patterned else positions[0]
+        self.embedding_norm = config.build_norm() if stack.embedding_norm else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config, stack, layer) for layer in range(stack.depth.num_layers))
+        self.final_norm = config.build_norm() if stack.final_norm else nn.Identity()
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        length = x_BTD.shape[1]
-        position_T = torch.arange(length, device=x_BTD.device)
-        context = Context(
-            position=self.position,
-            state=self.position.state(position_T),
-            mask=Mask(causal=True),
-            backend=choose_backend(seq_len=length, device_type=x_BTD.device.type),
-        )
-        x_BTD = self.position.embed(x_BTD, position_T)
-        for block in self.blocks:
-            x_BTD = block(x_BTD, context)
-        return self.final_norm(x_BTD)
+    @property
+    def positions(self) -> list[Position]:
+        """The pattern of encodings over the layers."""
+        module = self.position
+        return cast(list[Position], list(module) if isinstance(module, nn.ModuleList) else [module])
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        *,
+        position_T: Tensor | None = None,
+        valid_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        memory_BSD: Tensor | None = None,
+        memory_valid_BS: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Tensor, Aux]:
+        """Run x through every block; `Transformer.forward` says what the arguments are."""
+        seen = 0 if cache is None else cache.length
+        if position_T is None:
+            position_T = torch.arange(seen, seen + x_BTD.shape[1], device=x_BTD.device)
+        key_position, key_valid, key_document = position_T, valid_BT, document_BT
+        if cache is not None:
+            key_position, key_valid, key_document = cache.remember(position_T, valid_BT, document_BT)
+        length = key_position.shape[-1]
+        mask = Mask(causal=self.causal, key_valid_BS=key_valid, document_BS=key_document)
+        backend = choose_backend(seq_len=length, device_type=x_BTD.device.type)
+        contexts = [
+            Context(
+                position=position,
+                state=position.state(position_T, key_position, length=length),
+                mask=mask,
+                backend=backend,
+                memory_BSD=memory_BSD,
+                memory_valid_BS=memory_valid_BS,
+            )
+            for position in self.positions
+        ]
+        x_BTD = self.embedding_norm(self.positions[0].embed(x_BTD, position_T))
+        aux: Aux = {}
+        for layer, block in enumerate(self.blocks):
+            x_BTD, more = block(x_BTD, contexts[layer % len(contexts)], cache)
+            for name, tensor in more.items():
+                aux[name] = aux[name] + tensor if name in aux else tensor
+        return self.final_norm(x_BTD), aux
 
 
 class Transformer(nn.Module):
-    """Decoder-only language model: ids [B, T] give logits [B, T, V].
+    """A language model: ids [B, T] give logits [B, T, V].
 
-    Parameters stay in the dtype they were made in (float32 for training); the pass runs in `dtype`.
-    Build one with `paribus.model.initialise.build`, which draws every parameter by its name.
+    Parameters stay in the dtype they were made in (float32 for training); the pass runs in `dtype`. An
+    encoder-decoder has one embedding for source and target. Build a model with
+    `paribus.model.initialise.build`, which draws every parameter by its name.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.decoder = Stack(config)
+        for name, stack in config.stacks().items():
+            self.add_module(name, Stack(config, stack))
         self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size)
 
-    def forward(self, ids_BT: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        x_BTD = self.decoder(self.embedding(ids_BT).to(dtype))
-        return linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
+    def forward(
+        self,
+        ids_BT: Tensor,
+        *,
+        dtype: torch.dtype = torch.float32,
+        source_BS: Tensor | None = None,
+        source_valid_BS: Tensor | None = None,
+        position_T: Tensor | None = None,
+        valid_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Logits [B, T, V] in `dtype`.
+
+        `source_BS` is what an encoder-decoder's encoder reads (needed again only with a fresh cache). Positions
+        count from 0 unless `position_T` gives them, [T] or [B, T]. `valid_BT` and `source_valid_BS` are false
+        for padding, `document_BT` numbers the documents of packed rows: tokens see their own only. With a
+        `cache` the ids are the new tokens alone. Raises `RequestError` for a source where none is read, or none
+        where one is.
+        """
+        return self.forward_with_aux(
+            ids_BT,
+            dtype=dtype,
+            source_BS=source_BS,
+            source_valid_BS=source_valid_BS,
+            position_T=position_T,
+            valid_BT=valid_BT,
+            document_BT=document_BT,
+            cache=cache,
+        )[0]
+
+    def forward_with_aux(
+        self,
+        ids_BT: Tensor,
+        *,
+        dtype: torch.dtype = torch.float32,
+        source_BS: Tensor | None = None,
+        source_valid_BS: Tensor | None = None,
+        position_T: Tensor | None = None,
+        valid_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Tensor, Aux]:
+        """The logits of `forward`, and what the layers gave beside, summed over layers by name."""
+        memory: Tensor | None = None
+        aux: Aux = {}
+        if self.config.architecture == "encoder_decoder":
+            memory, source_valid_BS, aux = self._read_source(source_BS, source_valid_BS, dtype, cache)
+        elif source_BS is not None:
+            raise RequestError(f"a {self.config.architecture} reads no source; only an encoder_decoder does")
+        name = "encoder" if self.config.architecture == "encoder" else "decoder"
+        if cache is not None and name == "encoder":
+            raise RequestError("an encoder sees later tokens too, so it has nothing that a cache could keep")
+        stack: Stack = getattr(self, name)
+        x_BTD, more = stack(
+            self._embed(ids_BT, dtype),
+            position_T=position_T,
+            valid_BT=valid_BT,
+            document_BT=document_BT,
+            memory_BSD=memory,
+            memory_valid_BS=source_valid_BS,
+            cache=cache,
+        )
+        for key, tensor in more.items():
+            aux[key] = aux[key] + tensor if key in aux else tensor
+        return self._logits(x_BTD), aux
+
+    def _read_source(
+        self, source_BS: Tensor | None, valid_BS: Tensor | None, dtype: torch.dtype, cache: Cache | None
+    ) -> tuple[Tensor, Tensor | None, Aux]:
+        """The encoder's output, its padding, and what its layers gave beside."""
+        if cache is not None and cache.memory is not None:
+            return cache.memory, cache.memory_valid, {}
+        if source_BS is None:
+            raise RequestError("an encoder_decoder needs a source for its encoder to read")
+        memory, aux = cast(Stack, self.encoder)(self._embed(source_BS, dtype), valid_BT=valid_BS)
+        if cache is not None:
+            cache.memory, cache.memory_valid = memory, valid_BS
+        return memory, valid_BS, aux
+
+    def _embed(self, ids_BT: Tensor, dtype: torch.dtype) -> Tensor:
+        x_BTD = self.embedding(ids_BT).to(dtype)
+        return x_BTD if self.config.embedding_scale == 1 else x_BTD * self.config.embedding_scale
+
+    def _logits(self, x_BTD: Tensor) -> Tensor:
+        logits = linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
+        if self.config.logit_scale != 1:
+            logits = logits * self.config.logit_scale
+        if (cap := self.config.logit_softcap) is not None:
+            logits = cap * torch.tanh(logits / cap)
+        return logits
+
+    def blocks(self) -> Iterator[Block]:
+        """Every block, the encoder's first."""
+        for name in self.config.stacks():
+            yield from cast(Iterator[Block], iter(getattr(self, name).blocks))
 
     def roles(self) -> Roles:
         embedding = Role(kind="embedding", fan_in=self.config.vocab_size, fan_out=self.config.d_model)
@@ -116,15 +257,14 @@ class Transformer(nn.Module):
 def slot_of(name: str) -> str | None:
     """The slot that a parameter belongs to, from its canonical name; None for embedding and head."""
     match name.split("."):
-        case ["decoder", "blocks", _, "residual", "norms", *_] | ["decoder", "final_norm", *_]:
+        case [_, "blocks", _, "residual", "norms" | "output_norms", *_]:
             return "norm"
-        case ["decoder", "blocks", _, slot, *_]:
+        case [_, "embedding_norm" | "final_norm", *_]:
+            return "norm"
+        case [_, "blocks", _, "cross_attention", *_]:
+            return "attention"
+        case [_, "blocks", _, slot, *_]:
             return slot
-        case ["decoder", "position", *_]:
+        case [_, "position", *_]:
             return "position"
     return None
-
-
-def _build_norm(config: ModelConfig) -> nn.Module:
-    card, options = config.part("norm")
-    return card.build(d_model=config.d_model, **options)

@@ -36,6 +36,11 @@ def match_width(card: Card, options: Mapping[str, Any], *, d_model: int, budget:
     def count(d_ff: int) -> int:
         return card.num_params(d_model=d_model, d_ff=d_ff, **options)
 
+    if count(1) == count(2) and abs(count(1) / budget - 1) > TOLERANCE:
+        raise RequestError(
+            f"{card.slot} {card.name!r} has {count(1):,} parameters a layer whatever d_ff is, and cannot be matched "
+            f"to {budget:,}; choose model.d_ff so that the baseline has as many"
+        )
     low, high = 1, 2
     while high < _WIDEST and count(high) < budget:
         low, high = high, 2 * high

@@ -64,12 +64,11 @@ class Program:
     def branch_rms(self, slot: str, inputs_BT: Tensor) -> float:
         """Root mean square of what the slot's part writes, over all layers, for this batch."""
         squares: list[Tensor] = []
-        blocks = self.model.decoder.blocks
         hooks = [
             getattr(block, slot).register_forward_hook(
                 lambda _module, _inputs, output: squares.append(output.detach().float().square().mean())
             )
-            for block in blocks
+            for block in self.model.blocks()
         ]
         try:
             with torch.no_grad():
