@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from paribus.errors import RequestError
-from paribus.model.config import ModelConfig
+from paribus.model.config import LAYERED, ModelConfig
 from paribus.model.count import num_params
 from paribus.ops.attention import choose_backend
 from paribus.train.config import TrainConfig
@@ -31,17 +32,31 @@ def check_shape(section: Mapping[str, Any]) -> None:
 
 def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     """Upper estimate of one worker's memory: parameters and their state, activations kept for backward."""
-    # Layers are alike, so two counts give any depth without building it.
-    one, two = (num_params(dataclasses.replace(model, num_layers=layers)) for layers in (1, 2))
-    params = one + (model.num_layers - 1) * (two - one)
+    params = _params_at_any_depth(model)
+    layers = sum(stack.depth.num_layers for stack in model.stacks().values())
     assert model.head_dim is not None
     heads = model.num_heads * model.head_dim
     size = 2 if train.dtype == "bfloat16" else 4
     per_token_layer = size * (8 * model.d_model + 5 * heads + 4 * model.d_ff)
     if choose_backend(seq_len=train.seq_len, device_type=device_type()) == "plain":
         per_token_layer += 4 * size * model.num_heads * train.seq_len
-    per_token = model.num_layers * per_token_layer + 10 * model.vocab_size + 12 * model.d_model
+    per_token = layers * per_token_layer + 10 * model.vocab_size + 12 * model.d_model
     return _PROCESS + _PER_PARAMETER * params + train.tokens_per_step * per_token
+
+
+def _params_at_any_depth(model: ModelConfig) -> int:
+    """Number of parameters, without building more layers than two turns of the pattern in which they repeat."""
+    turn = math.lcm(*(len(model.specs(slot)) for slot in LAYERED))
+    field_of = {"encoder": "num_layers", "decoder": "num_layers"}
+    if model.architecture == "encoder_decoder":
+        field_of["encoder"] = "encoder_layers"
+    shallow: dict[str, Any] = {field_of[name]: turn for name in model.stacks()}
+    params = base = num_params(dataclasses.replace(model, **shallow))
+    for name, stack in model.stacks().items():
+        deeper = {**shallow, field_of[name]: 2 * turn}
+        a_turn = num_params(dataclasses.replace(model, **deeper)) - base
+        params += (stack.depth.num_layers // turn - 1) * a_turn
+    return params
 
 
 def machine_bytes() -> int:

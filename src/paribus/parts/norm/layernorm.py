@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paribus.parts.init import Role, Roles
+from paribus.parts.init import Roles, constant
 from paribus.registry import part
 
 
@@ -44,7 +44,7 @@ class LayerNorm(nn.Module):
 
     def roles(self) -> Roles:
         width = self.weight.numel()
-        roles = {"weight": Role(kind="gain", fan_in=width, fan_out=width)}
+        roles = {"weight": constant(width, 1.0)}
         if self.bias is not None:
-            roles["bias"] = Role(kind="bias", fan_in=width, fan_out=width)
+            roles["bias"] = constant(width, 0.0)
         return roles

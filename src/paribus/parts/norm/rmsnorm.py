@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from paribus.parts.init import Role, Roles
+from paribus.parts.init import Roles, constant
 from paribus.registry import part
 
 
@@ -40,4 +40,4 @@ class RMSNorm(nn.Module):
 
     def roles(self) -> Roles:
         width = self.weight.numel()
-        return {"weight": Role(kind="gain", fan_in=width, fan_out=width)}
+        return {"weight": constant(width, 1.0)}

@@ -26,8 +26,14 @@ class LearnedPosition(Position):
     Raises `RequestError` for inputs longer than the table. Source: Gehring et al. 2017 (arXiv:1705.03122).
     """
 
-    def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int) -> None:
-        super().__init__(d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len)
+    acts_on = frozenset({"embed"})
+
+    def __init__(
+        self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True
+    ) -> None:
+        super().__init__(
+            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
+        )
         self.weight = nn.Parameter(torch.empty(max_seq_len, d_model).normal_(std=0.02))
 
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:

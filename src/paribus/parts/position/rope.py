@@ -32,16 +32,29 @@ class RotaryPosition(Position):
     Raises `RequestError` for an odd head_dim. Source: Su et al. 2021 (arXiv:2104.09864), equation 15.
     """
 
-    def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int, base: float = 10000.0) -> None:
-        super().__init__(d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len)
+    acts_on = frozenset({"rotate"})
+
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        head_dim: int,
+        num_heads: int,
+        max_seq_len: int,
+        causal: bool = True,
+        base: float = 10000.0,
+    ) -> None:
+        super().__init__(
+            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
+        )
         if head_dim % 2:
             raise RequestError(f"rope turns channels in pairs, so head_dim must be even; {head_dim} is odd")
         self.base = base
 
-    def state(self, position_T: Tensor) -> State:
-        channel = torch.arange(0, self.head_dim, 2, device=position_T.device, dtype=torch.float32)
-        angle = position_T[:, None].float() * self.base ** (-channel / self.head_dim)
-        return {"cos": angle.cos(), "sin": angle.sin()}
+    def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
+        channel = torch.arange(0, self.head_dim, 2, device=query_T.device, dtype=torch.float32)
+        angle = query_T[..., None].float() * self.base ** (-channel / self.head_dim)
+        return {"cos": angle.cos().unsqueeze(-3), "sin": angle.sin().unsqueeze(-3)}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
         return _turn(q_BHTK, state), _turn(k_BHTK, state)

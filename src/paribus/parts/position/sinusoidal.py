@@ -27,8 +27,14 @@ class SinusoidalPosition(Position):
     Raises `RequestError` for an odd d_model. Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5.
     """
 
-    def __init__(self, *, d_model: int, head_dim: int, max_seq_len: int) -> None:
-        super().__init__(d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len)
+    acts_on = frozenset({"embed"})
+
+    def __init__(
+        self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True
+    ) -> None:
+        super().__init__(
+            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
+        )
         if d_model % 2:
             raise RequestError(
                 f"sinusoidal positions pair channels, so d_model must be even; {d_model} is odd"
