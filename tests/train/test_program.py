@@ -4,11 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
+from paribus.errors import RequestError
 from paribus.model.initialise import initialise
+from paribus.parts.ffn.ungated import FeedForward
+from paribus.registry import Registry, part
 from paribus.train import program as module
 from paribus.train.config import TrainConfig
-from paribus.train.program import IGNORE, Program, resolve
+from paribus.train.program import IGNORE, Batch, Program, resolve
 
 from .conftest import MODEL, TRAIN
 
@@ -20,17 +24,19 @@ def test_loss_is_the_summed_nats_of_targets_that_count(program: Program) -> None
     targets[2:] = IGNORE
     logits = program.model(inputs, dtype=program.dtype).float()
     expected = F.cross_entropy(logits[:2].flatten(0, 1), targets[:2].flatten()) * 32
-    torch.testing.assert_close(program.loss(inputs, targets), expected)
+    torch.testing.assert_close(program.loss(Batch(inputs_BT=inputs, targets_BT=targets))[0], expected)
 
 
 def test_branch_rms_is_that_of_the_layers_output() -> None:
     program = Program(MODEL, TRAIN)
     initialise(program.model, seed=0)
-    before = program.branch_rms("ffn", torch.arange(64).reshape(4, 16))
+    ids = torch.arange(64).reshape(4, 16)
+    batch = Batch(inputs_BT=ids, targets_BT=ids)
+    before = program.branch_rms("ffn", batch)
     for block in program.model.decoder.blocks:
         with torch.no_grad():
             block.ffn.down.weight.mul_(3.0)
-    after = program.branch_rms("ffn", torch.arange(64).reshape(4, 16))
+    after = program.branch_rms("ffn", batch)
     assert before > 0
     assert after == pytest.approx(3 * before, rel=1e-5)
 
@@ -77,3 +83,51 @@ def test_a_working_compiler_is_used_with_its_arguments(
 def test_what_is_given_is_kept(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
     train, why = _decided(monkeypatch, "no-such-compiler", dtype=dtype, compile="on")
     assert (train.dtype, train.compile, why) == (dtype, "on", None)
+
+
+class _WithExtraLoss(FeedForward):
+    """A layer that gives a loss of its own beside its output, as a mixture of experts does."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return super().forward(x), {"loss": 0.25 * self.up.weight.square().sum()}
+
+
+def test_what_layers_add_to_the_loss_is_summed_and_kept_apart(own_registry: Registry) -> None:
+    part("ffn", "extra", formula="x", paper="here")(_WithExtraLoss)
+    plain, extra = (
+        Program(dataclasses.replace(MODEL, num_layers=2, ffn=ffn), TRAIN) for ffn in ("relu", "extra")
+    )
+    ids = torch.arange(64).reshape(4, 16)
+    for program in (plain, extra):
+        initialise(program.model, seed=0)
+    batch = Batch(inputs_BT=ids, targets_BT=ids)
+    (nats, none), (same, added) = plain.loss(batch), extra.loss(batch)
+    assert none is None and torch.equal(nats, same)
+    ups = [block.ffn.up.weight for block in extra.model.blocks()]
+    assert added is not None
+    torch.testing.assert_close(added, 0.25 * sum(up.square().sum() for up in ups))
+
+
+class _Noisy(FeedForward):
+    """A layer that is another one in training."""
+
+    mode_dependent = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (2.0 if self.training else 1.0)
+
+
+def test_scoring_puts_mode_dependent_parts_and_no_others_into_their_other_mode(
+    own_registry: Registry,
+) -> None:
+    part("ffn", "noisy", formula="x", paper="here")(_Noisy)
+    program = Program(dataclasses.replace(MODEL, ffn="noisy"), TRAIN)
+    with program.scoring():
+        modes = {name: module.training for name, module in program.model.named_modules()}
+        assert all(training != name.startswith("decoder.blocks.0.ffn") for name, training in modes.items())
+    assert all(module.training for module in program.model.modules())
+
+
+def test_an_objective_for_another_architecture_is_refused() -> None:
+    with pytest.raises(RequestError, match="masked_token.*encoder.*decoder.*next_token"):
+        Program(MODEL, dataclasses.replace(TRAIN, objective="masked_token"))

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from paribus import registry
 from paribus.text.data import Dataset, heldout_windows
-from paribus.train.program import Program
-from paribus.train.run import RunResult, evaluate, run
+from paribus.train.objectives import get_objective
+from paribus.train.program import Batch, Program
+from paribus.train.run import RunResult, evaluate, heldout_examples, run
 
 from .conftest import MODEL, TRAIN
 
@@ -209,9 +210,9 @@ def test_evaluation_pads_without_changing_strides(program: Program, data: Datase
     seen: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
     loss = program.loss
 
-    def watched(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        seen.add((inputs.stride(), targets.stride()))
-        return loss(inputs, targets)
+    def watched(batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        seen.add((batch.inputs_BT.stride(), batch.targets_BT.stride()))
+        return loss(batch)
 
     program.loss = watched
     run(program, data, TRAIN, seed=0, rate=1e-2)
@@ -228,11 +229,11 @@ def test_swapping_the_ffn_leaves_every_batch_and_shared_draw_bit_identical(data:
         starts: dict[str, torch.Tensor] = {}
         loss = program.loss
 
-        def watched(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        def watched(batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
             if not batches:
                 starts.update({key: value.clone() for key, value in program.model.state_dict().items()})
-            batches.append(torch.stack((inputs, targets)))
-            return loss(inputs, targets)
+            batches.append(torch.stack((batch.inputs_BT, batch.targets_BT)))
+            return loss(batch)
 
         program.loss = watched
         run(program, data, dataclasses.replace(TRAIN, tokens=64 * 5), seed=7, rate=1e-3)
@@ -242,3 +243,29 @@ def test_swapping_the_ffn_leaves_every_batch_and_shared_draw_bit_identical(data:
     assert torch.equal(torch.stack(batches), torch.stack(others))
     assert starts.keys() == other_starts.keys()
     assert all(torch.equal(value, other_starts[key]) for key, value in starts.items())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "objective", "scored"),
+    [
+        ("encoder", "masked_token", 5),
+        ("encoder_decoder", "span_corruption", 8),
+        ("encoder_decoder", "sequence_to_sequence", 16),
+    ],
+)
+def test_every_architecture_trains_and_is_scored_by_its_objective(
+    data: Dataset, architecture: str, objective: str, scored: int
+) -> None:
+    train = dataclasses.replace(TRAIN, seq_len=32, tokens=128 * 60, objective=objective)
+    vocab = get_objective(objective).vocab_size(257, seq_len=32)
+    model = dataclasses.replace(MODEL, architecture=architecture, vocab_size=vocab, max_seq_len=40)
+    program = Program(model, train)
+    first, again = (run(program, data, train, seed=0, rate=1e-2) for _ in range(2))
+    assert first.status == "done" and _facts(first) == _facts(again)
+    assert first.curve["train_bpb"][-1] < 0.9 * first.curve["train_bpb"][0]
+    examples = heldout_examples(program.objective, data, train)
+    assert examples.scored().size == scored * len(examples.targets)
+    nats, bpb = evaluate(program, data, train)
+    assert bpb == pytest.approx(
+        nats * examples.scored().size / math.log(2) / np.sum(examples.scored() < 256), rel=1e-6
+    )

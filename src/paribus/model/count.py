@@ -33,20 +33,21 @@ def slot_params(config: ModelConfig, slot: str) -> int:
 def flops_per_token(config: ModelConfig, *, seq_len: int) -> float:
     """Training FLOPs for one token (forward and backward) in windows of `seq_len` tokens.
 
-    Matrix products only, a multiply and an add being two; attention counts all seq_len keys, causal or not;
+    An encoder-decoder reads a source of as many tokens beside. Matrix products only, a multiply and an add being two; attention counts all seq_len keys, causal or not;
     what a backward pass replays does not count twice.
     """
-    return training_flops(on_meta(config), seq_len=seq_len) / seq_len
+    source_len = seq_len if config.architecture == "encoder_decoder" else None
+    return training_flops(on_meta(config), seq_len=seq_len, source_len=source_len) / seq_len
 
 
-def training_flops(model: Transformer, *, seq_len: int) -> int:
+def training_flops(model: Transformer, *, seq_len: int, source_len: int | None = None) -> int:
     """FLOPs of a forward and backward pass of this model over one window of `seq_len` tokens.
 
-    An encoder-decoder reads a source of as many tokens.
+    `source_len` is the length of the source that an encoder-decoder reads.
     """
     device = model.embedding.weight.device
     ids = torch.zeros(1, seq_len, dtype=torch.long, device=device)
-    source = ids if model.config.architecture == "encoder_decoder" else None
+    source = None if source_len is None else torch.zeros(1, source_len, dtype=torch.long, device=device)
     with FlopCounterMode(display=False) as counter:
         logits = model(ids, source_BS=source)
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()

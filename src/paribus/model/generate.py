@@ -34,7 +34,9 @@ def generate(
     encoder-decoder reads. Raises `RequestError` for impossible settings.
     """
     if ids_BT.shape[1] < 1 or max_new_tokens < 0:
-        raise RequestError("generating needs at least one token to go on from and max_new_tokens of at least 0")
+        raise RequestError(
+            "generating needs at least one token to go on from and max_new_tokens of at least 0"
+        )
     if temperature < 0 or not 0 < top_p <= 1 or (top_k is not None and top_k < 1):
         raise RequestError(
             f"temperature is at least 0, top_p in (0, 1] and top_k at least 1; they are {temperature}, {top_p} "

@@ -23,7 +23,7 @@ from paribus.model.config import ModelConfig
 from paribus.study.match import match_width
 from paribus.study.settings import StudySettings
 from paribus.text.tokenizers import get_tokenizer
-from paribus.train.config import TrainConfig
+from paribus.train.config import TrainConfig, objective_for
 
 SLOT = "ffn"
 PLACEBO, HANDICAP = "placebo", "handicap"
@@ -142,12 +142,18 @@ def make_plan(settings: StudySettings, *, data: Mapping[str, Any], threads: int 
     baseline = registry.get(SLOT, settings.baseline).name
     if baseline not in specs:
         raise RequestError(f"the baseline {baseline!r} is not among the arms; {nearest(baseline, specs)}")
-    vocab_size = get_tokenizer(settings.tokenizer).vocab_size
-    d_model = section["d_model"]
+    seq_len, d_model = settings.train.seq_len, section["d_model"]
+    objective = objective_for(settings.train, section["architecture"])
+    vocab_size = objective.vocab_size(get_tokenizer(settings.tokenizer).vocab_size, seq_len=seq_len)
+    train = dataclasses.replace(settings.train, objective=objective.name)
 
     def config(ffn: Any, d_ff: int) -> ModelConfig:
         return ModelConfig(
-            **section, vocab_size=vocab_size, max_seq_len=settings.train.seq_len, ffn=ffn, d_ff=d_ff
+            **section,
+            vocab_size=vocab_size,
+            max_seq_len=objective.lengths(seq_len).longest,
+            ffn=ffn,
+            d_ff=d_ff,
         )
 
     # The baseline's own width sets the budget; by default that of a two-matrix layer of width 4 d_model.
@@ -172,7 +178,7 @@ def make_plan(settings: StudySettings, *, data: Mapping[str, Any], threads: int 
         baseline=baseline,
         rates=tuple(settings.rates),
         seeds=tuple(range(settings.base_seed, settings.base_seed + settings.seeds)),
-        train=settings.train,
+        train=train,
         data=dict(data),
         threads=threads,
         code=_code([*specs.values(), *section.values()]),

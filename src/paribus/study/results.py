@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 import paribus
-from paribus.model.count import flops_per_token, num_params, slot_params
+from paribus.model.count import num_params, on_meta, slot_params, training_flops
 from paribus.study.engine import Results, losses
 from paribus.study.plan import EXPECTED, Arm, Plan
 from paribus.study.verdict import ArmVerdict, ControlVerdict, Difference, Judgement, judge
+from paribus.train.config import objective_for
 
 _SESSION = ("command", "began", "seconds")  # what a session holds beside its environment
 
 
 def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
     """What is known of an arm before it runs, under the keys of `results.json`."""
+    lengths = objective_for(plan.train, arm.model.architecture).lengths(plan.train.seq_len)
+    window_flops = training_flops(on_meta(arm.model), seq_len=lengths.inputs, source_len=lengths.source)
     return {
         "name": arm.name,
         "parts": arm.model.part_names(),
@@ -26,7 +29,7 @@ def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
         "slot_params": slot_params(arm.model, plan.slot),
         "slot_mismatch": arm.mismatch,
         "params": num_params(arm.model),
-        "flops_per_token": flops_per_token(arm.model, seq_len=plan.train.seq_len),
+        "flops_per_token": window_flops / plan.train.seq_len,
         "tokens": arm.tokens,
     }
 
@@ -235,6 +238,7 @@ def _held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
         f"Shape: d_model {model.d_model}, {model.num_layers} layers, {model.num_heads} heads.",
         "Every parameter outside the swapped layer starts from the same bits in every arm of a seed.",
         "Batches: the same text in the same order in every arm of a seed.",
+        f"Objective: {train.objective}.",
         f"Training: {train.steps:,} steps of {train.batch_size} x {train.seq_len} tokens, a completed schedule.",
         f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
         f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
@@ -258,6 +262,7 @@ def _not_controlled(plan: Plan) -> list[str]:
 def _training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
     train = plan.train
     return {
+        "objective": train.objective,
         "tokens": train.tokens,
         "steps": train.steps,
         "batch_size": train.batch_size,

@@ -26,12 +26,12 @@ from paribus.text.data import (
     Dataset,
     check_size,
     default_cache,
-    heldout_windows,
     prepare,
-    scored_bytes,
 )
 from paribus.text.tokenizers import get_tokenizer
+from paribus.train.config import objective_for
 from paribus.train.program import resolve
+from paribus.train.run import heldout_examples
 
 _PROBE_STEPS = 80
 _START_SECONDS = 5.0  # a worker's imports
@@ -85,7 +85,8 @@ def make(
         progress=progress,
     )
     check_size(data, seq_len=train.seq_len, batch_size=train.batch_size)
-    windows = heldout_windows(data.heldout, seq_len=train.seq_len, num_tokens=train.heldout_tokens)
+    objective = objective_for(draft.train, draft.arm(draft.baseline).model.architecture)
+    scored = heldout_examples(objective, data, train).scored_bytes(tokenizer.byte_lengths)
     described = {
         "name": data.name,
         "sha256": data.sha256,
@@ -94,7 +95,7 @@ def make(
         "train_bytes": data.train.num_bytes,
         "train_tokens": data.train.num_tokens,
         "heldout_bytes": data.heldout.num_bytes,
-        "scored_bytes": scored_bytes(windows, tokenizer),
+        "scored_bytes": scored,
         "tokenizer": data.tokenizer,
     }
     if why_eager is not None:

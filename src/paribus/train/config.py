@@ -8,12 +8,14 @@ from typing import Literal
 
 from paribus.errors import RequestError, nearest
 from paribus.parts.init import SCHEMES
+from paribus.train.objectives import OBJECTIVES, Objective, get_objective
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """Settings of a run. Token counts are targets the model predicts, over the whole run.
+    """Settings of a run. Token counts are tokens of text, over the whole run.
 
+    `objective` is a name of `paribus.train.objectives`; `auto` takes the one for the model's architecture.
     `weight_decay` is the share of a matrix removed in a step at the peak of the schedule, independent of
     the learning rate. `clip` bounds the global gradient norm (0: no clipping). `heldout_tokens` is how much
     of the held-out text is scored. Raises `RequestError` for impossible values.
@@ -29,6 +31,7 @@ class TrainConfig:
     eps: float = 1e-8
     clip: float = 1.0
     init_scheme: str = "fan_in"
+    objective: str = "auto"
     heldout_tokens: int = 65_536
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
@@ -53,6 +56,8 @@ class TrainConfig:
             raise RequestError(
                 f"there is no train.init_scheme {self.init_scheme!r}; {nearest(self.init_scheme, SCHEMES)}"
             )
+        if self.objective != "auto":
+            get_objective(self.objective)
 
     @property
     def tokens_per_step(self) -> int:
@@ -62,3 +67,19 @@ class TrainConfig:
     def steps(self) -> int:
         """Whole steps within `tokens`."""
         return self.tokens // self.tokens_per_step
+
+
+def objective_for(train: TrainConfig, architecture: str) -> Objective:
+    """The objective of a run of a model of this architecture; `RequestError` if it is for another."""
+    if train.objective == "auto":
+        return get_objective(
+            next(name for name, kind in OBJECTIVES.items() if kind.architecture == architecture)
+        )
+    objective = get_objective(train.objective)
+    if objective.architecture != architecture:
+        fitting = ", ".join(name for name, kind in OBJECTIVES.items() if kind.architecture == architecture)
+        raise RequestError(
+            f"the objective {objective.name!r} is for a model of architecture {objective.architecture}, and this "
+            f"one is {architecture}; its objectives are {fitting}"
+        )
+    return objective

@@ -7,6 +7,7 @@ shape would compile a second one. What ran (dtype, compiled or not) is part of t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,8 +15,11 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,36 +27,100 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
-from paribus.train.config import TrainConfig
+from paribus.train.config import TrainConfig, objective_for
+from paribus.train.objectives import IGNORE, Examples
 
-IGNORE = -100  # a target with this id adds nothing to the loss
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """`Examples` of an objective as tensors on a device."""
+
+    inputs_BT: Tensor
+    targets_BT: Tensor
+    inputs_valid_BT: Tensor | None = None
+    source_BS: Tensor | None = None
+    source_valid_BS: Tensor | None = None
+
+    @classmethod
+    def of(cls, examples: Examples, device: torch.device) -> Batch:
+        """The examples, copied to the device."""
+
+        def on_device(array: np.ndarray | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(array).to(device, non_blocking=True)
+
+        inputs, targets = on_device(examples.inputs), on_device(examples.targets)
+        assert inputs is not None and targets is not None
+        return cls(
+            inputs_BT=inputs,
+            targets_BT=targets,
+            inputs_valid_BT=on_device(examples.inputs_valid),
+            source_BS=on_device(examples.source),
+            source_valid_BS=on_device(examples.source_valid),
+        )
 
 
 class Program:
-    """`loss(inputs, targets)`: summed nats of [B, T] targets, for a model of `config`.
+    """`loss(batch)`: summed nats of the scored targets, and what layers add to the loss of a step, or None.
 
-    `dtype` is the compute dtype, `compiled` whether the loss runs through `torch.compile`.
+    `objective` makes examples of text, `dtype` is the compute dtype, `compiled` whether the loss runs through
+    `torch.compile`. Raises `RequestError` if the objective is for another architecture than the model's.
     """
 
     def __init__(self, config: ModelConfig, train: TrainConfig) -> None:
         self.config = config
         train, _ = resolve(train)
+        self.objective = objective_for(train, config.architecture)
         self.device = torch.device(device_type())
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
         self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        self.loss: Callable[[Tensor, Tensor], Tensor] = self._loss
+        self._run = self._forward
         if self.compiled:
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.
             torch._dynamo.reset()
-            self.loss = torch.compile(self._loss, fullgraph=True, dynamic=False)
+            self._run = torch.compile(self._forward, fullgraph=True, dynamic=False)
 
-    def _loss(self, inputs_BT: Tensor, targets_BT: Tensor) -> Tensor:
-        logits = self.model(inputs_BT, dtype=self.dtype)
-        return F.cross_entropy(
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Summed nats of the targets that are scored, and the auxiliary loss of a step if layers have one."""
+        return self._run(
+            batch.inputs_BT, batch.targets_BT, batch.inputs_valid_BT, batch.source_BS, batch.source_valid_BS
+        )
+
+    def _forward(
+        self,
+        inputs_BT: Tensor,
+        targets_BT: Tensor,
+        inputs_valid_BT: Tensor | None,
+        source_BS: Tensor | None,
+        source_valid_BS: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        logits, aux = self.model.forward_with_aux(
+            inputs_BT,
+            dtype=self.dtype,
+            valid_BT=inputs_valid_BT,
+            source_BS=source_BS,
+            source_valid_BS=source_valid_BS,
+        )
+        nats = F.cross_entropy(
             logits.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORE, reduction="sum"
         )
+        return nats, aux.get("loss")
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[None]:
+        """Parts that behave otherwise when scored (batch statistics, random slopes) do so in this context.
+
+        The others keep their mode, so that scoring runs the graph that training has compiled.
+        """
+        modules = [module for module in self.model.modules() if getattr(module, "mode_dependent", False)]
+        for module in modules:
+            module.eval()
+        try:
+            yield
+        finally:
+            for module in modules:
+                module.train()
 
     def reset(self) -> None:
         """Forget what earlier runs left: gradients, and buffers that parts have changed."""
@@ -61,22 +129,34 @@ class Program:
             for name, buffer in self.model.named_buffers():
                 buffer.copy_(self._buffers[name])
 
-    def branch_rms(self, slot: str, inputs_BT: Tensor) -> float:
+    def branch_rms(self, slot: str, batch: Batch) -> float:
         """Root mean square of what the slot's part writes, over all layers, for this batch."""
         squares: list[Tensor] = []
         hooks = [
             getattr(block, slot).register_forward_hook(
-                lambda _module, _inputs, output: squares.append(output.detach().float().square().mean())
+                lambda _module, _inputs, output: squares.append(_mean_square(output))
             )
             for block in self.model.blocks()
         ]
         try:
-            with torch.no_grad():
-                self.model(inputs_BT, dtype=torch.float32)
+            with torch.no_grad(), self.scoring():
+                self.model(
+                    batch.inputs_BT,
+                    dtype=torch.float32,
+                    valid_BT=batch.inputs_valid_BT,
+                    source_BS=batch.source_BS,
+                    source_valid_BS=batch.source_valid_BS,
+                )
         finally:
             for hook in hooks:
                 hook.remove()
         return torch.stack(squares).mean().sqrt().item()
+
+
+def _mean_square(output: Tensor | tuple[Tensor, Any]) -> Tensor:
+    """Of what a part writes, whether or not it gives more beside."""
+    written = output[0] if isinstance(output, tuple) else output
+    return written.detach().float().square().mean()
 
 
 def device_type() -> str:

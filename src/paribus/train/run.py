@@ -24,14 +24,16 @@ import torch
 from torch import Tensor
 
 from paribus.model.initialise import initialise
-from paribus.text.data import Dataset, batch, heldout_windows, scored_bytes
+from paribus.text.data import Dataset, batch, heldout_windows
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
+from paribus.train.objectives import Examples, Objective
 from paribus.train.optimiser import adamw, set_rate
-from paribus.train.program import IGNORE, Program
+from paribus.train.program import Batch, Program
 from paribus.train.schedule import rate_at
 
 CURVE_POINTS = 50
+_HELDOUT_SEED = 0  # of what an objective hides in held-out text, whatever the seed of the run
 _CHECK_EVERY = 20  # steps between looks at the loss; each look would wait for a GPU
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
@@ -123,8 +125,7 @@ def _run(
     initialise(model, seed=seed, scheme=config.init_scheme, salted_slot=salted_slot)
     optimiser = adamw(model, config, peak_rate=rate)
     _seed_step(seed, 0)
-    first_inputs, _ = _on(device, _batch(data, config, seed=seed, step=0))
-    branch_rms = program.branch_rms(watch_slot, first_inputs)
+    branch_rms = program.branch_rms(watch_slot, _batch(program, data, config, seed=seed, step=0))
     state = (
         _load(checkpoint, model, optimiser) if checkpoint is not None and checkpoint.exists() else _State()
     )
@@ -133,16 +134,18 @@ def _run(
         optimiser = adamw(model, config, peak_rate=rate)
         state = _State()
 
+    scored_per_step = program.objective.tokens_per_window(config.seq_len) * config.batch_size
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
     compiles = True  # the first step of this process may
     saved_at = looked_at = time.perf_counter()
     while state.step < config.steps:
         _seed_step(seed, state.step)
-        inputs, targets = _on(device, _batch(data, config, seed=seed, step=state.step))
+        examples = _batch(program, data, config, seed=seed, step=state.step)
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
-        loss = program.loss(inputs, targets)
-        (loss / config.tokens_per_step).backward()
+        loss, auxiliary = program.loss(examples)
+        mean = loss / scored_per_step
+        (mean if auxiliary is None else mean + auxiliary).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf)
         optimiser.step()
         optimiser.zero_grad()
@@ -165,7 +168,7 @@ def _run(
     val_bpb = None
     if reason is None:
         nats_per_token, val_bpb = evaluate(program, data, config)
-        first = state.losses[0] / config.tokens_per_step
+        first = state.losses[0] / scored_per_step
         if not math.isfinite(nats_per_token):
             reason, val_bpb = "the held-out loss is not finite", None
         elif nats_per_token > first:
@@ -190,46 +193,39 @@ def _run(
         peak_memory_bytes=_peak_memory(device),
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
-        curve=_curve(state.losses, seconds, data, config),
+        curve=_curve(state.losses, seconds, data, config, scored_per_step=scored_per_step),
     )
 
 
 def evaluate(program: Program, data: Dataset, config: TrainConfig) -> tuple[float, float]:
-    """Mean nats a token and bits per byte over the same evenly spaced held-out windows for every model.
+    """Mean nats a token and bits per byte over the same held-out examples for every model.
 
     bits per byte = summed nats / ln 2 / bytes of the target tokens.
     """
-    windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    examples = heldout_examples(program.objective, data, config)
     nats = torch.zeros((), dtype=torch.float64, device=program.device)
-    for start in range(0, len(windows), config.batch_size):
-        rows = windows[start : start + config.batch_size]
-        missing = config.batch_size - len(rows)
-        inputs, targets = _on(program.device, np.pad(rows, ((0, missing), (0, 0))))
-        if missing:
-            # A plain clone would have other strides than in training, and those would compile another graph.
-            targets = _with_ignored_rows(targets, len(rows))
-        nats += program.loss(inputs, targets).detach().double()
+    with program.scoring():
+        for rows in examples.batches(config.batch_size):
+            loss, _ = program.loss(Batch.of(rows, program.device))
+            nats += loss.detach().double()
     total = nats.item()
-    num_bytes = scored_bytes(windows, get_tokenizer(data.tokenizer))
-    return total / windows[:, 1:].size, total / math.log(2) / num_bytes
+    num_bytes = examples.scored_bytes(get_tokenizer(data.tokenizer).byte_lengths)
+    return total / examples.scored().size, total / math.log(2) / num_bytes
 
 
-def _with_ignored_rows(targets: Tensor, rows: int) -> Tensor:
-    """The targets with all rows from `rows` on ignored, in memory of the same strides."""
-    copy = torch.empty_strided(targets.shape, targets.stride(), dtype=targets.dtype, device=targets.device)
-    copy.copy_(targets)
-    copy[rows:] = IGNORE
-    return copy
+def heldout_examples(objective: Objective, data: Dataset, config: TrainConfig) -> Examples:
+    """Examples of evenly spaced held-out windows; what is hidden in them does not depend on a run's seed."""
+    windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    vocab = get_tokenizer(data.tokenizer).vocab_size
+    return objective.examples(windows, seed=_HELDOUT_SEED, step=0, tokenizer_vocab=vocab)
 
 
-def _batch(data: Dataset, config: TrainConfig, *, seed: int, step: int) -> np.ndarray:
-    return batch(data.train, seed=seed, step=step, batch_size=config.batch_size, seq_len=config.seq_len)
-
-
-def _on(device: torch.device, windows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of [B, T + 1] windows."""
-    tokens = torch.from_numpy(windows).to(device, non_blocking=True)
-    return tokens[:, :-1], tokens[:, 1:]
+def _batch(program: Program, data: Dataset, config: TrainConfig, *, seed: int, step: int) -> Batch:
+    """What the model sees in a step: a pure function of (data, objective, seed, step)."""
+    windows = batch(data.train, seed=seed, step=step, batch_size=config.batch_size, seq_len=config.seq_len)
+    vocab = get_tokenizer(data.tokenizer).vocab_size
+    examples = program.objective.examples(windows, seed=seed, step=step, tokenizer_vocab=vocab)
+    return Batch.of(examples, program.device)
 
 
 def _look(pending: list[tuple[Tensor, Tensor]], state: _State, config: TrainConfig) -> str | None:
@@ -253,14 +249,19 @@ def _seed_step(seed: int, step: int) -> None:
 
 
 def _curve(
-    losses: list[float], seconds: list[float], data: Dataset, config: TrainConfig
+    losses: list[float],
+    seconds: list[float],
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    scored_per_step: int,
 ) -> dict[str, list[float]]:
     """Mean training loss over up to `CURVE_POINTS` stretches of the run."""
     ends = np.unique(np.linspace(0, len(losses), CURVE_POINTS + 1).round().astype(int))
     passed = np.cumsum(seconds)
     bytes_per_token = data.train.num_bytes / data.train.num_tokens
     means = [np.mean(losses[start:end]) for start, end in itertools.pairwise(ends)]
-    scale = 1 / (config.tokens_per_step * math.log(2) * bytes_per_token)
+    scale = 1 / (scored_per_step * math.log(2) * bytes_per_token)
     return {
         "tokens": [float(end * config.tokens_per_step) for end in ends[1:]],
         "seconds": [float(passed[end - 1]) for end in ends[1:]],

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from paribus.errors import RequestError
-from paribus.text.data import Split, batch, check_size, heldout_windows, scored_bytes
-from paribus.text.tokenizers import ByteTokenizer
+from paribus.text.data import Split, batch, check_size, heldout_windows
 
 from .conftest import Prepare, Refused
 
@@ -33,11 +32,6 @@ def test_windows_are_the_same_every_time(split_of: Callable[..., Split]) -> None
     first = heldout_windows(split_of(tokens), seq_len=16, num_tokens=1024)
     second = heldout_windows(split_of(tokens, shard_tokens=100), seq_len=16, num_tokens=1024)
     assert (first == second).all()
-
-
-def test_bytes_are_counted_on_targets_and_an_end_of_document_has_none() -> None:
-    windows = np.array([[1, 2, 256, 3], [256, 256, 256, 4]])
-    assert scored_bytes(windows, ByteTokenizer()) == 3
 
 
 def test_a_split_without_a_window_is_refused(split_of: Callable[..., Split], refused: Refused) -> None:

@@ -7,7 +7,7 @@ ids = batch(dataset.train, seed=0, step=0, batch_size=16, seq_len=64)   # inputs
 
 from paribus.text.data.build import prepare
 from paribus.text.data.dataset import Dataset, load_dataset
-from paribus.text.data.evaluation import check_size, heldout_windows, scored_bytes
+from paribus.text.data.evaluation import check_size, heldout_windows
 from paribus.text.data.reuse import default_cache
 from paribus.text.data.sampling import batch
 from paribus.text.data.shards import Split
@@ -21,5 +21,4 @@ __all__ = [
     "heldout_windows",
     "load_dataset",
     "prepare",
-    "scored_bytes",
 ]

@@ -1,6 +1,6 @@
 """What held-out text is scored on: a fixed set of windows, the same for every arm, seed and step.
 
-The score itself, bits per byte, is the summed loss over `scored_bytes`; computing a loss belongs in training.
+The score itself, bits per byte, is the summed loss over the bytes of what is scored; both belong in training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from paribus.errors import RequestError
 from paribus.text.data.dataset import Dataset
 from paribus.text.data.sampling import num_windows
 from paribus.text.data.shards import Split
-from paribus.text.tokenizers import Tokenizer
 
 MIN_HELDOUT_WINDOWS = 16
 
@@ -37,11 +36,6 @@ def heldout_windows(split: Split, *, seq_len: int, num_tokens: int = 65536) -> n
     # (num_tokens - 1) / count is at least seq_len, so the rounded-down starts are at least seq_len apart.
     starts = np.arange(count, dtype=np.int64) * (split.num_tokens - 1) // count
     return split.windows(starts, seq_len + 1).astype(np.int64)
-
-
-def scored_bytes(windows: npt.NDArray[np.int64], tokenizer: Tokenizer) -> int:
-    """Bytes of text that the targets windows[:, 1:] stand for; an end of document is scored but has none."""
-    return int(tokenizer.byte_lengths[windows[:, 1:]].sum())
 
 
 def check_size(dataset: Dataset, *, seq_len: int, batch_size: int) -> None:
