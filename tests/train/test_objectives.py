@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from paribus.errors import RequestError
-from paribus.text.data.evaluation import scored_bytes
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.objectives import IGNORE, OBJECTIVES, Examples, Objective, get_objective
-from paribus.train.program import IGNORE as IGNORED_BY_THE_LOSS
 
 V = 50
 ARRAYS = [field.name for field in dataclasses.fields(Examples)]
@@ -39,10 +37,6 @@ def test_options_reach_the_objective_and_unknown_ones_are_refused() -> None:
         get_objective("masked_token", shares=0.3)
     with pytest.raises(RequestError, match="no option 'share'; it has none"):
         get_objective("next_token", share=0.3)
-
-
-def test_what_is_ignored_here_is_ignored_by_the_loss() -> None:
-    assert IGNORE == IGNORED_BY_THE_LOSS
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5])
@@ -113,12 +107,23 @@ def test_the_same_arguments_give_the_same_examples(objective: Objective) -> None
     assert same(first, second)
 
 
+def test_what_is_drawn_stays_as_it_was_when_results_were_recorded() -> None:
+    given = np.arange(32)[None].repeat(2, axis=0)
+    masked = get_objective("masked_token").examples(given, seed=0, step=0, tokenizer_vocab=V)
+    assert [np.flatnonzero(row == V).tolist() for row in masked.inputs] == [
+        [2, 4, 5, 6, 20],
+        [3, 11, 13, 14, 26],
+    ]
+    cut = get_objective("span_corruption").examples(given, seed=0, step=0, tokenizer_vocab=V)
+    assert cut.inputs.tolist() == [[50, 52, 22, 23, 24, 25, 53, 30], [50, 52, 12, 13, 14, 15, 53, 30]]
+
+
 @pytest.mark.parametrize("name", ["masked_token", "span_corruption"])
 def test_another_seed_or_step_or_row_is_corrupted_otherwise(name: str) -> None:
     given = np.repeat(windows(1, 128), 2, axis=0)
     made = [
         get_objective(name).examples(given, seed=seed, step=step, tokenizer_vocab=V)
-        for seed, step in [(0, 0), (0, 1), (1, 0), (1, 1), (0, 11), (10, 1)]
+        for seed, step in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 10), (11, 0)]
     ]
     rows = {tuple(row) for examples in made for row in examples.inputs}
     assert len(rows) == 2 * len(made)
@@ -164,14 +169,13 @@ def test_next_token_scores_each_id_after_the_first() -> None:
     assert get_objective("next_token").vocab_size(V, seq_len=9) == V
 
 
-def test_bytes_of_next_token_are_those_of_the_held_out_score() -> None:
+def test_bytes_of_next_token_are_those_of_the_text_after_the_first_id() -> None:
     tokenizer = get_tokenizer("bytes")
-    given = np.random.default_rng(0).integers(0, tokenizer.vocab_size, (5, 33))
-    given[:, 7] = tokenizer.end_of_document
+    ids = [*tokenizer.encode("xéa"), tokenizer.end_of_document, *tokenizer.encode("b")]
     examples = get_objective("next_token").examples(
-        given, seed=0, step=0, tokenizer_vocab=tokenizer.vocab_size
+        np.array([ids, ids]), seed=0, step=0, tokenizer_vocab=tokenizer.vocab_size
     )
-    assert examples.scored_bytes(tokenizer.byte_lengths) == scored_bytes(given, tokenizer)
+    assert examples.scored_bytes(tokenizer.byte_lengths) == 2 * len("éab".encode())
 
 
 def test_ids_that_an_objective_adds_have_no_bytes() -> None:

@@ -20,7 +20,7 @@ from paribus.train.objectives.next_token import NextToken
 from paribus.train.objectives.sequence_to_sequence import SequenceToSequence, pairs
 from paribus.train.objectives.span_corruption import SpanCorruption
 
-#: Every objective by its name.
+#: Every objective by its name; the first of an architecture is what such a model does by default.
 OBJECTIVES: Mapping[str, type[Objective]] = MappingProxyType(
     {kind.name: kind for kind in (NextToken, MaskedToken, SpanCorruption, SequenceToSequence)}
 )
