@@ -53,6 +53,7 @@ def test_shapes_are_those_that_lengths_tells(objective: Objective, rows: int, se
     assert ((examples.targets != IGNORE).sum(axis=1) == lengths.scored).all()
     assert objective.tokens_per_window(seq_len) == lengths.scored >= 1
     assert examples.scored().shape == (rows * lengths.scored,)
+    assert (examples.scored() < V).sum() == rows * lengths.scored_text
 
 
 @pytest.mark.parametrize("seq_len", [2, 16, 199])

@@ -72,10 +72,14 @@ class Examples:
 
 @dataclass(frozen=True, kw_only=True)
 class Lengths:
-    """What a window becomes: `inputs` L, `source` S (None without an encoder to feed), `scored` targets."""
+    """What a window becomes: `inputs` L, `source` S (None without an encoder to feed), `scored` targets.
+
+    `scored_text` of these are ids of the text; the others were added by the objective and have no bytes.
+    """
 
     inputs: int
     scored: int
+    scored_text: int
     source: int | None = None
 
     @property

@@ -41,7 +41,8 @@ class MaskedToken(Objective):
         return mask_id(tokenizer_vocab) + 1
 
     def _lengths(self, seq_len: int) -> Lengths:
-        return Lengths(inputs=seq_len, scored=min(max(round(self.share * seq_len), 1), seq_len - 1))
+        scored = min(max(round(self.share * seq_len), 1), seq_len - 1)
+        return Lengths(inputs=seq_len, scored=scored, scored_text=scored)
 
     def _examples(
         self, windows: Ids, *, lengths: Lengths, seed: int, step: int, tokenizer_vocab: int

@@ -22,7 +22,7 @@ class NextToken(Objective):
         return tokenizer_vocab
 
     def _lengths(self, seq_len: int) -> Lengths:
-        return Lengths(inputs=seq_len, scored=seq_len)
+        return Lengths(inputs=seq_len, scored=seq_len, scored_text=seq_len)
 
     def _examples(
         self, windows: Ids, *, lengths: Lengths, seed: int, step: int, tokenizer_vocab: int

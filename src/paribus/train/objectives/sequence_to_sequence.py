@@ -30,7 +30,7 @@ class SequenceToSequence(Objective):
 
     def _lengths(self, seq_len: int) -> Lengths:
         target = seq_len - seq_len // 2
-        return Lengths(inputs=target, source=seq_len // 2, scored=target)
+        return Lengths(inputs=target, source=seq_len // 2, scored=target, scored_text=target)
 
     def _examples(
         self, windows: Ids, *, lengths: Lengths, seed: int, step: int, tokenizer_vocab: int

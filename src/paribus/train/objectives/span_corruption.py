@@ -64,7 +64,9 @@ class SpanCorruption(Objective):
     def _lengths(self, seq_len: int) -> Lengths:
         tokens, spans = self.noise(seq_len)
         written = tokens + spans + 1
-        return Lengths(inputs=written, source=seq_len - tokens + spans + 1, scored=written)
+        return Lengths(
+            inputs=written, source=seq_len - tokens + spans + 1, scored=written, scored_text=tokens + 1
+        )
 
     def _examples(
         self, windows: Ids, *, lengths: Lengths, seed: int, step: int, tokenizer_vocab: int
