@@ -77,9 +77,13 @@ def study(
 
     Example: [bold]paribus study ffn model.d_model=192 train.tokens=2e6 --dry-run[/bold]
 
-    Settings: model.{d_model, d_ff, num_layers, num_heads, head_dim, norm, residual, position, attention,
-    tie_embeddings}, train.{tokens, batch_size, seq_len, warmup, weight_decay, beta1, beta2, eps, clip,
-    init_scheme, heldout_tokens, dtype, compile}, handicap, and the options above by their names.
+    Example: [bold]paribus study ffn model.architecture=encoder train.objective=masked_token[/bold]
+
+    Settings: model.{d_model, d_ff, num_layers, num_heads, num_kv_heads, head_dim, norm, residual, position,
+    attention, tie_embeddings, architecture, encoder_layers, embedding_norm, final_norm, embedding_scale,
+    logit_scale, logit_softcap}, train.{tokens, batch_size, seq_len, warmup, weight_decay, beta1, beta2, eps,
+    clip, init_scheme, objective, heldout_tokens, dtype, compile}, handicap, and the options above by their
+    names.
     """
     if what not in _KINDS:
         raise RequestError(f"there is no study of {what!r}; {nearest(what, _KINDS)}")

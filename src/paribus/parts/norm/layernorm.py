@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.parts.init import Roles, constant
+from paribus.parts.norm.wide import checked_eps, widened
 from paribus.registry import part
 
 
@@ -20,23 +21,26 @@ from paribus.registry import part
         "the variance is the biased one (divide by d_model)",
         "eps stands inside the square root",
         "it was made for recurrent networks; it is not the norm of convolutional ones",
+        "'GPT-Norm after each sublayer' does not exist: GPT-1 is post-norm and GPT-2 pre-norm, both with this norm",
+        "XLNet's norm is this one over the last axis; there is no token-wise and segment-wise pair",
     ),
 )
 class LayerNorm(nn.Module):
     """(x - mean) / sqrt(var + eps) · g + b over the last axis, with the biased variance.
 
     Takes x [..., d_model] of any floating dtype, computes in at least float32 and gives the shape and dtype
-    of x. Source: Ba et al. 2016 (arXiv:1607.06450), equations 3 and 4.
+    of x. Raises `RequestError` unless eps is above zero. Source: Ba et al. 2016 (arXiv:1607.06450), equations
+    3 and 4.
     """
 
     def __init__(self, *, d_model: int, eps: float = 1e-5, bias: bool = True) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps = checked_eps(eps)
         self.weight = nn.Parameter(torch.ones(d_model))
         self.bias = nn.Parameter(torch.zeros(d_model)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        wide = widened(x)
         centred = wide - wide.mean(-1, keepdim=True)
         scale = torch.rsqrt(centred.square().mean(-1, keepdim=True) + self.eps)
         normed = centred * scale * self.weight
