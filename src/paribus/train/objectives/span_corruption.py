@@ -65,7 +65,7 @@ class SpanCorruption(Objective):
         tokens, spans = self.noise(seq_len)
         written = tokens + spans + 1
         return Lengths(
-            inputs=written, source=seq_len - tokens + spans + 1, scored=written, scored_text=tokens + 1
+            inputs=written, source=seq_len - tokens + spans + 1, scored=written, scored_text=tokens
         )
 
     def _examples(
