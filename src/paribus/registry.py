@@ -56,19 +56,22 @@ class Card:
         fixed = self.options.keys() & arguments.keys()
         if fixed:
             raise RequestError(f"{self.slot} {self.name!r} fixes {', '.join(sorted(fixed))} already")
+        given = {**self.options, **arguments}
         try:
-            inspect.signature(self.factory).bind(**self.options, **arguments)
+            inspect.Signature(list(_parameters(self.factory).values())).bind(**given)
         except TypeError as error:
             raise RequestError(
                 f"{self.slot} {self.name!r} cannot be built: its constructor has {error}"
             ) from None
-        return self.factory(**self.options, **arguments)
+        return self.factory(**given)
+
+    def parameters_of_build(self) -> dict[str, inspect.Parameter]:
+        """The arguments that the caller may give, with their defaults."""
+        return {name: each for name, each in _parameters(self.factory).items() if name not in self.options}
 
     def allowed_options(self) -> frozenset[str]:
         """Names of the arguments that the caller may give."""
-        parameters = inspect.signature(self.factory).parameters.values()
-        named = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
-        return frozenset(named - self.options.keys())
+        return frozenset(self.parameters_of_build())
 
     def num_params(self, **arguments: Any) -> int:
         """Number of parameters of the part built with these arguments; allocates nothing."""
@@ -89,6 +92,23 @@ class Card:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
             self.build(d_model=d_model, **arguments)(torch.empty(1, 1, d_model))
         return counter.get_total_flops()
+
+
+def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Named arguments of a factory; those that a class hands on by `**` are its parents' too."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in inspect.getmro(factory) if inspect.isclass(factory) else (factory,):
+        if owner is not factory and "__init__" not in vars(owner):
+            continue
+        hands_on = False
+        for name, parameter in inspect.signature(owner).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                hands_on = True
+            elif name not in found:
+                found[name] = parameter.replace(kind=parameter.KEYWORD_ONLY)
+        if not hands_on:
+            break
+    return found
 
 
 class Registry:
@@ -172,6 +192,11 @@ def catalog() -> dict[str, Mapping[str, Card]]:
     """All cards by slot and name."""
     _discover()
     return {slot: _registry.cards(slot) for slot in _registry.slots()}
+
+
+def registered(slot: str) -> Mapping[str, Card]:
+    """Cards of a slot that are registered so far, for parts that are made from other parts."""
+    return _registry.cards(slot)
 
 
 def search(name: str) -> list[Card]:

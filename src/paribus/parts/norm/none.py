@@ -11,7 +11,7 @@ from paribus.registry import part
     "norm",
     "none",
     formula="x",
-    paper="the control of every comparison of norms",
+    paper="arXiv:2003.04887 (Bachlechner et al. 2020) trains without norms",
     parameters="0",
     shapes="x [..., d_model] -> the same",
     traps=("deep pre-norm stacks without their norms grow without bound; rezero is made to do without",),

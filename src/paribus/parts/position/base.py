@@ -10,7 +10,7 @@ where the rows of a batch differ; everything made from them then has that leadin
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NotRequired, TypedDict
 
 from torch import Tensor, nn
 
@@ -18,6 +18,16 @@ from paribus.parts.init import Roles
 
 State = dict[str, Tensor]
 Place = Literal["embed", "rotate", "bias", "score", "value"]
+
+
+class Sizes(TypedDict):
+    """What every encoding is told by its model; a class with options of its own hands these on."""
+
+    d_model: int
+    head_dim: int
+    num_heads: int
+    max_seq_len: int
+    causal: NotRequired[bool]
 
 
 class Position(nn.Module):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
 from paribus.errors import RequestError
 from paribus.parts.init import Role, Roles
-from paribus.parts.position.base import Position
+from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
 
 
@@ -23,26 +25,30 @@ from paribus.registry import part
 class LearnedPosition(Position):
     """Adds row p of a learned table [max_seq_len, d_model].
 
-    Raises `RequestError` for inputs longer than the table. Source: Gehring et al. 2017 (arXiv:1705.03122).
+    Raises `RequestError` for inputs longer than the table, those that a cache holds included.
+    Source: Gehring et al. 2017 (arXiv:1705.03122).
     """
 
     acts_on = frozenset({"embed"})
 
-    def __init__(
-        self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True
-    ) -> None:
-        super().__init__(
-            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
-        )
-        self.weight = nn.Parameter(torch.empty(max_seq_len, d_model).normal_(std=0.02))
+    def __init__(self, **sizes: Unpack[Sizes]) -> None:
+        super().__init__(**sizes)
+        self.weight = nn.Parameter(torch.empty(self.max_seq_len, self.d_model).normal_(std=0.02))
+
+    def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
+        self._refuse_beyond(length)
+        return {}
 
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
-        # Positions of a forward pass are consecutive, so their number tells whether they fit the table.
-        if position_T.shape[0] > self.max_seq_len:
-            raise RequestError(
-                f"learned positions cover {self.max_seq_len} tokens and the input has {position_T.shape[0]}"
-            )
+        self._refuse_beyond(position_T.shape[-1])
         return x_BTD + self.weight[position_T].to(x_BTD.dtype)
+
+    def _refuse_beyond(self, length: int) -> None:
+        # Positions of a sequence are consecutive, so their number tells whether they fit the table.
+        if length > self.max_seq_len:
+            raise RequestError(
+                f"learned positions cover {self.max_seq_len} tokens and the input has {length}"
+            )
 
     def roles(self) -> Roles:
         return {"weight": Role(kind="embedding", fan_in=self.max_seq_len, fan_out=self.d_model)}

@@ -1,35 +1,65 @@
 """Rotary positions (RoPE): queries and keys are rotated by their position, so that logits see only distances.
 
-Pair i of a head turns by p · base^(-2i/K) at position p. This file has the half-split layout, which pairs
-channel i with i + K/2, as GPT-NeoX and the LLaMA checkpoints of Hugging Face do.
+Pair i of a head turns by p · base^(-2i/K) at position p. The half-split layout pairs channel i with i + K/2, as
+GPT-NeoX and the LLaMA checkpoints of Hugging Face do; the interleaved one pairs 2i with 2i + 1, as the paper,
+GPT-J and Meta's own LLaMA do. Ways to run past the trained length change the frequencies: `rope_scaling`.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Literal, NotRequired, Unpack
 
 import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
-from paribus.parts.position.base import Position, State
+from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
+
+PAPER = "arXiv:2104.09864 (Su et al. 2021)"
+SHAPES = "q, k [B, H, T, head_dim] -> the same"
+_LAYOUTS = "half-split pairs are (i, i + K/2), interleaved ones (2i, 2i + 1); the wrong one for given weights is silent"
+_NOT_VALUES = "values are not rotated"
+
+
+class RotaryOptions(Sizes):
+    """What every rotary encoding may be told beside the sizes."""
+
+    base: NotRequired[float]
+    layout: NotRequired[Literal["half", "interleaved"]]
+    fraction: NotRequired[float]
 
 
 @part(
     "position",
     "rope",
     formula=r"(q_i, q_{i+K/2}) \mapsto R(p \, b^{-2i/K}) \, (q_i, q_{i+K/2})",
-    paper="arXiv:2104.09864 (Su et al. 2021)",
-    shapes="q, k [B, H, T, head_dim] -> the same",
+    paper=PAPER,
+    shapes=SHAPES,
     traps=(
-        "half-split pairs are (i, i + K/2), interleaved ones (2i, 2i + 1); the wrong one for given weights is silent",
-        "values are not rotated",
+        _LAYOUTS,
+        _NOT_VALUES,
         "it makes logits relative, it does not make a model run past its trained length",
+        "it does not do away with periodicity: its slowest pair repeats after 54,410 tokens at head_dim 128",
     ),
 )
+@part(
+    "position",
+    "rope_interleaved",
+    formula=r"(q_{2i}, q_{2i+1}) \mapsto R(p \, b^{-2i/K}) \, (q_{2i}, q_{2i+1})",
+    paper=PAPER,
+    summary="rotary positions on neighbouring channels: the layout of the paper, GPT-J and Meta's LLaMA",
+    shapes=SHAPES,
+    traps=(_LAYOUTS, _NOT_VALUES),
+    options={"layout": "interleaved"},
+)
 class RotaryPosition(Position):
-    """Rotates channel pairs (i, i + K/2) of queries and keys by p · base^(-2i/K), in float32.
+    """Rotates channel pairs of queries and keys by p · base^(-2i/R), in float32.
 
-    Raises `RequestError` for an odd head_dim. Source: Su et al. 2021 (arXiv:2104.09864), equation 15.
+    `layout` says which channels are pairs, `fraction` rotates only the first R = fraction · head_dim channels
+    (GPT-J, GPT-NeoX). Raises `RequestError` for an odd number of rotated channels and impossible options.
+    Source: Su et al. 2021 (arXiv:2104.09864), equation 15.
     """
 
     acts_on = frozenset({"rotate"})
@@ -37,31 +67,56 @@ class RotaryPosition(Position):
     def __init__(
         self,
         *,
-        d_model: int,
-        head_dim: int,
-        num_heads: int,
-        max_seq_len: int,
-        causal: bool = True,
         base: float = 10000.0,
+        layout: Literal["half", "interleaved"] = "half",
+        fraction: float = 1.0,
+        **sizes: Unpack[Sizes],
     ) -> None:
-        super().__init__(
-            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
-        )
-        if head_dim % 2:
-            raise RequestError(f"rope turns channels in pairs, so head_dim must be even; {head_dim} is odd")
-        self.base = base
+        super().__init__(**sizes)
+        if layout not in ("half", "interleaved"):
+            raise RequestError(f"rope's layout is half or interleaved; it is {layout!r}")
+        if not 0 < fraction <= 1:
+            raise RequestError(f"rope's fraction is a share of the channels, in (0, 1]; it is {fraction}")
+        if not (math.isfinite(base) and base > 1):
+            raise RequestError(f"rope's base must be above 1; it is {base}")
+        rotated = round(fraction * self.head_dim)
+        if rotated % 2 or not math.isclose(rotated, fraction * self.head_dim, abs_tol=1e-6):
+            share = "" if fraction == 1 else f" times fraction {fraction}"
+            raise RequestError(
+                f"rope turns channels in pairs, so head_dim{share} must be even; it is "
+                f"{fraction * self.head_dim:g}"
+            )
+        self.base, self.layout, self.rotated = base, layout, rotated
+
+    def frequencies(self, *, length: int, device: torch.device) -> Tensor:
+        """Angle by which each pair turns from one position to the next, [R / 2] in float32."""
+        channel = torch.arange(0, self.rotated, 2, device=device, dtype=torch.float32)
+        return self.base ** (-channel / self.rotated)
+
+    def attention_factor(self, *, length: int) -> float:
+        """Factor on rotated queries and keys, so that logits get its square."""
+        return 1.0
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
-        channel = torch.arange(0, self.head_dim, 2, device=query_T.device, dtype=torch.float32)
-        angle = query_T[..., None].float() * self.base ** (-channel / self.head_dim)
-        return {"cos": angle.cos().unsqueeze(-3), "sin": angle.sin().unsqueeze(-3)}
+        angle = query_T[..., None].float() * self.frequencies(length=length, device=query_T.device)
+        cos, sin = angle.cos().unsqueeze(-3), angle.sin().unsqueeze(-3)
+        if (factor := self.attention_factor(length=length)) != 1:
+            cos, sin = cos * factor, sin * factor
+        return {"cos": cos, "sin": sin}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
-        return _turn(q_BHTK, state), _turn(k_BHTK, state)
+        return self._turn(q_BHTK, state), self._turn(k_BHTK, state)
 
-
-def _turn(x_BHTK: Tensor, state: State) -> Tensor:
-    cos, sin = state["cos"], state["sin"]
-    first, second = x_BHTK.chunk(2, dim=-1)
-    turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-    return turned.to(x_BHTK.dtype)
+    def _turn(self, x_BHTK: Tensor, state: State) -> Tensor:
+        cos, sin = state["cos"], state["sin"]
+        turning, still = x_BHTK, None
+        if self.rotated != self.head_dim:
+            turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]
+        if self.layout == "half":
+            first, second = turning.chunk(2, dim=-1)
+            turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        else:
+            first, second = turning[..., 0::2], turning[..., 1::2]
+            turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
+        turned = turned.to(x_BHTK.dtype)
+        return turned if still is None else torch.cat((turned, still), dim=-1)

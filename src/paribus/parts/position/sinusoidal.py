@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
-from paribus.parts.position.base import Position
+from paribus.parts.position.base import Position, Sizes
 from paribus.registry import part
 
 
@@ -29,22 +31,18 @@ class SinusoidalPosition(Position):
 
     acts_on = frozenset({"embed"})
 
-    def __init__(
-        self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True
-    ) -> None:
-        super().__init__(
-            d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=max_seq_len, causal=causal
-        )
-        if d_model % 2:
+    def __init__(self, **sizes: Unpack[Sizes]) -> None:
+        super().__init__(**sizes)
+        if self.d_model % 2:
             raise RequestError(
-                f"sinusoidal positions pair channels, so d_model must be even; {d_model} is odd"
+                f"sinusoidal positions pair channels, so d_model must be even; {self.d_model} is odd"
             )
 
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
         return x_BTD + self.table(position_T).to(x_BTD.dtype)
 
     def table(self, position_T: Tensor) -> Tensor:
-        """The rows of these positions, [T, d_model] in float32."""
+        """The rows of these positions, [..., T, d_model] in float32."""
         channel = torch.arange(0, self.d_model, 2, device=position_T.device, dtype=torch.float32)
-        angle = position_T[:, None].float() * 10000.0 ** (-channel / self.d_model)
+        angle = position_T[..., None].float() * 10000.0 ** (-channel / self.d_model)
         return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)

@@ -1,0 +1,53 @@
+"""ALiBi: no encoding of positions, only a penalty on distance, steeper in some heads than in others."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from paribus.parts.position.base import Position, State
+from paribus.registry import part
+
+
+def alibi_slopes(num_heads: int) -> list[float]:
+    """2^(-8h/n) for h = 1..n if n is a power of two.
+
+    Else the slopes of the power of two below n, then every other one of twice that power. Source: Press et al.
+    2022 (arXiv:2108.12409), released code for other head counts.
+    """
+    power = 2 ** int(math.log2(num_heads))
+    slopes = [2 ** (-8 * head / power) for head in range(1, power + 1)]
+    between = [2 ** (-4 * head / power) for head in range(1, 2 * power + 1, 2)]
+    return slopes + between[: num_heads - power]
+
+
+@part(
+    "position",
+    "alibi",
+    formula=r"q_i \cdot k_j / \sqrt{K} - m_h \lvert i - j \rvert, \quad m_h = 2^{-8h/H}",
+    paper="arXiv:2108.12409 (Press et al. 2022)",
+    shapes="bias [H, T, S], added to the scaled logits",
+    traps=(
+        "there is no learned map to a low-dimensional feature, and nothing is multiplied: the penalty is added to the logits (the paper found multiplying worse)",
+        "head counts that are not powers of two take every other slope of the next power",
+        "the paper is about causal models; in a bidirectional one the penalty is symmetric here, so left and right look alike",
+        "its gain at short training lengths is largely that every scored token has more context",
+    ),
+)
+class ALiBi(Position):
+    """Adds -m_h |i - j| to the logits of query i and key j in head h, m_h from `alibi_slopes`, in float32.
+
+    Source: Press et al. 2022 (arXiv:2108.12409), section 3.
+    """
+
+    acts_on = frozenset({"bias"})
+
+    def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
+        slopes = torch.tensor(alibi_slopes(self.num_heads), device=query_T.device, dtype=torch.float32)
+        distance_TS = (query_T[..., :, None] - key_S[..., None, :]).abs().float()
+        return {"bias": -slopes[:, None, None] * distance_TS.unsqueeze(-3)}
+
+    def bias(self, state: State) -> Tensor:
+        return state["bias"]
