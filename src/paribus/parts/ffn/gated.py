@@ -8,107 +8,206 @@ token and element in bf16) where the plain form keeps three or four. Biases are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from paribus.ops.activations import activation
+from paribus.errors import RequestError
+from paribus.ops.activations import rounded_once
+from paribus.ops.activations.smooth import swish
 from paribus.ops.linear import Linear, linear
+from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.init import Roles, matrix_roles
 from paribus.registry import part
 
 SHAZEER = "arXiv:2002.05202 (Shazeer 2020)"
 DAUPHIN = "arXiv:1612.08083 (Dauphin et al. 2016)"
+SHAPES = "x [..., d_model] -> [..., d_model]; gate, value [d_ff, d_model], down [d_model, d_ff]"
 
 _HALVES = (
     "torch.nn.functional.glu gates the second half of its input; here, as in the paper, the gate comes first"
 )
 _WIDTH = "three matrices: at the width of an ungated layer it has 1.5 times the parameters, so take 2/3 of it"
-_NOT_ONE_MATRIX = "x * sigmoid(W x) with a single matrix is another, cheaper layer and not a GLU"
+_NOT_ONE_MATRIX = (
+    "x * sigmoid(W x) with a single matrix is another, cheaper layer (self_gate_sigmoid) and not a GLU"
+)
+_CONFIG = "a config's hidden_act 'silu' does not say whether the layer is gated"
+_TANH_FORM = (
+    "many checkpoints use the tanh form of GELU; this one is the exact erf form (they differ by up to 5e-4)"
+)
 
-_ROWS = (
-    # name, gate, value, gate in LaTeX, paper, traps
-    ("glu", "sigmoid", "identity", r"\sigma", f"{DAUPHIN}; {SHAZEER}", (_HALVES, _NOT_ONE_MATRIX)),
-    ("gtu", "tanh", "sigmoid", r"\tanh", f"arXiv:1606.05328 (van den Oord et al. 2016); {DAUPHIN}", ()),
-    ("bilinear", "identity", "identity", "", f"Mnih & Hinton 2007, as credited by {SHAZEER}", ()),
-    ("reglu", "relu", "identity", r"\operatorname{ReLU}", SHAZEER, ()),
+_ROWS: tuple[tuple[str, dict[str, Any], str, str, tuple[str, ...]], ...] = (
+    # name, options, gate in LaTeX, paper, traps
+    ("glu", {"gate": "sigmoid"}, r"\sigma", f"{DAUPHIN}; {SHAZEER}", (_HALVES, _NOT_ONE_MATRIX)),
     (
-        "geglu",
-        "gelu",
-        "identity",
-        r"\operatorname{GELU}",
-        SHAZEER,
-        (
-            "many checkpoints use the tanh form of GELU; this one is the exact erf form (they differ by up to 5e-4)",
-        ),
+        "gtu",
+        {"gate": "tanh", "value": "sigmoid"},
+        r"\tanh",
+        f"arXiv:1606.05328 (van den Oord et al. 2016); {DAUPHIN}",
+        (),
     ),
+    ("bilinear", {"gate": "identity"}, "", f"Mnih & Hinton 2007, as credited by {SHAZEER}", ()),
+    ("reglu", {"gate": "relu"}, r"\operatorname{ReLU}", SHAZEER, ()),
+    ("geglu", {"gate": "gelu"}, r"\operatorname{GELU}", SHAZEER, (_TANH_FORM,)),
     (
-        "swiglu",
-        "silu",
-        "identity",
-        r"\operatorname{SiLU}",
-        SHAZEER,
-        ("a config's hidden_act 'silu' does not say whether the layer is gated",),
+        "geglu_tanh",
+        {"gate": "gelu_tanh"},
+        r"\operatorname{GELU}_\text{tanh}",
+        f"{SHAZEER}; T5 v1.1, Gemma (released code)",
+        ("Gemma's config says gelu and means this form",),
+    ),
+    ("swiglu", {"gate": "silu"}, r"\operatorname{SiLU}", SHAZEER, (_CONFIG,)),
+    (
+        "swiglu_learnable",
+        {"gate": "swish", "gate_options": {"learnable": True}},
+        r"\operatorname{Swish}_\beta",
+        f"{SHAZEER}; arXiv:1710.05941 (Ramachandran et al. 2017)",
+        ("one beta a layer, starting at 1, where it is swiglu",),
     ),
 )
 
 
 class GatedFeedForward(nn.Module):
-    """down(gate(W_gate x) * value(W_value x)), for activations named in `paribus.ops.activations`.
+    """down(gate(W_gate x) * value(W_value x)), for any activations of the registry.
 
     Takes x [..., d_model] of any floating dtype and gives the same shape and dtype. Three linear layers:
     `gate` and `value` [d_ff, d_model], `down` [d_model, d_ff]; LLaMA calls them w1, w3, w2 or gate_proj,
-    up_proj, down_proj. Raises `RequestError` for an unknown activation.
+    up_proj, down_proj. `gate_options` and `value_options` go to the activations. Raises `RequestError` for an
+    unknown activation, or one that needs more than one feature for each it gives.
     Source: Shazeer 2020 (arXiv:2002.05202), equations 5 and 6.
     """
 
     def __init__(
-        self, *, d_model: int, d_ff: int, gate: str = "silu", value: str = "identity", bias: bool = False
+        self,
+        *,
+        d_model: int,
+        d_ff: int,
+        gate: str = "silu",
+        value: str = "identity",
+        gate_options: Mapping[str, Any] | None = None,
+        value_options: Mapping[str, Any] | None = None,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.d_model, self.d_ff, self.has_bias = d_model, d_ff, bias
-        self._gate_function = activation(gate).value
-        self._value_function = activation(value).value
+        self.gate_activation = build_activation(gate, gate_options, width=d_ff)
+        self.value_activation = build_activation(value, value_options, width=d_ff)
+        for name, activation in ((gate, self.gate_activation), (value, self.value_activation)):
+            if activation.inputs != 1:
+                raise RequestError(
+                    f"a gated layer has one feature a gate, and {name} takes {activation.inputs}"
+                )
         self.gate = Linear(d_model, d_ff, bias=bias)
         self.value = Linear(d_model, d_ff, bias=bias)
         self.down = Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The weights go in as arguments: a replay must see those of the forward pass, not the module's own.
+        gate, value = self.gate(x), self.value(x)
+        # What is learned or random goes in as arguments: a replay must see what the forward pass saw.
+        of_gate, of_value = self.gate_activation.arguments(gate), self.value_activation.arguments(value)
         return checkpoint(
             self._finish,
-            self.gate(x),
-            self.value(x),
+            gate,
+            value,
             self.down.weight,
             self.down.bias,
+            len(of_gate),
+            *of_gate,
+            *of_value,
             use_reentrant=False,
             preserve_rng_state=False,
         )
 
-    def _finish(self, gate: Tensor, value: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return linear(self._gate_function(gate) * self._value_function(value), weight, bias)
+    def _finish(
+        self,
+        gate: Tensor,
+        value: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        of_gate: int,
+        *arguments: Tensor,
+    ) -> Tensor:
+        return linear(self._mixed(gate, value, arguments[:of_gate], arguments[of_gate:]), weight, bias)
+
+    def _mixed(
+        self, gate: Tensor, value: Tensor, of_gate: tuple[Tensor, ...], of_value: tuple[Tensor, ...]
+    ) -> Tensor:
+        """The hidden vector, given what the two activations need beside."""
+        return self.gate_activation.compute(gate, *of_gate) * self.value_activation.compute(value, *of_value)
 
     def roles(self) -> Roles:
-        return matrix_roles(
-            d_model=self.d_model,
-            d_hidden=self.d_ff,
-            inputs=("gate", "value"),
-            outputs=("down",),
-            bias=self.has_bias,
-        )
+        return {
+            **matrix_roles(
+                d_model=self.d_model,
+                d_hidden=self.d_ff,
+                inputs=("gate", "value"),
+                outputs=("down",),
+                bias=self.has_bias,
+            ),
+            **activation_roles("gate_activation", self.gate_activation),
+            **activation_roles("value_activation", self.value_activation),
+        }
 
 
-for _name, _gate, _value, _latex, _paper, _traps in _ROWS:
+for _name, _options, _latex, _paper, _traps in _ROWS:
+    _value = _options.get("value", "identity")
     _value_latex = r"\sigma(W_\text{value} x)" if _value == "sigmoid" else r"W_\text{value} x"
     _gate_latex = rf"{_latex}(W_\text{{gate}} x)" if _latex else r"W_\text{gate} x"
     part(
         "ffn",
         _name,
         formula=rf"W_\text{{down}} \left( {_gate_latex} \odot {_value_latex} \right)",
-        summary=f"gated feed-forward layer: {_gate} gate times "
+        summary=f"gated feed-forward layer: {_options['gate']} gate times "
         + ("the value" if _value == "identity" else f"{_value} of the value"),
         paper=_paper,
-        parameters="3 d_model d_ff",
-        shapes="x [..., d_model] -> [..., d_model]; gate, value [d_ff, d_model], down [d_model, d_ff]",
+        parameters="3 d_model d_ff" + (" + 1" if "gate_options" in _options else ""),
+        shapes=SHAPES,
         traps=(*_traps, _WIDTH),
-        options={"gate": _gate, "value": _value},
+        options={"value": "identity", **_options},
     )(GatedFeedForward)
+
+part(
+    "ffn",
+    "gated",
+    formula=r"W_\text{down} \left( g(W_\text{gate} x) \odot v(W_\text{value} x) \right)",
+    summary="gated feed-forward layer over any two activations: options gate and value",
+    paper=SHAZEER,
+    parameters="3 d_model d_ff",
+    shapes=SHAPES,
+    traps=(_HALVES, _WIDTH),
+)(GatedFeedForward)
+
+
+@rounded_once
+def _clamped_swiglu(gate: Tensor, value: Tensor, *, bound: float, beta: float) -> Tensor:
+    return swish(gate.clamp(max=bound), beta=beta) * (value.clamp(-bound, bound) + 1)
+
+
+@part(
+    "ffn",
+    "swiglu_clamped",
+    formula=r"W_\text{down} \left( \min(g, 7) \, \sigma(1.702 \min(g, 7)) \odot (\operatorname{clip}(u, -7, 7) + 1) \right), \quad g = W_\text{gate} x, \; u = W_\text{value} x",
+    paper="gpt-oss (OpenAI 2025, released code)",
+    parameters="3 d_model d_ff",
+    shapes=SHAPES,
+    traps=(
+        "the gate is clamped above only, the value on both sides, and one is added to it",
+        "gpt-oss stores gate and value interleaved in one matrix: even rows are the gate",
+        _WIDTH,
+    ),
+    options={"gate": "silu", "value": "identity", "gate_options": None, "value_options": None},
+)
+class ClampedSwiGLU(GatedFeedForward):
+    """down(swish(min(g, 7), beta 1.702) · (clip(u, -7, 7) + 1)), with g = W_gate x and u = W_value x.
+
+    Shapes, dtypes and names as in `GatedFeedForward`. Source: gpt-oss (OpenAI 2025), released code.
+    """
+
+    _BOUND, _BETA = 7.0, 1.702
+
+    def _mixed(
+        self, gate: Tensor, value: Tensor, of_gate: tuple[Tensor, ...], of_value: tuple[Tensor, ...]
+    ) -> Tensor:
+        return _clamped_swiglu(gate, value, bound=self._BOUND, beta=self._BETA)

@@ -3,96 +3,113 @@
     y = W_down act(W_up x)
 
 The activation is replayed in the backward pass, so one tensor of width d_ff is kept. Biases are off, as in
-T5 and in the comparison of Shazeer 2020; the original Transformer had them.
+T5 and in the comparison of Shazeer 2020; the original Transformer had them. Every activation of the registry
+gives a layer of its own name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from paribus.ops import activations
 from paribus.ops.linear import Linear, linear
-from paribus.parts.init import Roles, matrix_roles
-from paribus.registry import part
+from paribus.parts.activation import across, learned, pointwise  # noqa: F401 - their parts make ours
+from paribus.parts.activation.base import activation_roles, build_activation
+from paribus.parts.init import Roles, linear_roles
+from paribus.registry import part, registered
 
 _BIAS = "the original layer has biases; here they are off unless asked for, as in T5"
-
-_ROWS = (
-    # name, aliases, activation in LaTeX, paper, traps
-    ("relu", (), r"\max(0, W_\text{up} x)", "arXiv:1706.03762 (Vaswani et al. 2017)", (_BIAS,)),
-    (
-        "gelu",
-        (),
-        r"\operatorname{GELU}(W_\text{up} x)",
-        "arXiv:1606.08415 (Hendrycks & Gimpel 2016)",
-        ("this is the exact erf form; 'gelu_new', 'gelu_fast' and 'gelu_pytorch_tanh' are the tanh form",),
-    ),
-    (
-        "silu",
-        ("swish",),
-        r"\operatorname{SiLU}(W_\text{up} x)",
-        "arXiv:1702.03118 (Elfwing et al. 2017); arXiv:1710.05941 (Ramachandran et al. 2017)",
-        ("Swish with beta 1 is SiLU; beta 0 is x / 2 and beta to infinity is ReLU",),
-    ),
-    (
-        "relu2",
-        (),
-        r"\max(0, W_\text{up} x)^2",
-        "arXiv:2109.08668 (So et al. 2021, Primer)",
-        (
-            "its output grows with the square of the input's scale, so its ranking depends on the initial scale",
-        ),
-    ),
-)
+_SHAPES = "x [..., d_model] -> [..., d_model]; up [d_ff, d_model], down [d_model, d_ff]"
+_VASWANI = "arXiv:1706.03762 (Vaswani et al. 2017)"
 
 
 class FeedForward(nn.Module):
-    """down(act(W_up x)), for an activation named in `paribus.ops.activations`.
+    """down(act(W_up x)), for any activation of the registry.
 
     Takes x [..., d_model] of any floating dtype and gives the same shape and dtype. Two linear layers: `up`
     [d_ff, d_model] and `down` [d_model, d_ff]; GPT-2 calls them c_fc and c_proj, BERT intermediate.dense and
-    output.dense. Raises `RequestError` for an unknown activation.
+    output.dense. An activation that makes one feature of several has `up` that many times as wide.
+    `activation_options` go to the activation. Raises `RequestError` for an unknown one.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 2.
     """
 
-    def __init__(self, *, d_model: int, d_ff: int, activation: str = "relu", bias: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        d_ff: int,
+        activation: str = "relu",
+        activation_options: Mapping[str, Any] | None = None,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         self.d_model, self.d_ff, self.has_bias = d_model, d_ff, bias
-        self._function = activations.activation(activation).value
-        self.up = Linear(d_model, d_ff, bias=bias)
+        self.activation = build_activation(activation, activation_options, width=d_ff)
+        self.up = Linear(d_model, self.activation.inputs * d_ff, bias=bias)
         self.down = Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The weights go in as arguments: a replay must see those of the forward pass, not the module's own.
+        hidden = self.up(x)
+        # What is learned or random goes in as arguments: a replay must see what the forward pass saw.
         return checkpoint(
             self._finish,
-            self.up(x),
+            hidden,
             self.down.weight,
             self.down.bias,
+            *self.activation.arguments(hidden),
             use_reentrant=False,
             preserve_rng_state=False,
         )
 
-    def _finish(self, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return linear(self._function(hidden), weight, bias)
+    def _finish(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, *arguments: Tensor) -> Tensor:
+        return linear(self.activation.compute(hidden, *arguments), weight, bias)
 
     def roles(self) -> Roles:
-        return matrix_roles(
-            d_model=self.d_model, d_hidden=self.d_ff, inputs=("up",), outputs=("down",), bias=self.has_bias
-        )
+        wide, bias = self.up.out_features, self.has_bias
+        return {
+            **linear_roles("up", kind="input", fan_in=self.d_model, fan_out=wide, bias=bias),
+            **linear_roles("down", kind="output", fan_in=self.d_ff, fan_out=self.d_model, bias=bias),
+            **activation_roles("activation", self.activation),
+        }
 
 
-for _name, _aliases, _latex, _paper, _traps in _ROWS:
+def _register(name: str, activation: str, summary: str, options: Mapping[str, Any] | None = None) -> None:
+    """The two-matrix layer over a registered activation, under this name."""
+    card = registered("activation")[activation]
+    pieces = getattr(card.build(width=1), "inputs", 1)
+    learned_too = f" + what {activation} learns" if card.num_params(width=1, **(options or {})) else ""
+    fixed = {"activation": activation} | ({"activation_options": options} if options else {})
     part(
         "ffn",
-        _name,
-        aliases=_aliases,
-        formula=rf"W_\text{{down}} \, {_latex}",
-        summary=f"two-matrix feed-forward layer with {_name}",
-        paper=_paper,
-        parameters="2 d_model d_ff",
-        shapes="x [..., d_model] -> [..., d_model]; up [d_ff, d_model], down [d_model, d_ff]",
-        traps=_traps,
-        options={"activation": _name},
+        name,
+        formula=rf"W_\text{{down}} \, f(W_\text{{up}} x), \quad f(x) = {card.formula}",
+        summary=summary,
+        paper=f"{_VASWANI}; the activation: {card.paper}",
+        parameters=f"{1 + pieces} d_model d_ff{learned_too}",
+        shapes=_SHAPES,
+        traps=(*card.traps, _BIAS) if activation == "relu" else card.traps,
+        options=fixed,
     )(FeedForward)
+
+
+for _name in registered("activation"):
+    _register(_name, _name, f"two-matrix feed-forward layer with {_name}")
+_register(
+    "swish_learnable",
+    "swish",
+    "two-matrix feed-forward layer with Swish, its beta learned",
+    {"learnable": True},
+)
+part(
+    "ffn",
+    "ungated",
+    formula=r"W_\text{down} \, f(W_\text{up} x)",
+    summary="two-matrix feed-forward layer over any activation: option activation",
+    paper=_VASWANI,
+    parameters="2 d_model d_ff",
+    shapes=_SHAPES,
+    traps=(_BIAS,),
+)(FeedForward)

@@ -1,0 +1,1 @@
+"""Activations, alone or as options of feed-forward layers, one file a family."""
