@@ -19,7 +19,10 @@ _SATURATES = "it saturates on both sides, and gradients vanish there"
 
 #: What a card says of a row beside its formula: paper, traps.
 _CARDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "identity": ("no activation (the value of most gated layers)", ()),
+    "identity": (
+        "arXiv:2002.05202 (Shazeer 2020): the value of most gated layers",
+        ("an ungated layer with it is one linear map of rank d_ff",),
+    ),
     "relu": (
         "arXiv:1803.08375 (Agarap 2018); Nair & Hinton 2010",
         ("its derivative at 0 is a convention: 0 here, as in torch",),
@@ -34,11 +37,11 @@ _CARDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "relu6": ("arXiv:1704.04861 (Howard et al. 2017, MobileNets)", ("above 6 no gradient passes",)),
     "leaky_relu": (
         "Maas et al. 2013 (Rectifier nonlinearities improve neural network acoustic models)",
-        (),
+        ("the paper's slope is 1/100; other libraries default to 0.2 or 0.3",),
     ),
     "hardsigmoid": (_RESNET, ("Keras' older form has slope 0.2, not 1/6",)),
     "hardtanh": ("Collobert 2004 (Large scale machine learning)", (_SATURATES,)),
-    "hardswish": (_RESNET, ()),
+    "hardswish": (_RESNET, ("it is x times hardsigmoid, off SiLU by up to 0.14",)),
     "hardshrink": (_SHRINK, (_ZERO_NEAR, "it jumps at the bound")),
     "softshrink": (_SHRINK, (_ZERO_NEAR,)),
     "sigmoid": ("Rumelhart et al. 1986", (_SATURATES, "its outputs are all positive")),
@@ -64,8 +67,14 @@ _CARDS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "arXiv:1702.03118 (Elfwing et al. 2017); arXiv:1710.05941 (Ramachandran et al. 2017)",
         ("Swish with beta 1 is SiLU; beta 0 is x / 2 and beta to infinity is ReLU",),
     ),
-    "mish": ("arXiv:1908.08681 (Misra 2019)", ()),
-    "elu": ("arXiv:1511.07289 (Clevert et al. 2015)", ()),
+    "mish": (
+        "arXiv:1908.08681 (Misra 2019)",
+        ("it is x tanh(softplus(x)); written with e^x it overflows in half precision",),
+    ),
+    "elu": (
+        "arXiv:1511.07289 (Clevert et al. 2015)",
+        ("alpha scales the left branch alone, so with alpha other than 1 the slope jumps at 0",),
+    ),
     "celu": (
         "arXiv:1704.07483 (Barron 2017)",
         ("at alpha 1 it is ELU; they differ in where alpha stands",),

@@ -165,7 +165,7 @@ for _name, _options, _latex, _paper, _traps in _ROWS:
         parameters="3 d_model d_ff" + (" + 1" if "gate_options" in _options else ""),
         shapes=SHAPES,
         traps=(*_traps, _WIDTH),
-        options={"value": "identity", **_options},
+        options={"value": "identity", "gate_options": None, "value_options": None, **_options},
     )(GatedFeedForward)
 
 part(
