@@ -19,6 +19,7 @@ FLOORS = {
     "families": 4,
     "train": 5,
     "study": 6,
+    "verify": 6,
     "cli": 7,
     "text": 1,
 }

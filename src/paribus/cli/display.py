@@ -14,6 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
@@ -78,6 +79,22 @@ class Display:
         finally:
             if task is not None:  # stopping a bar that never started prints an empty line
                 bar.stop()
+
+    @contextmanager
+    def counted(self, what: str, *, total: int) -> Iterator[Callable[[str], None]]:
+        """A bar over `total` things, each named when it is done; silent where there is no terminal."""
+        with Progress(
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=self.errors,
+            disable=not self.errors.is_terminal,
+            transient=True,
+        ) as bar:
+            task = bar.add_task("", total=total)
+            yield lambda name: bar.update(task, advance=1, description=name)
 
     @contextmanager
     def trials(self) -> Iterator[Listener]:

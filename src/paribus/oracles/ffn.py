@@ -1,8 +1,12 @@
 """Feed-forward layers and their gradients, from the papers' equations."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from paribus.oracles.arrays import Array, Weights, affine
+from paribus.oracles.activation import ACTIVATION, clamped_swiglu, swish
+from paribus.oracles.arrays import Array, Weights, affine, under
+from paribus.oracles.norm import layernorm
 from paribus.oracles.pointwise import POINTWISE
 
 #: The hidden vector of each feed-forward layer as a product of activations of linear maps: branch -> activation.
@@ -13,11 +17,11 @@ FFN: dict[str, dict[str, str]] = {
     "bilinear": {"gate": "identity", "value": "identity"},
     "reglu": {"gate": "relu", "value": "identity"},
     "geglu": {"gate": "gelu", "value": "identity"},
+    "geglu_tanh": {"gate": "gelu_tanh", "value": "identity"},
     "swiglu": {"gate": "silu", "value": "identity"},
-    "relu": {"up": "relu"},
-    "gelu": {"up": "gelu"},
-    "silu": {"up": "silu"},
-    "relu2": {"up": "relu2"},
+    "gated": {"gate": "silu", "value": "identity"},
+    "ungated": {"up": "relu"},
+    **{name: {"up": name} for name in POINTWISE},
 }
 
 
@@ -41,3 +45,45 @@ def ffn_gradients(name: str, w: Weights, x: Array, dy: Array) -> dict[str, Array
         gradients[f"{branch}.bias"] = dz.sum(0)
         gradients["x"] = gradients["x"] + dz @ w[f"{branch}.weight"]
     return {key: gradients[key] for key in ("x", *w)}
+
+
+def _ungated(name: str) -> Callable[[Weights, Array], Array]:
+    def layer(w: Weights, x: Array) -> Array:
+        return affine(w, "down", ACTIVATION[name](under(w, "activation."), affine(w, "up", x)))
+
+    return layer
+
+
+def _gated(mix: Callable[[Weights, Array, Array], Array]) -> Callable[[Weights, Array], Array]:
+    return lambda w, x: affine(w, "down", mix(w, affine(w, "gate", x), affine(w, "value", x)))
+
+
+def _self_gate(name: str) -> Callable[[Weights, Array], Array]:
+    return lambda w, x: x * POINTWISE[name].value(affine(w, "gate", x))
+
+
+def layernorm_mlp(w: Weights, x: Array) -> Array:
+    """relu(LayerNorm(W h)) for each hidden layer, then the matrix back."""
+    layer = 0
+    while f"hidden.{layer}.weight" in w:
+        x = np.maximum(layernorm(under(w, f"norms.{layer}."), affine(w, f"hidden.{layer}", x)), 0)
+        layer += 1
+    return affine(w, "down", x)
+
+
+def _product(name: str) -> Callable[[Weights, Array], Array]:
+    return lambda w, x: ffn(name, w, x)
+
+
+#: (weights, x) -> y of every feed-forward layer, by name.
+FFN_LAYER: dict[str, Callable[[Weights, Array], Array]] = {
+    **{name: _ungated(name) for name in ACTIVATION},
+    **{name: _product(name) for name in FFN},
+    "swish_learnable": _ungated("swish"),
+    "swiglu_learnable": _gated(lambda w, g, v: swish(under(w, "gate_activation."), g) * v),
+    "swiglu_clamped": _gated(lambda w, g, v: clamped_swiglu(g, v)),
+    "self_gate_sigmoid": _self_gate("sigmoid"),
+    "self_gate_gelu": _self_gate("gelu"),
+    "self_gate_swish": _self_gate("silu"),
+    "layernorm_mlp": layernorm_mlp,
+}
