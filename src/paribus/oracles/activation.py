@@ -1,34 +1,35 @@
-"""Activations with parameters, and those that act across features."""
+"""Activations with parameters, and those that act across features.
 
-from __future__ import annotations
+`ACTIVATION[name](w, x, **options)`, with the weights under the names of the part's own parameters.
+"""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
-from paribus.oracles.arrays import Array, Weights
-from paribus.oracles.pointwise import POINTWISE, Function
+from paribus.oracles.arrays import Array, Function, Weights
+from paribus.oracles.pointwise import POINTWISE
 
 
 def _pointwise(value: Function) -> Callable[..., Array]:
     return lambda w, x: value(x)
 
 
-def swish(w: Weights, x: Array, *, beta: float = 1.0, **_: Any) -> Array:
-    """x sigma(beta x), with the learned beta if there is one."""
-    b = w.get("beta", np.array(beta))
-    return x / (1 + np.exp(-np.clip(b * x, -700, 700)))
+def swish(w: Weights, x: Array, *, beta: float = 1.0, learnable: bool = False, per: str = "layer") -> Array:
+    """Ramachandran et al. 2017: x sigma(beta x), with the learned `beta` ([1] or [width]) if there is one."""
+    if learnable and w["beta"].shape != ((1,) if per == "layer" else x.shape[-1:]):
+        raise ValueError(f"beta of shape {w['beta'].shape} is not one per {per} of {x.shape[-1]} features")
+    return x * expit(w.get("beta", np.array(beta)) * x)
 
 
-def prelu(w: Weights, x: Array, **_: Any) -> Array:
-    """x above zero, slope x below."""
+def prelu(w: Weights, x: Array, *, per: str = "layer") -> Array:
+    """He et al. 2015: x above zero, slope x below; `slope` is [1] or [width] and says itself which."""
     return np.maximum(x, 0) + w["slope"] * np.minimum(x, 0)
 
 
 def rrelu_in_scoring(w: Weights, x: Array, *, lower: float = 1 / 8, upper: float = 1 / 3) -> Array:
-    """The slope below zero is the mean of those that training draws."""
+    """Xu et al. 2015: below zero the mean of the slopes that training draws, 11/48 by default."""
     return np.where(x > 0, x, (lower + upper) / 2 * x)
 
 
@@ -39,27 +40,40 @@ def softmax(w: Weights, x: Array) -> Array:
 
 
 def maxout(w: Weights, x: Array, *, pieces: int = 2) -> Array:
-    """Output i: the largest of inputs i, i + width, ..."""
-    return np.asarray(np.split(x, pieces, axis=-1)).max(axis=0)
+    """Goodfellow et al. 2013: output j is the largest of features j, j + width, ..., j + (pieces - 1) width."""
+    width, rest = divmod(x.shape[-1], pieces)
+    if rest:
+        raise ValueError(f"{x.shape[-1]} features do not make {pieces} pieces")
+    best = x[..., :width]
+    for piece in range(1, pieces):
+        best = np.maximum(best, x[..., piece * width : (piece + 1) * width])
+    return best
 
 
-def xielu(w: Weights, x: Array) -> Array:
-    """Huang & Schlag 2024, with beta 0.5 and eps -1e-6, raw alphas through a softplus."""
-    up, down = np.log1p(np.exp(w["alpha_p"])), 0.5 + np.log1p(np.exp(w["alpha_n"]))
-    below = (np.expm1(np.minimum(x, -1e-6)) - x) * down + 0.5 * x
-    return np.where(x > 0, up * x**2 + 0.5 * x, below)
+def xielu(w: Weights, x: Array, *, beta: float = 0.5, eps: float = -1e-6) -> Array:
+    """Huang & Schlag 2024: alpha_p x^2 + beta x above zero, (expm1(min(x, eps)) - x) alpha_n + beta x below.
+
+    alpha_p = softplus(raw), alpha_n = beta + softplus(raw).
+    """
+    alpha_p, alpha_n = np.logaddexp(0, w["alpha_p"]), beta + np.logaddexp(0, w["alpha_n"])
+    above = alpha_p * x * x + beta * x
+    below = (np.expm1(np.minimum(x, eps)) - x) * alpha_n + beta * x
+    return np.where(x > 0, above, below)
 
 
 def polyrelu(w: Weights, x: Array) -> Array:
-    """a_0 + a_1 r + a_2 r^2 + a_3 r^3, r = max(x, 0)."""
-    return np.polynomial.polynomial.polyval(np.where(x > 0, x, 0.0), w["weight"])
+    """Zhuo et al. 2024: sum of a_i relu(x)^i, i = 0..3."""
+    relu = np.maximum(x, 0)
+    a = w["weight"]
+    return a[0] + a[1] * relu + a[2] * relu * relu + a[3] * relu * relu * relu
 
 
-def polynorm(w: Weights, x: Array) -> Array:
-    """Each power over its root mean square along the features (eps 1e-6 inside the root)."""
+def polynorm(w: Weights, x: Array, *, eps: float = 1e-6) -> Array:
+    """Zhuo et al. 2024: b + sum of a_i x^i / rms(x^i), i = 1..3, the RMS over the features, eps in its root."""
     out = np.zeros_like(x) + w["bias"]
-    for power, a in zip((1, 2, 3), w["weight"], strict=True):
-        out = out + a * x**power / np.sqrt(np.mean(x ** (2 * power), -1, keepdims=True) + 1e-6)
+    for i, a in zip((1, 2, 3), w["weight"], strict=True):
+        power = x**i
+        out = out + a * power / np.sqrt((power * power).mean(-1, keepdims=True) + eps)
     return out
 
 
@@ -75,9 +89,3 @@ ACTIVATION: dict[str, Callable[..., Array]] = {
     "polyrelu": polyrelu,
     "polynorm": polynorm,
 }
-
-
-def clamped_swiglu(gate: Array, value: Array) -> Array:
-    """gpt-oss: the gate clamped above at 7, the value to [-7, 7], one added to it."""
-    gate, value = np.minimum(gate, 7), np.clip(value, -7, 7)
-    return gate * expit(1.702 * gate) * (value + 1)

@@ -1,10 +1,17 @@
-"""Feed-forward layers and their gradients, from the papers' equations."""
+"""Feed-forward layers and their gradients, from the papers' equations.
 
-from collections.abc import Callable
+`FFN` holds those that are a product of pointwise activations of linear maps, whose gradients are here in closed
+form; `FFN_LAYER` gives the output of every layer.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
-from paribus.oracles.activation import ACTIVATION, clamped_swiglu, swish
+from paribus.oracles.activation import ACTIVATION
 from paribus.oracles.arrays import Array, Weights, affine, under
 from paribus.oracles.norm import layernorm
 from paribus.oracles.pointwise import POINTWISE
@@ -47,43 +54,93 @@ def ffn_gradients(name: str, w: Weights, x: Array, dy: Array) -> dict[str, Array
     return {key: gradients[key] for key in ("x", *w)}
 
 
-def _ungated(name: str) -> Callable[[Weights, Array], Array]:
-    def layer(w: Weights, x: Array) -> Array:
-        return affine(w, "down", ACTIVATION[name](under(w, "activation."), affine(w, "up", x)))
+def ungated(
+    w: Weights,
+    x: Array,
+    *,
+    activation: str = "relu",
+    activation_options: Mapping[str, Any] | None = None,
+    bias: bool | None = None,
+    **options: Any,
+) -> Array:
+    """W_down act(W_up x + b) + b_down; the activation's weights are under `activation.`.
+
+    Its options come in `activation_options` or among the layer's own. Whether there are biases the weights say.
+    """
+    hidden = affine(w, "up", x)
+    return affine(
+        w,
+        "down",
+        ACTIVATION[activation](under(w, "activation."), hidden, **{**(activation_options or {}), **options}),
+    )
+
+
+def gated(
+    w: Weights,
+    x: Array,
+    *,
+    gate: str = "silu",
+    value: str = "identity",
+    gate_options: Mapping[str, Any] | None = None,
+    value_options: Mapping[str, Any] | None = None,
+    bias: bool | None = None,
+) -> Array:
+    """W_down (gate(W_gate x) * value(W_value x)), the activations' weights under `gate_activation.`, `value_...`."""
+    g = ACTIVATION[gate](under(w, "gate_activation."), affine(w, "gate", x), **(gate_options or {}))
+    v = ACTIVATION[value](under(w, "value_activation."), affine(w, "value", x), **(value_options or {}))
+    return affine(w, "down", g * v)
+
+
+def clamped_swiglu(gate: Array, value: Array, *, limit: float = 7.0, beta: float = 1.702) -> Array:
+    """gpt-oss: the gate clamped above only, the value on both sides, and one added to the value."""
+    gate, value = np.minimum(gate, limit), np.clip(value, -limit, limit)
+    return gate * expit(beta * gate) * (value + 1)
+
+
+def swiglu_clamped(
+    w: Weights, x: Array, *, limit: float = 7.0, beta: float = 1.702, bias: bool | None = None
+) -> Array:
+    """W_down of `clamped_swiglu` of the two projections."""
+    hidden = clamped_swiglu(affine(w, "gate", x), affine(w, "value", x), limit=limit, beta=beta)
+    return affine(w, "down", hidden)
+
+
+def self_gate(w: Weights, x: Array, *, activation: str, bias: bool | None = None) -> Array:
+    """x * act(W_gate x + b): the input gates itself, and there is no hidden layer."""
+    return x * ACTIVATION[activation](under(w, "activation."), affine(w, "gate", x))
+
+
+def layernorm_mlp(
+    w: Weights, x: Array, *, depth: int | None = None, eps: float = 1e-5, bias: bool | None = None
+) -> Array:
+    """relu(LayerNorm(W_i h + b_i)) for each of the hidden layers that there are weights of, then the matrix back."""
+    layers = sum(f"hidden.{layer}.weight" in w for layer in range(len(w)))
+    if depth not in (None, layers):
+        raise ValueError(f"weights of {layers} hidden layers, not {depth}")
+    h = x
+    for layer in range(layers):
+        h = np.maximum(layernorm(under(w, f"norms.{layer}."), affine(w, f"hidden.{layer}", h), eps), 0)
+    return affine(w, "down", h)
+
+
+def _product(name: str) -> Callable[..., Array]:
+    def layer(w: Weights, x: Array, *, bias: bool | None = None) -> Array:
+        return ffn(name, w, x)
 
     return layer
 
 
-def _gated(mix: Callable[[Weights, Array, Array], Array]) -> Callable[[Weights, Array], Array]:
-    return lambda w, x: affine(w, "down", mix(w, affine(w, "gate", x), affine(w, "value", x)))
-
-
-def _self_gate(name: str) -> Callable[[Weights, Array], Array]:
-    return lambda w, x: x * POINTWISE[name].value(affine(w, "gate", x))
-
-
-def layernorm_mlp(w: Weights, x: Array) -> Array:
-    """relu(LayerNorm(W h)) for each hidden layer, then the matrix back."""
-    layer = 0
-    while f"hidden.{layer}.weight" in w:
-        x = np.maximum(layernorm(under(w, f"norms.{layer}."), affine(w, f"hidden.{layer}", x)), 0)
-        layer += 1
-    return affine(w, "down", x)
-
-
-def _product(name: str) -> Callable[[Weights, Array], Array]:
-    return lambda w, x: ffn(name, w, x)
-
-
-#: (weights, x) -> y of every feed-forward layer, by name.
-FFN_LAYER: dict[str, Callable[[Weights, Array], Array]] = {
-    **{name: _ungated(name) for name in ACTIVATION},
+#: (weights, x, options) -> y of every feed-forward layer, by name.
+FFN_LAYER: dict[str, Callable[..., Array]] = {
     **{name: _product(name) for name in FFN},
-    "swish_learnable": _ungated("swish"),
-    "swiglu_learnable": _gated(lambda w, g, v: swish(under(w, "gate_activation."), g) * v),
-    "swiglu_clamped": _gated(lambda w, g, v: clamped_swiglu(g, v)),
-    "self_gate_sigmoid": _self_gate("sigmoid"),
-    "self_gate_gelu": _self_gate("gelu"),
-    "self_gate_swish": _self_gate("silu"),
+    **{name: partial(ungated, activation=name) for name in ACTIVATION if name not in POINTWISE},
+    "ungated": ungated,
+    "gated": gated,
+    "swish_learnable": partial(ungated, activation="swish"),
+    "swiglu_learnable": partial(gated, gate="swish"),
+    "swiglu_clamped": swiglu_clamped,
+    "self_gate_sigmoid": partial(self_gate, activation="sigmoid"),
+    "self_gate_gelu": partial(self_gate, activation="gelu"),
+    "self_gate_swish": partial(self_gate, activation="swish"),
     "layernorm_mlp": layernorm_mlp,
 }

@@ -17,16 +17,21 @@ def layernorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
 
 
 def rmsnorm(w: Weights, x: Array, eps: float = 1e-6, *, offset: bool = False, fraction: float = 1.0) -> Array:
-    """x / sqrt(mean(x^2) + eps) * g, or times 1 + g; the mean over the first ceil(fraction d) features."""
+    """Zhang & Sennrich 2019: x / sqrt(mean(x^2) + eps) * g, or times 1 + g with `offset`.
+
+    The mean is over the first ceil(fraction d) features (their pRMSNorm), and every feature is divided by it.
+    """
     counted = x[..., : ceil(fraction * x.shape[-1])]
-    return x / np.sqrt((counted**2).mean(-1, keepdims=True) + eps) * (w["weight"] + (1 if offset else 0))
+    gain = 1 + w["weight"] if offset else w["weight"]
+    return x / np.sqrt((counted**2).mean(-1, keepdims=True) + eps) * gain
 
 
 def batchnorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
     """In training: each feature by the mean and biased variance of all tokens of the batch."""
-    axes = tuple(range(x.ndim - 1))
-    mean, var = x.mean(axes), x.var(axes)
-    return (x - mean) / np.sqrt(var + eps) * w["weight"] + w["bias"]
+    tokens = x.reshape(-1, x.shape[-1])
+    centred = tokens - tokens.mean(0)
+    variance = (centred**2).mean(0)
+    return (centred / np.sqrt(variance + eps) * w["weight"] + w["bias"]).reshape(x.shape)
 
 
 def batchnorm_running(w: Weights, x: Array, eps: float = 1e-5) -> Array:
@@ -35,21 +40,23 @@ def batchnorm_running(w: Weights, x: Array, eps: float = 1e-5) -> Array:
 
 
 def dyt(w: Weights, x: Array) -> Array:
-    """tanh(alpha x) * g + b."""
-    return np.tanh(w["alpha"] * x) * w["weight"] + w.get("bias", np.zeros(1))
+    """Zhu et al. 2025: tanh(alpha x) * g + b."""
+    return np.tanh(w["alpha"] * x) * w["weight"] + w["bias"]
 
 
 def scalenorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
-    """g x / max(|x|, eps)."""
-    return w["weight"] * x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), eps)
+    """Nguyen & Salazar 2019: g x / max(|x|, eps), one g for all features."""
+    return w["weight"] * x / np.maximum(np.sqrt((x**2).sum(-1, keepdims=True)), eps)
 
 
+#: (weights, x, options) -> y, by name; `batchnorm_running` is what batchnorm does in scoring.
 NORM: dict[str, Callable[..., Array]] = {
     "layernorm": layernorm,
     "rmsnorm": rmsnorm,
     "rmsnorm_offset": partial(rmsnorm, offset=True),
     "prmsnorm": partial(rmsnorm, fraction=0.0625),
     "batchnorm": batchnorm,
+    "batchnorm_running": batchnorm_running,
     "dyt": dyt,
     "scalenorm": scalenorm,
     "none": lambda w, x: x,

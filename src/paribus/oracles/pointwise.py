@@ -1,4 +1,8 @@
-"""Pointwise functions with their first two derivatives in closed form."""
+"""Pointwise functions with their first two derivatives in closed form, at torch's default constants.
+
+Stable for |x| <= 40, where a naive form overflows or cancels. At a corner the derivative is that of one side.
+Softplus is exact everywhere; torch gives x above 20, which is up to 2.1e-9 less.
+"""
 
 from dataclasses import dataclass
 from math import pi, sqrt
