@@ -23,7 +23,7 @@ from paribus.oracles.position import (
     sinusoidal_table,
     t5_bucket,
 )
-from paribus.oracles.residual import EMBEDDING_NORM, FINAL_NORM, deepnorm_constants, placement
+from paribus.oracles.residual import EMBEDDING_NORM, FINAL_NORM, RESIDUAL, deepnorm_constants, placement
 from paribus.oracles.transformer import transformer
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "NORM",
     "POINTWISE",
     "POSITION",
+    "RESIDUAL",
     "Array",
     "Function",
     "Pointwise",

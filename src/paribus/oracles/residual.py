@@ -2,22 +2,22 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from paribus.oracles.arrays import Array, Function, Weights, under
 
 Norm = Callable[[Weights, Array], Array]
 
 
 def deepnorm_constants(stack: str, encoder_layers: int, decoder_layers: int) -> tuple[float, float]:
-    """Wang et al. 2022, table 1: (alpha, beta)."""
-    n, m = float(encoder_layers), float(decoder_layers)
+    """Wang et al. 2022, table 1: (alpha, beta), from the layers of the whole model; 0 layers of a stack it lacks.
+
+    The encoder's beta is the paper's 0.87 (N^4 M)^(-1/16); torchscale divides by (N^4 M)^(1/16) / 1.15.
+    """
+    n, m = encoder_layers, decoder_layers
     if n == 0 or m == 0:
-        return float(np.sqrt(np.sqrt(2 * (n + m)))), float(1 / np.sqrt(np.sqrt(8 * (n + m))))
+        return (2 * (n + m)) ** 0.25, (8 * (n + m)) ** -0.25
     if stack == "encoder":
-        root = float(np.exp((4 * np.log(n) + np.log(m)) / 16))
-        return 0.81 * root, 0.87 / root
-    return float(np.sqrt(np.sqrt(3 * m))), float(1 / np.sqrt(np.sqrt(12 * m)))
+        return 0.81 * (n**4 * m) ** (1 / 16), 0.87 * (n**4 * m) ** (-1 / 16)
+    return (3 * m) ** 0.25, (12 * m) ** -0.25
 
 
 def placement(
@@ -31,25 +31,32 @@ def placement(
     encoder_layers: int = 0,
     decoder_layers: int = 1,
 ) -> Array:
-    """One block: the sublayers in order, joined as the placement `name` joins them."""
-    if name.startswith("parallel"):
-        return x + sum(
-            f(norm(under(w, f"norms.{'shared' if name == 'parallel' else sublayer}."), x))
-            for sublayer, f in sublayers.items()
-        )
-    alpha, _ = deepnorm_constants(stack, encoder_layers, decoder_layers)
+    """One block: the sublayers in order, joined as the placement `name` joins them.
+
+    Weights: `norms.<sublayer>.*`, `output_norms.<sublayer>.*` (norms of a sublayer's output where there is one of its
+    input too), `norms.shared.*` (parallel), `scales.<sublayer>` (rezero).
+    """
+
+    def normed(kind: str, sublayer: str, y: Array) -> Array:
+        return norm(under(w, f"{kind}.{sublayer}."), y)
+
+    if name in ("parallel", "parallel_separate"):
+        out = x
+        for sublayer, f in sublayers.items():
+            out = out + f(normed("norms", "shared" if name == "parallel" else sublayer, x))
+        return out
     for sublayer, f in sublayers.items():
-        inner, outer = under(w, f"norms.{sublayer}."), under(w, f"output_norms.{sublayer}.")
         if name == "pre":
-            x = x + f(norm(inner, x))
+            x = x + f(normed("norms", sublayer, x))
         elif name == "post":
-            x = norm(inner, x + f(x))
+            x = normed("norms", sublayer, x + f(x))
         elif name in ("sandwich", "peri"):
-            x = x + norm(outer, f(norm(inner, x)))
+            x = x + normed("output_norms", sublayer, f(normed("norms", sublayer, x)))
         elif name == "post_sublayer":
-            x = x + norm(inner, f(x))
+            x = x + normed("norms", sublayer, f(x))
         elif name == "deepnorm":
-            x = norm(inner, alpha * x + f(x))
+            alpha, _ = deepnorm_constants(stack, encoder_layers, decoder_layers)
+            x = normed("norms", sublayer, alpha * x + f(x))
         elif name == "rezero":
             x = x + w[f"scales.{sublayer}"] * f(x)
         else:
@@ -57,7 +64,12 @@ def placement(
     return x
 
 
-#: Whether the stack has a norm after its last block, and after the embedding.
+#: One sublayer f with its one norm: placement -> (norm, f, x) -> x.
+RESIDUAL: dict[str, Callable[[Function, Function, Array], Array]] = {
+    "pre": lambda norm, f, x: x + f(norm(x)),
+    "post": lambda norm, f, x: norm(x + f(x)),
+}
+#: Whether the stack has a norm after its last block.
 FINAL_NORM = {
     "pre": True,
     "post": False,
@@ -69,4 +81,5 @@ FINAL_NORM = {
     "parallel_separate": True,
     "rezero": False,
 }
+#: Peri-LN alone norms the embedding, after its positions.
 EMBEDDING_NORM = {name: name == "peri" for name in FINAL_NORM}
