@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from paribus import oracles, registry
 
 UNIT_BF16 = 2.0**-8
-FFNS = tuple(registry.catalog()["ffn"])
+#: Layers whose hidden vector is a product of pointwise functions of linear maps.
+FFNS = tuple(name for name in registry.catalog()["ffn"] if name in oracles.FFN)
 
 
 def weights_of(module: nn.Module) -> dict[str, oracles.Array]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from paribus import registry
 from paribus.ops.attention import Mask
 from paribus.parts.context import Context
+from paribus.parts.position.base import Position
+from paribus.parts.residual.base import Depth
 
 from .comparison import draw, tokens
 
@@ -22,8 +24,14 @@ D, T = 8, 4
 Run = Callable[[Tensor], Tensor]
 
 
+def activation(name: str) -> tuple[Run, nn.Module]:
+    layer = registry.get("activation", name).build(width=D).eval()
+    pieces = getattr(layer, "inputs", 1)
+    return lambda x: layer(torch.cat([x] * pieces, dim=-1)), layer
+
+
 def ffn(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("ffn", name).build(d_model=D, d_ff=12)
+    layer = registry.get("ffn", name).build(d_model=D, d_ff=12).eval()
     return layer, layer
 
 
@@ -34,34 +42,56 @@ def norm(name: str) -> tuple[Run, nn.Module]:
 
 def residual(name: str) -> tuple[Run, nn.Module]:
     layer = registry.get("residual", name).build(
-        sublayers=("ffn",), num_layers=2, norm=lambda: registry.get("norm", "rmsnorm").build(d_model=D)
+        sublayers=("attention", "ffn"),
+        depth=Depth(stack="decoder", encoder_layers=0, decoder_layers=2),
+        norm=lambda: registry.get("norm", "rmsnorm").build(d_model=D),
     )
-    return lambda x: layer(x, {"ffn": torch.tanh}), layer
+    return lambda x: layer(x, {"attention": torch.sin, "ffn": torch.tanh}), layer
+
+
+class Attending(nn.Module):
+    """An attention layer with a position encoding, in every place where the encoding acts."""
+
+    def __init__(self, attention: nn.Module, position: Position) -> None:
+        super().__init__()
+        self.attention, self.position = attention, position
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(T)
+        state = self.position.state(places, places, length=T)
+        context = Context(position=self.position, state=state, mask=Mask(causal=True), backend="plain")
+        return self.attention(self.position.embed(x, places), context)
 
 
 def position(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("position", name).build(d_model=D, head_dim=D, max_seq_len=T)
-
-    def run(x: Tensor) -> Tensor:
-        positions = torch.arange(T)
-        heads = layer.embed(x, positions).unsqueeze(1)
-        q, k = layer.rotate(heads, 2 * heads, layer.state(positions))
-        return q + k**2
-
-    return run, layer
+    sizes = {"d_model": D, "head_dim": 4, "num_heads": 2}
+    encoding = registry.get("position", name).build(**sizes, max_seq_len=T)
+    assert isinstance(encoding, Position)
+    layer = Attending(registry.get("attention", "mha").build(**sizes), encoding)
+    return layer, layer
 
 
 def attention(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("attention", name).build(d_model=D, num_heads=2, head_dim=4)
-    nope = registry.get("position", "none").build(d_model=D, head_dim=4, max_seq_len=T)
-    context = Context(position=nope, state={}, mask=Mask(causal=True), backend="plain")
-    return lambda x: layer(x, context), layer
+    groups = {"num_kv_heads": 1} if name == "gqa" else {}
+    layer = registry.get("attention", name).build(d_model=D, num_heads=2, head_dim=4, **groups)
+    nope = registry.get("position", "none").build(d_model=D, head_dim=4, num_heads=2, max_seq_len=T)
+    assert isinstance(nope, Position)
+    whole = Attending(layer, nope)
+    return whole, whole
 
 
-MAKERS = {"ffn": ffn, "norm": norm, "residual": residual, "position": position, "attention": attention}
+MAKERS = {
+    "activation": activation,
+    "ffn": ffn,
+    "norm": norm,
+    "residual": residual,
+    "position": position,
+    "attention": attention,
+}
 PARTS = [(slot, name) for slot, cards in registry.catalog().items() for name in cards]
 #: What a default model is made of.
 INDUCTOR = [
+    ("activation", "silu"),
     ("ffn", "swiglu"),
     ("norm", "rmsnorm"),
     ("residual", "pre"),
@@ -78,7 +108,17 @@ def assert_compiles(slot: str, name: str, *, backend: str, dtype: torch.dtype = 
     for form in (run, compiled):
         x = tokens(2, T, D, dtype=dtype)
         y = form(x)
-        results.append([y.detach(), *torch.autograd.grad((y.float() ** 2).sum(), (x, *module.parameters()))])
+        results.append(
+            [
+                y.detach(),
+                *torch.autograd.grad(
+                    (y.float() ** 2).sum(),
+                    (x, *module.parameters()),
+                    allow_unused=True,
+                    materialize_grads=True,
+                ),
+            ]
+        )
     for eager, traced in zip(*results, strict=True):
         assert eager.dtype == traced.dtype
         torch.testing.assert_close(traced, eager, rtol=1e-5, atol=1e-5)
@@ -96,3 +136,19 @@ def test_part_is_one_graph_with_the_same_gradients(slot: str, name: str) -> None
 @pytest.mark.parametrize(("slot", "name"), INDUCTOR)
 def test_inductor_gives_the_same_output_and_gradients(slot: str, name: str) -> None:
     assert_compiles(slot, name, backend="inductor")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slot", "name"), [part for part in PARTS if part not in INDUCTOR])
+def test_every_other_part_through_inductor_too(slot: str, name: str) -> None:
+    assert_compiles(slot, name, backend="inductor")
+
+
+@pytest.mark.parametrize(("slot", "name"), [("activation", "rrelu"), ("ffn", "rrelu"), ("norm", "batchnorm")])
+def test_training_mode_is_one_graph_too(slot: str, name: str) -> None:
+    run, module = MAKERS[slot](name)
+    module.train()
+    x = tokens(2, T, D, dtype=torch.float32)
+    y = torch.compile(run, backend="aot_eager", fullgraph=True)(x)
+    y.sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all()

@@ -11,21 +11,31 @@ import torch
 from torch import nn
 
 from paribus import registry
-from paribus.parts.init import SCHEMES, Role, matrix_roles
+from paribus.parts.init import SCHEMES, Role, constant, matrix_roles
+from paribus.parts.residual.base import Depth
 
 PARTS = [(slot, name) for slot, cards in registry.catalog().items() for name in cards]
 ALL = pytest.mark.parametrize(("slot", "name"), PARTS)
 ARGUMENTS: dict[str, dict[str, Any]] = {
+    "activation": {"width": 6},
     "ffn": {"d_model": 4, "d_ff": 6},
     "norm": {"d_model": 4},
-    "residual": {"sublayers": ("ffn",), "num_layers": 2, "norm": nn.Identity},
-    "position": {"d_model": 4, "head_dim": 2, "max_seq_len": 5},
-    "attention": {"d_model": 4, "num_heads": 3, "head_dim": 2},
+    "residual": {
+        "sublayers": ("attention", "ffn"),
+        "depth": Depth(stack="decoder", encoder_layers=0, decoder_layers=2),
+        "norm": nn.Identity,
+    },
+    "position": {"d_model": 4, "head_dim": 4, "num_heads": 2, "max_seq_len": 5},
+    "attention": {"d_model": 4, "num_heads": 4, "head_dim": 2},
 }
 
 
-def build(slot: str, name: str) -> nn.Module:
-    return registry.get(slot, name).build(**ARGUMENTS[slot])
+def arguments(slot: str, name: str) -> dict[str, Any]:
+    return {**ARGUMENTS[slot], **({"num_kv_heads": 2} if name == "gqa" else {})}
+
+
+def build(slot: str, name: str, **options: Any) -> nn.Module:
+    return registry.get(slot, name).build(**arguments(slot, name), **options)
 
 
 @ALL
@@ -35,20 +45,38 @@ def test_part_says_the_role_of_each_of_its_own_parameters_and_of_no_other(slot: 
     parameters = dict(part.named_parameters())
     assert set(given) == set(parameters)
     for key, role in given.items():
-        assert role.kind in ("embedding", "head", "input", "output", "gain", "bias")
-        if role.kind in ("input", "output"):  # torch keeps a matrix as [out, in]
+        assert role.kind in ("embedding", "head", "input", "query", "key", "output", "constant")
+        if role.kind in ("input", "query", "key", "output"):  # torch keeps a matrix as [out, in]
             assert (role.fan_out, role.fan_in) == tuple(parameters[key].shape)
 
 
 @pytest.mark.parametrize(
     ("slot", "name"), [key for key in PARTS if "bias" in registry.get(*key).allowed_options()]
 )
-def test_bias_has_a_role_too(slot: str, name: str) -> None:
-    part = registry.get(slot, name).build(**ARGUMENTS[slot], bias=True)
-    roles = {key: role.kind for key, role in part.roles().items()}
-    assert set(roles) == {key for key, _ in part.named_parameters()}
-    assert all((kind == "bias") == key.endswith("bias") for key, kind in roles.items())
-    assert "bias" in roles.values()
+def test_bias_has_a_role_too_and_starts_at_zero(slot: str, name: str) -> None:
+    part = build(slot, name, bias=True)
+    starts = {key: role.start for key, role in part.roles().items() if key.endswith("bias")}
+    assert set(part.roles()) == {key for key, _ in part.named_parameters()}
+    assert starts and set(starts.values()) == {0.0}
+
+
+@ALL
+def test_a_constant_parameter_is_built_where_its_role_says_that_it_starts(slot: str, name: str) -> None:
+    """So a part that is used without a model starts as it does in one."""
+    part = build(slot, name)
+    for key, role in getattr(part, "roles", dict)().items():
+        if role.kind == "constant":
+            torch.testing.assert_close(
+                part.get_parameter(key).detach(), torch.full_like(part.get_parameter(key), role.start)
+            )
+
+
+def test_a_constant_and_no_other_role_says_where_it_starts() -> None:
+    assert constant(3, 0.5) == Role(kind="constant", fan_in=3, fan_out=3, start=0.5)
+    with pytest.raises(ValueError, match="starts"):
+        Role(kind="constant", fan_in=3, fan_out=3)
+    with pytest.raises(ValueError, match="starts"):
+        Role(kind="input", fan_in=3, fan_out=3, start=1.0)
 
 
 @ALL
@@ -56,7 +84,7 @@ def test_part_builds_on_meta_without_memory(slot: str, name: str) -> None:
     with torch.device("meta"):
         part = build(slot, name)
     assert all(t.is_meta for t in (*part.parameters(), *part.buffers()))
-    assert registry.get(slot, name).num_params(**ARGUMENTS[slot]) == sum(
+    assert registry.get(slot, name).num_params(**arguments(slot, name)) == sum(
         p.numel() for p in build(slot, name).parameters()
     )
 
@@ -67,14 +95,14 @@ def test_part_is_copied_pickled_and_restored(slot: str, name: str) -> None:
     clones = [copy.deepcopy(part), pickle.loads(pickle.dumps(part)), build(slot, name)]
     clones[2].load_state_dict(part.state_dict())
     for clone in clones:
-        for key, p in part.named_parameters():
-            assert torch.equal(clone.get_parameter(key), p)
+        copied = dict(clone.named_parameters())
+        assert all(torch.equal(copied[key], p) for key, p in part.named_parameters())
 
 
 @ALL
 def test_arguments_are_keyword_only(slot: str, name: str) -> None:
     parameters = inspect.signature(registry.get(slot, name).factory).parameters.values()
-    assert {p.kind for p in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {p.kind for p in parameters} <= {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
 
 
 def test_matrix_roles_says_which_way_each_matrix_maps() -> None:
@@ -86,9 +114,9 @@ def test_matrix_roles_says_which_way_each_matrix_maps() -> None:
         "c.weight": writes,
     }
     assert {key: role.kind for key, role in roles.items() if key.endswith("bias")} == {
-        "a.bias": "bias",
-        "b.bias": "bias",
-        "c.bias": "bias",
+        "a.bias": "constant",
+        "b.bias": "constant",
+        "c.bias": "constant",
     }
     assert set(matrix_roles(d_model=4, d_hidden=6, inputs=("a",), outputs=(), bias=False)) == {"a.weight"}
 
