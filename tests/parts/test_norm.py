@@ -5,13 +5,41 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 
 from paribus import oracles, registry
+from paribus.errors import RequestError
 
 from .comparison import draw, tokens, weights_of
 
 NORMS = tuple(registry.catalog()["norm"])
 ALL = pytest.mark.parametrize("name", NORMS)
+
+
+#: Options that a norm takes, beside none.
+OPTIONS: list[tuple[str, dict[str, float]]] = [
+    *((name, {}) for name in NORMS),
+    *((name, {"eps": 0.1}) for name in NORMS if "eps" in registry.get("norm", name).allowed_options()),
+    ("rmsnorm", {"fraction": 0.5}),
+    ("rmsnorm", {"offset": True}),
+    ("rmsnorm", {"fraction": 0.3, "offset": True, "eps": 0.2}),
+]
+#: Numbers of parameters at d_model 5.
+PARAMETERS = {
+    "layernorm": 10, "rmsnorm": 5, "rmsnorm_offset": 5, "prmsnorm": 5, "batchnorm": 10, "dyt": 11,
+    "scalenorm": 1, "none": 0,
+}  # fmt: skip
+#: What the parameters of a fresh norm hold.
+STARTS = {
+    "layernorm": {"weight": 1.0, "bias": 0.0},
+    "rmsnorm": {"weight": 1.0},
+    "rmsnorm_offset": {"weight": 0.0},
+    "prmsnorm": {"weight": 1.0},
+    "batchnorm": {"weight": 1.0, "bias": 0.0},
+    "dyt": {"alpha": 0.5, "weight": 1.0, "bias": 0.0},
+    "scalenorm": {"weight": 3.0**0.5},
+    "none": {},
+}
 
 
 def build(name: str, d_model: int = 5, **options: float) -> nn.Module:
@@ -30,19 +58,17 @@ def test_every_registered_norm_has_an_oracle() -> None:
     assert set(NORMS) <= set(oracles.NORM), "write the new norm's formula in src/paribus/oracles"
 
 
-@ALL
-@pytest.mark.parametrize("options", [{}, {"eps": 0.1}])
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_norm_equals_the_paper(name: str, options: dict[str, float]) -> None:
     assert_norm(build(name, **options), name, **options)
 
 
-def test_norm_starts_without_effect_of_its_own() -> None:
-    for name in NORMS:
-        norm = registry.get("norm", name).build(d_model=3)
-        expected = {"weight": torch.ones(3)} | ({"bias": torch.zeros(3)} if name == "layernorm" else {})
-        assert {n: p.tolist() for n, p in norm.named_parameters()} == {
-            n: p.tolist() for n, p in expected.items()
-        }
+@ALL
+def test_norm_starts_where_its_paper_says(name: str) -> None:
+    norm = registry.get("norm", name).build(d_model=3)
+    assert {n for n, _ in norm.named_parameters()} == set(STARTS[name])
+    for n, p in norm.named_parameters():
+        torch.testing.assert_close(p.detach(), torch.full_like(p, STARTS[name][n]))
 
 
 def test_layernorm_without_bias_has_none() -> None:
@@ -61,6 +87,15 @@ MUTANTS = {
     "rmsnorm: eps of LayerNorm": lambda x, w: F.rms_norm(x, (5,), w, eps=1e-5),
     "rmsnorm: sum for mean": lambda x, w: x / (x.square().sum(-1, True) + 1e-6).sqrt() * w,
     "rmsnorm: eps outside the root": lambda x, w: x / (x.square().mean(-1, True).sqrt() + 1e-6) * w,
+    "rmsnorm_offset: the gain alone": lambda x, w: F.rms_norm(x, (5,), w, eps=1e-6),
+    "prmsnorm: all features": lambda x, w: F.rms_norm(x, (5,), w, eps=1e-6),
+    "prmsnorm: two features": lambda x, w: x / (x[..., :2].square().mean(-1, True) + 1e-6).sqrt() * w,
+    "batchnorm: unbiased variance": lambda x, w, b: (x - x.mean(0)) / (x.var(0) + 1e-5).sqrt() * w + b,
+    "batchnorm: over features": lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    "dyt: alpha outside the tanh": lambda x, a, w, b: a * torch.tanh(x) * w + b,
+    "dyt: gain inside the tanh": lambda x, a, w, b: torch.tanh(a * x * w) + b,
+    "scalenorm: root mean square": lambda x, w: x / x.square().mean(-1, True).sqrt() * w,
+    "scalenorm: no gain": lambda x, w: F.normalize(x, dim=-1),
 }  # fmt: skip
 
 
@@ -113,7 +148,7 @@ def test_shape_and_dtype_are_those_of_the_input(
     y = norm(x)
     y.sum().backward()
     assert x.grad is not None and (y.shape, y.dtype) == (x.grad.shape, x.grad.dtype) == (shape, dtype)
-    assert {p.grad.dtype for p in norm.parameters() if p.grad is not None} == {torch.float32}
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in norm.parameters())
 
 
 @ALL
@@ -138,5 +173,74 @@ def test_strided_input_and_zero_row(name: str) -> None:
 @ALL
 def test_counts_are_those_of_the_gain_and_bias(name: str) -> None:
     card = registry.get("norm", name)
-    assert card.num_params(d_model=5) == {"layernorm": 10, "rmsnorm": 5}[name]
+    assert card.num_params(d_model=5) == PARAMETERS[name]
     assert card.flops(d_model=5) == 0
+
+
+# --- batch statistics --------------------------------------------------------------------------------------
+
+
+def test_batchnorm_is_that_of_torch_in_training_and_then_in_scoring() -> None:
+    ours, peer = build("batchnorm"), nn.BatchNorm1d(5, dtype=torch.float64)
+    with torch.no_grad():
+        peer.weight.copy_(ours.weight)
+        peer.bias.copy_(ours.bias)
+    for step in range(4):
+        x = tokens(2, 3, 5, seed=step).detach() * 2 + 1
+        expected = peer(x.flatten(0, 1)).unflatten(0, (2, 3))
+        torch.testing.assert_close(ours(x), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(ours.running_mean, peer.running_mean, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(ours.running_var, peer.running_var, rtol=1e-12, atol=1e-12)
+    x = tokens(4, 5, seed=9).detach()
+    torch.testing.assert_close(ours.eval()(x), peer.eval()(x), rtol=1e-10, atol=1e-10)
+    weights = {**weights_of(ours), **{name: b.numpy() for name, b in ours.named_buffers()}}
+    np.testing.assert_allclose(ours(x).detach().numpy(), oracles.batchnorm_running(weights, x.numpy()))
+
+
+def test_batchnorm_lets_a_later_token_change_an_earlier_one_in_training_only() -> None:
+    norm, x = build("batchnorm"), tokens(1, 4, 5).detach()
+    changed = x.clone()
+    changed[:, 3] += 1
+    assert not torch.allclose(norm(x)[:, :3], norm(changed)[:, :3])
+    norm.eval()
+    assert torch.equal(norm(x)[:, :3], norm(changed)[:, :3])
+
+
+def test_batchnorm_of_no_tokens_and_of_one_stays_finite() -> None:
+    norm = build("batchnorm")
+    before = norm.running_var.clone()
+    assert norm(torch.zeros(0, 5, dtype=torch.float64)).shape == (0, 5)
+    assert torch.equal(norm.running_var, before)
+    assert norm(tokens(1, 5)).isfinite().all() and norm.running_var.isfinite().all()
+
+
+# --- others ----------------------------------------------------------------------------------------------
+
+
+def test_rmsnorm_with_an_offset_is_that_of_gemma() -> None:
+    ours, peer = build("rmsnorm_offset"), GemmaRMSNorm(5, eps=1e-6).double()
+    with torch.no_grad():
+        peer.weight.copy_(ours.weight)
+    x = tokens(4, 5).detach()  # Gemma computes in float32
+    torch.testing.assert_close(ours(x), peer(x), rtol=1e-5, atol=1e-6)
+
+
+def test_scalenorm_is_rmsnorm_with_one_gain_at_the_start() -> None:
+    x = tokens(4, 5).detach()
+    scale, rms = (registry.get("norm", name).build(d_model=5).double() for name in ("scalenorm", "rmsnorm"))
+    torch.testing.assert_close(scale(x), rms(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("rmsnorm", {"fraction": 0.0}, "fraction"),
+        ("rmsnorm", {"fraction": 1.5}, "fraction"),
+        ("batchnorm", {"momentum": 0.0}, "momentum"),
+        ("dyt", {"alpha": float("nan")}, "alpha"),
+        *((name, {"eps": eps}, "eps") for name, o in OPTIONS if o == {"eps": 0.1} for eps in (0.0, -1.0)),
+    ],
+)
+def test_impossible_options_are_refused(name: str, options: dict[str, float], said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        build(name, **options)

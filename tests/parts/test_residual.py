@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from paribus import oracles, registry
+from paribus.errors import RequestError
 from paribus.parts.init import Role
 from paribus.parts.norm.layernorm import LayerNorm
+from paribus.parts.residual.base import Depth, Residual
+from paribus.parts.residual.deepnorm import DeepNorm, deepnorm_constants
 
 from .comparison import draw, tokens, weights_of
 
@@ -18,11 +21,25 @@ ALL = pytest.mark.parametrize("name", RESIDUALS)
 SUBLAYERS = ("attention", "ffn")
 
 
-def build(name: str, *, num_layers: int = 3, sublayers: tuple[str, ...] = SUBLAYERS) -> nn.Module:
+KINDS = ("embedding", "head", "input", "query", "key", "output")
+STACKS = [("decoder", 0, 3), ("encoder", 4, 0), ("encoder", 4, 3), ("decoder", 4, 3)]
+
+
+def build(
+    name: str,
+    *,
+    num_layers: int = 3,
+    sublayers: tuple[str, ...] = SUBLAYERS,
+    stack: tuple[str, int, int] | None = None,
+) -> Residual:
+    where, encoder, decoder = stack or ("decoder", 0, num_layers)
+    depth = Depth(stack=where, encoder_layers=encoder, decoder_layers=decoder)
     residual = registry.get("residual", name).build(
-        sublayers=sublayers, num_layers=num_layers, norm=lambda: LayerNorm(d_model=5)
+        sublayers=sublayers, depth=depth, norm=lambda: LayerNorm(d_model=5)
     )
-    return draw(residual.double())
+    assert isinstance(residual, Residual)
+    draw(residual.double())
+    return residual
 
 
 def maps(seed: int = 3) -> dict[str, oracles.Array]:
@@ -37,67 +54,144 @@ def as_sublayers(matrices: dict[str, oracles.Array]) -> dict[str, Callable[[Tens
 
 
 def test_every_registered_placement_has_an_oracle() -> None:
-    assert set(RESIDUALS) <= set(oracles.RESIDUAL), "write the new placement in src/paribus/oracles"
+    assert set(RESIDUALS) <= set(oracles.FINAL_NORM), "write the new placement in src/paribus/oracles"
 
 
 @ALL
-def test_block_equals_the_written_out_expression(name: str) -> None:
-    residual, matrices = build(name), maps()
-    x = tokens(2, 3, 5)
-    expected, w = x.detach().numpy(), weights_of(residual)
-    assert set(w) == {f"norms.{s}.{p}" for s in SUBLAYERS for p in ("weight", "bias")}
-    for sublayer in SUBLAYERS:
-        norm = {p: w[f"norms.{sublayer}.{p}"] for p in ("weight", "bias")}
-        expected = oracles.RESIDUAL[name](
-            lambda x, norm=norm: oracles.layernorm(norm, x),
-            lambda x, m=matrices[sublayer]: np.tanh(x @ m),
-            expected,
-        )
+@pytest.mark.parametrize("stack", STACKS)
+def test_block_equals_the_written_out_expression(name: str, stack: tuple[str, int, int]) -> None:
+    residual, matrices, x = build(name, stack=stack), maps(), tokens(2, 3, 5)
+    expected = oracles.placement(
+        name,
+        weights_of(residual),
+        x.detach().numpy(),
+        {sublayer: lambda x, m=m: np.tanh(x @ m) for sublayer, m in matrices.items()},
+        oracles.layernorm,
+        stack=stack[0],
+        encoder_layers=stack[1],
+        decoder_layers=stack[2],
+    )
     actual = residual(x, as_sublayers(matrices))
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+#: Names of the norms and scales of a block with attention and a feed-forward layer.
+OWNED = {
+    "post": {"norms.attention", "norms.ffn"},
+    "pre": {"norms.attention", "norms.ffn"},
+    "sandwich": {"norms.attention", "norms.ffn", "output_norms.attention", "output_norms.ffn"},
+    "peri": {"norms.attention", "norms.ffn", "output_norms.attention", "output_norms.ffn"},
+    "post_sublayer": {"norms.attention", "norms.ffn"},
+    "deepnorm": {"norms.attention", "norms.ffn"},
+    "parallel": {"norms.shared"},
+    "parallel_separate": {"norms.attention", "norms.ffn"},
+    "rezero": {"scales.attention", "scales.ffn"},
+}
+
+
+@ALL
+def test_placement_owns_its_norms_and_scales_and_nothing_else(name: str) -> None:
+    owned = {n.removesuffix(".weight").removesuffix(".bias") for n, _ in build(name).named_parameters()}
+    assert owned == OWNED[name]
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_pre_and_post_are_those_of_torch(norm_first: bool) -> None:
+    """torch's own layer, its attention and feed-forward layer handed to our placement as functions."""
+    peer = draw(
+        nn.TransformerEncoderLayer(5, 1, 7, dropout=0.0, norm_first=norm_first, batch_first=True).double()
+    )
+    residual = build("pre" if norm_first else "post")
+    for ours, theirs in (("attention", peer.norm1), ("ffn", peer.norm2)):
+        residual.norms[ours].load_state_dict(theirs.state_dict())
+    x = tokens(2, 3, 5)
+    sublayers = {
+        "attention": lambda x: peer.self_attn(x, x, x, need_weights=False)[0],
+        "ffn": lambda x: peer.linear2(peer.activation(peer.linear1(x))),
+    }
+    torch.testing.assert_close(residual(x, sublayers), peer(x), rtol=1e-11, atol=1e-11)
 
 
 @ALL
 def test_the_other_expression_is_told_apart(name: str) -> None:
     x, sublayers = tokens(2, 3, 5), as_sublayers(maps())
-    outputs = [build(other)(x, sublayers) for other in RESIDUALS if other != name]
+    same = {name, *({"sandwich", "peri"} if name in ("sandwich", "peri") else ())}  # they differ at both ends
+    outputs = [build(other)(x, sublayers) for other in RESIDUALS if other not in same]
     assert not any(torch.allclose(build(name)(x, sublayers), output, rtol=1e-3) for output in outputs)
 
 
 @ALL
-def test_a_block_of_one_sublayer_has_one_norm(name: str) -> None:
+def test_a_block_of_one_sublayer_runs(name: str) -> None:
     residual = build(name, sublayers=("ffn",))
-    assert {n for n, _ in residual.named_parameters()} == {"norms.ffn.weight", "norms.ffn.bias"}
+    assert not any("attention" in n for n, _ in residual.named_parameters())
     assert residual(tokens(2, 5), {"ffn": torch.tanh}).shape == (2, 5)
 
 
 @ALL
-def test_gradients_reach_input_and_every_norm(name: str) -> None:
+def test_first_and_second_derivatives_are_the_numerical_ones(name: str) -> None:
     residual, x = build(name), tokens(2, 3, 5)
     inputs = (x, *residual.parameters())
     sublayers = as_sublayers(maps())
     assert torch.autograd.gradcheck(lambda x, *_: residual(x, sublayers), inputs)
+    small = (tokens(1, 1, 5), *residual.parameters())
+    assert torch.autograd.gradgradcheck(lambda x, *_: residual(x, sublayers), small)
 
 
 @ALL
-def test_final_norm_is_there_exactly_where_the_stream_is_not_normalised(name: str) -> None:
+def test_norms_at_the_ends_are_those_that_the_placement_needs(name: str) -> None:
     assert build(name).final_norm is oracles.FINAL_NORM[name]
+    assert build(name).embedding_norm is oracles.EMBEDDING_NORM[name]
 
 
+def gains(residual: Residual) -> dict[str, float]:
+    return {kind: residual.gain(Role(kind=kind, fan_in=3, fan_out=3)) for kind in KINDS}
+
+
+@pytest.mark.parametrize("name", ["pre", "parallel", "parallel_separate"])
 @pytest.mark.parametrize("num_layers", [1, 2, 12])
-def test_pre_norm_shrinks_only_what_writes_to_the_stream(num_layers: int) -> None:
-    residual = build("pre", num_layers=num_layers)
-    for kind in ("embedding", "head", "input", "output", "gain", "bias"):
-        expected = (2 * num_layers) ** -0.5 if kind == "output" else 1.0
-        assert residual.gain(Role(kind=kind, fan_in=3, fan_out=3)) == pytest.approx(expected, rel=1e-12)
+def test_a_stream_that_only_grows_shrinks_what_writes_to_it(name: str, num_layers: int) -> None:
+    expected = {kind: (2 * num_layers) ** -0.5 if kind == "output" else 1.0 for kind in KINDS}
+    assert gains(build(name, num_layers=num_layers)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_pre_norm_counts_the_sublayers_and_not_twice_the_layers() -> None:
-    residual = build("pre", num_layers=4, sublayers=("ffn",))
-    assert residual.gain(Role(kind="output", fan_in=3, fan_out=3)) == pytest.approx(0.5, rel=1e-12)
+    assert gains(build("pre", num_layers=4, sublayers=("ffn",)))["output"] == pytest.approx(0.5, rel=1e-12)
+    three = ("attention", "cross_attention", "ffn")
+    crossing = build("pre", sublayers=three, stack=("decoder", 2, 3))
+    assert gains(crossing)["output"] == pytest.approx(1 / 3, rel=1e-12)
 
 
-def test_post_norm_leaves_every_draw_alone() -> None:
-    residual = build("post")
-    for kind in ("embedding", "head", "input", "output", "gain", "bias"):
-        assert residual.gain(Role(kind=kind, fan_in=3, fan_out=3)) == 1.0
+@pytest.mark.parametrize("name", ["post", "sandwich", "peri", "post_sublayer", "rezero"])
+def test_other_placements_leave_every_draw_alone(name: str) -> None:
+    assert set(gains(build(name)).values()) == {1.0}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_deepnorm_scales_what_the_paper_says(stack: tuple[str, int, int]) -> None:
+    residual = build("deepnorm", stack=stack)
+    alpha, beta = oracles.deepnorm_constants(*stack)
+    assert isinstance(residual, DeepNorm) and residual.alpha == pytest.approx(alpha, rel=1e-12)
+    expected = {kind: beta if kind in ("input", "output") else 1.0 for kind in KINDS}
+    assert gains(residual) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layers", "alpha", "beta"),
+    [(12, 2.2133638, 0.3194716), (100, 3.7606031, 0.1880302), (1000, 6.6874030, 0.1057371)],
+)
+def test_deepnorm_constants_are_the_published_ones(layers: int, alpha: float, beta: float) -> None:
+    depth = Depth(stack="decoder", encoder_layers=0, decoder_layers=layers)
+    assert deepnorm_constants(depth) == pytest.approx((alpha, beta), abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["parallel", "parallel_separate"])
+def test_parallel_placements_refuse_cross_attention(name: str) -> None:
+    with pytest.raises(RequestError, match="cross-attention"):
+        build(name, sublayers=("attention", "cross_attention", "ffn"))
+
+
+def test_rezero_starts_as_the_identity() -> None:
+    depth = Depth(stack="decoder", encoder_layers=0, decoder_layers=2)
+    residual = registry.get("residual", "rezero").build(sublayers=SUBLAYERS, depth=depth, norm=nn.Identity)
+    x = tokens(2, 5).detach()
+    assert torch.equal(residual(x, {"attention": torch.tanh, "ffn": torch.tanh}), x)
