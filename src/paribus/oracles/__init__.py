@@ -10,18 +10,20 @@ from paribus.oracles.activation import ACTIVATION
 from paribus.oracles.arrays import Array, Function, Weights, affine, round_once_slack, under
 from paribus.oracles.attention import attention, mha, visible_mask
 from paribus.oracles.ffn import FFN, FFN_LAYER, ffn, ffn_gradients
+from paribus.oracles.frequency import frequencies
 from paribus.oracles.norm import NORM, batchnorm_running, layernorm, rmsnorm
 from paribus.oracles.pointwise import POINTWISE, Pointwise
 from paribus.oracles.position import (
     POSITION,
     PositionOracle,
     alibi_slopes,
-    frequencies,
     half_split_order,
     rope,
     rope_interleaved,
+    shaw,
     sinusoidal_table,
     t5_bucket,
+    xpos,
 )
 from paribus.oracles.residual import EMBEDDING_NORM, FINAL_NORM, RESIDUAL, deepnorm_constants, placement
 from paribus.oracles.transformer import transformer
@@ -57,9 +59,11 @@ __all__ = [
     "rope",
     "rope_interleaved",
     "round_once_slack",
+    "shaw",
     "sinusoidal_table",
     "t5_bucket",
     "transformer",
     "under",
     "visible_mask",
+    "xpos",
 ]

@@ -1,6 +1,6 @@
 """Attention, one query at a time."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paribus.oracles.arrays import Array, Function, Weights, affine, under
-from paribus.oracles.norm import rmsnorm
+from paribus.oracles.norm import NORM
 from paribus.oracles.position import PositionOracle
 
 Mask = NDArray[np.bool_]
@@ -21,21 +21,30 @@ def visible_mask(
     causal: bool,
     window: int | None = None,
     key_valid: Mask | None = None,
-    document: Array | None = None,
+    document: NDArray[Any] | None = None,
 ) -> Mask:
-    """[B or 1, T, S]: query t stands at the place of key S - T + t."""
-    rows = next((len(each) for each in (key_valid, document) if each is not None), 1)
+    """[T, S], or [B, T, S] if `key_valid` or `document` (the number of each key's document) is [B, S].
+
+    Query t stands at the place S - T + t. A window of w shows the w last keys, its own place among them, and
+    without causality as many on the other side.
+    """
+    per_row = [np.atleast_2d(each) for each in (key_valid, document) if each is not None]
+    rows = max((len(each) for each in per_row), default=1)
+    valid = np.ones((rows, keys), bool) if key_valid is None else np.broadcast_to(key_valid, (rows, keys))
+    number = np.zeros((rows, keys)) if document is None else np.broadcast_to(document, (rows, keys))
     seen = np.zeros((rows, queries, keys), dtype=bool)
     for b in range(rows):
         for t in range(queries):
             i = keys - queries + t
             for j in range(keys):
-                ok = not (causal and j > i)
-                ok &= window is None or (i - j if causal else abs(i - j)) < window
-                ok &= key_valid is None or bool(key_valid[b, j])
-                ok &= document is None or document[b, i] == document[b, j]
-                seen[b, t, j] = ok
-    return seen
+                if causal and j > i:
+                    continue
+                if window is not None and abs(i - j) >= window:
+                    continue
+                if document is not None and (i < 0 or number[b, i] != number[b, j]):
+                    continue
+                seen[b, t, j] = valid[b, j]
+    return seen if any(each is not None and each.ndim == 2 for each in (key_valid, document)) else seen[0]
 
 
 def attention(
@@ -52,35 +61,56 @@ def attention(
     key_vectors: Array | None = None,
     value_vectors: Array | None = None,
 ) -> Array:
-    """softmax(cap(q k^T scale) + bias) v over the visible keys, for q [..., H, T, K] and k, v [..., G, S, K].
+    """softmax(cap tanh(q k^T scale / cap) + bias) v over the keys that `causal` and `visible` both show.
 
-    Head h reads key head h // (H / G). A query that sees nothing gives zeros; a sink's logit takes part in the
-    softmax and has no value.
+    q [B, H, T, K], k and v [B, G, S, K] (B may be missing, or B and H): head h reads head h // (H / G) of the keys.
+    `visible` [T, S] or [B, T, S]; `bias` [H, T, S]; vectors [T, S, K] are added to each query's keys and values.
+    `sinks` [H]: one more logit, neither capped nor biased, whose value is zero. A query that sees nothing gives
+    zeros.
     """
-    if visible is None:
-        visible = visible_mask(q.shape[-2], k.shape[-2], causal=causal)
-    lead = q.shape[:-3]
-    out = np.zeros((*q.shape[:-1], v.shape[-1]))
-    for index in np.ndindex(*q.shape[:-1]):
-        *batch, h, t = index
-        group = (*batch, h // (q.shape[-3] // k.shape[-3]))
-        row = batch[0] if lead and len(visible) > 1 else 0
-        seen = np.flatnonzero(visible[row, t])
-        if not len(seen):
+    if q.ndim < 4:
+        one = attention(
+            *(each.reshape((1,) * (4 - each.ndim) + each.shape) for each in (q, k, v)),
+            scale=scale,
+            causal=causal,
+            visible=visible,
+            bias=bias,
+            softcap=softcap,
+            sinks=sinks,
+            key_vectors=key_vectors,
+            value_vectors=value_vectors,
+        )
+        return one.reshape(*q.shape[:-1], v.shape[-1])
+    (rows, heads, queries, _), (groups, keys) = q.shape, k.shape[1:3]
+    shown = np.ones((rows, queries, keys), dtype=bool)
+    if visible is not None:
+        shown &= visible
+    if causal:
+        shown &= visible_mask(queries, keys, causal=True)
+    out = np.zeros((rows, heads, queries, v.shape[-1]))
+    for b, h, t in np.ndindex(rows, heads, queries):
+        g = h // (heads // groups)
+        logits, values = [], []
+        for s in np.flatnonzero(shown[b, t]):
+            key, value = k[b, g, s], v[b, g, s]
+            if key_vectors is not None:
+                key = key + key_vectors[t, s]
+            if value_vectors is not None:
+                value = value + value_vectors[t, s]
+            logit = (q[b, h, t] * key).sum() * scale
+            if softcap is not None:
+                logit = softcap * np.tanh(logit / softcap)
+            if bias is not None:
+                logit = logit + bias[h, t, s]
+            logits.append(logit)
+            values.append(value)
+        if not logits:
             continue
-        keys, values = k[group][seen], v[group][seen]
-        if key_vectors is not None:
-            keys = keys + key_vectors[t, seen]
-        if value_vectors is not None:
-            values = values + value_vectors[t, seen]
-        logits = keys @ q[index] * scale
-        if softcap is not None:
-            logits = softcap * np.tanh(logits / softcap)
-        if bias is not None:
-            logits = logits + bias[h, t, seen]
-        highest = max(logits.max(), -np.inf if sinks is None else sinks[h])
-        p = np.exp(logits - highest)
-        out[index] = p @ values / (p.sum() + (0 if sinks is None else np.exp(sinks[h] - highest)))
+        if sinks is not None:
+            logits.append(sinks[h])
+            values.append(np.zeros(v.shape[-1]))
+        p = np.exp(np.array(logits) - max(logits))
+        out[b, h, t] = (p / p.sum()) @ np.array(values)
     return out
 
 
@@ -93,6 +123,7 @@ def mha(
     rotate: Function | None = None,
     position: PositionOracle | None = None,
     position_weights: Weights | None = None,
+    position_options: Mapping[str, Any] | None = None,
     max_seq_len: int = 1024,
     causal: bool = True,
     window: int | None = None,
@@ -100,39 +131,52 @@ def mha(
     scale: float | None = None,
     memory: Array | None = None,
     key_valid: Mask | None = None,
-    qk_norm: Callable[[Weights, Array], Array] = rmsnorm,
-    qk_norm_over: str = "head",
+    document: NDArray[Any] | None = None,
+    qk_norm: str = "rmsnorm",
+    qk_norm_over: str | None = None,
 ) -> Array:
-    """W_o concat_h softmax(q_h k_h^T scale) v_h on x [B, T, D]; with `memory` keys and values are of that."""
+    """W_o concat_h softmax(q_h k_h^T scale) v_h on x [B, T, D]; scale is 1 / sqrt(K) unless given.
+
+    With `memory` keys and values are of that, and position, causality and window do not act. Weights `q_norm.` and
+    `k_norm.` norm queries and keys before their rotation, over each head or over the whole width ("head", "width";
+    unless given, the size of their gain says which). `sinks` [H] are among the weights.
+    """
     source = x if memory is None else memory
+    groups = num_kv_heads or num_heads
 
     def heads(name: str, of: Array, count: int) -> Array:
         y, norm = affine(w, name, of), under(w, f"{name}_norm.")
-        if norm and qk_norm_over == "width":
-            y = qk_norm(norm, y)
-        y = y.reshape(*y.shape[:-1], count, -1).swapaxes(-2, -3)
-        return qk_norm(norm, y) if norm and qk_norm_over == "head" else y
+        head_dim = y.shape[-1] // count
+        over = qk_norm_over or ("head" if norm and norm["weight"].size == head_dim else "width")
+        if norm and over == "width":
+            y = NORM[qk_norm](norm, y)
+        y = np.moveaxis(y.reshape(*y.shape[:-1], count, head_dim), -2, -3)
+        return NORM[qk_norm](norm, y) if norm and over == "head" else y
 
-    groups = num_kv_heads or num_heads
     q, k, v = heads("q", x, num_heads), heads("k", source, groups), heads("v", source, groups)
-    queries, keys = np.arange(x.shape[-2], dtype=float), np.arange(source.shape[-2], dtype=float)
-    extra: dict[str, Any] = {}
+    places = np.arange(x.shape[-2], dtype=float)
+    acting: dict[str, Any] = {}
     if rotate is not None:
         q, k = rotate(q), rotate(k)
     if position is not None and memory is None:
-        weights = position_weights or {}
+        of, options = position_weights or {}, position_options or {}
         if position.rotate is not None:
-            q, k = (
-                position.rotate(y, queries, which=name, length=len(keys), max_seq_len=max_seq_len)
-                for name, y in (("q", q), ("k", k))
-            )
+            q = position.rotate(q, places, "q", len(places), max_seq_len, **options)
+            k = position.rotate(k, places, "k", len(places), max_seq_len, **options)
         if position.bias is not None:
-            extra["bias"] = position.bias(weights, queries, keys, heads=num_heads, causal=causal)
-        if position.key_vectors is not None and position.value_vectors is not None:
-            extra["key_vectors"] = position.key_vectors(weights, queries, keys)
-            extra["value_vectors"] = position.value_vectors(weights, queries, keys)
+            acting["bias"] = position.bias(of, places, places, num_heads, causal, **options)
+        if position.key_vectors is not None:
+            acting["key_vectors"] = position.key_vectors(of, places, places, **options)
+        if position.value_vectors is not None:
+            acting["value_vectors"] = position.value_vectors(of, places, places, **options)
+    within = memory is None
     visible = visible_mask(
-        len(queries), len(keys), causal=causal and memory is None, window=window, key_valid=key_valid
+        x.shape[-2],
+        source.shape[-2],
+        causal=causal and within,
+        window=window if within else None,
+        key_valid=key_valid,
+        document=document if within else None,
     )
     y = attention(
         q,
@@ -142,6 +186,7 @@ def mha(
         visible=visible,
         softcap=softcap,
         sinks=w.get("sinks"),
-        **extra,
-    ).swapaxes(-2, -3)
+        **acting,
+    )
+    y = np.moveaxis(y, -3, -2)
     return affine(w, "o", y.reshape(*y.shape[:-2], -1))

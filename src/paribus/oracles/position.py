@@ -1,13 +1,17 @@
-"""Position encodings: tables, rotations, biases, and the frequencies of every scaling of RoPE."""
+"""Position encodings: tables, rotations, biases and relative vectors; each as what it does to a model.
 
-from collections.abc import Callable, Sequence
+The frequencies of RoPE's scalings are in `frequency.py`.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, exp, floor, log, pi, sqrt
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from paribus.oracles.arrays import Array, Weights
+from paribus.oracles.frequency import frequencies
 
 
 def sinusoidal_table(length: int, d_model: int) -> Array:
@@ -20,17 +24,9 @@ def sinusoidal_table(length: int, d_model: int) -> Array:
     return table
 
 
-# --- rotations -------------------------------------------------------------------------------------------
-
-
-def rope_interleaved(x: Array, positions: Array, base: float = 10000.0) -> Array:
-    """RoFormer's own layout: the pair (2i, 2i + 1) of x [..., T, K] as a complex number times e^(i p theta_i)."""
-    return turned(x, positions, base ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1]))
-
-
 def turned(x: Array, positions: Array, theta: Array) -> Array:
-    """Pair (2i, 2i + 1) of x [..., T, 2n] turned by p theta_i."""
-    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * positions[:, None] * theta)
+    """Pair (2i, 2i + 1) of x [..., T, 2n] as a complex number times e^(i p theta_i)."""
+    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.asarray(positions)[:, None] * theta)
     out = np.empty_like(x)
     out[..., 0::2], out[..., 1::2] = pairs.real, pairs.imag
     return out
@@ -41,155 +37,162 @@ def half_split_order(head_dim: int) -> list[int]:
     return [*range(0, head_dim, 2), *range(1, head_dim, 2)]
 
 
-def half_split(rotation: Callable[[Array], Array], x: Array) -> Array:
-    """A rotation of neighbouring channels, applied to channels i and i + K/2."""
-    order = half_split_order(x.shape[-1])
-    return rotation(x[..., np.argsort(order)])[..., order]
+def in_layout(layout: str, rotation: Callable[[Array], Array], x: Array, fraction: float = 1.0) -> Array:
+    """A rotation of neighbouring channels, on the pairs of a layout in the first `fraction` of the channels.
+
+    `interleaved` pairs channels 2i and 2i + 1, `half` channels i and i + n/2 of the n that are turned.
+    """
+    n = int(fraction * x.shape[-1])
+    if n % 2:
+        raise ValueError(f"{fraction} of {x.shape[-1]} channels are {n}, which do not pair up")
+    kept, x = x[..., n:], x[..., :n]
+    if layout == "half":
+        order = half_split_order(n)
+        x = rotation(x[..., np.argsort(order)])[..., order]
+    elif layout == "interleaved":
+        x = rotation(x)
+    else:
+        raise ValueError(f"no layout {layout!r}")
+    return np.concatenate((x, kept), axis=-1)
 
 
-def rope(x: Array, positions: Array, base: float = 10000.0) -> Array:
-    """Half-split layout: the interleaved rotation of the same pairs under `half_split_order`."""
-    return half_split(lambda y: rope_interleaved(y, positions, base), x)
+def rope(
+    x: Array, positions: Array, base: float = 10000.0, layout: str = "half", fraction: float = 1.0
+) -> Array:
+    """Su et al. 2021 on x [..., T, K]: theta_i = base^(-2i/n), n = fraction K the channels that turn."""
+    n = int(fraction * x.shape[-1])
+    theta = base ** (-np.arange(0, n, 2) / n)
+    return in_layout(layout, lambda y: turned(y, positions, theta), x, fraction)
 
 
-def frequencies(
-    name: str,
-    channels: int,
-    *,
-    length: int,
-    original_length: int,
-    base: float = 10000.0,
-    factor: float = 4.0,
-    slow: float = 1.0,
-    fast: float = 32.0,
-    low: float = 1.0,
-    high: float = 4.0,
-    truncate: bool = True,
-    short_factor: Sequence[float] | None = None,
-    long_factor: Sequence[float] | None = None,
-) -> tuple[Array, float]:
-    """(theta_i, factor on queries and keys) of `rope` and each scaling, pair by pair."""
-    pairs = channels // 2
-    theta = [exp(-2 * i / channels * log(base)) for i in range(pairs)]
-    s, big_l = factor, float(original_length)
-    scale = 1.0
-    if name == "rope_linear":
-        theta = [t / s for t in theta]
-    elif name in ("rope_ntk", "rope_dynamic"):
-        ratio = s if name == "rope_ntk" else max(s * max(length, big_l) / big_l - (s - 1), 1.0)
-        raised = base * ratio ** (channels / (channels - 2))
-        theta = [raised ** (-2 * i / channels) for i in range(pairs)]
-    elif name in ("rope_yarn_paper", "rope_llama3"):
-        few, many = (slow, fast) if name == "rope_yarn_paper" else (low, high)
-        for i, t in enumerate(theta):
-            wavelength = 2 * pi / t
-            kept = min(max((big_l / wavelength - few) / (many - few), 0.0), 1.0)
-            theta[i] = (1 - kept) * t / s + kept * t
-    elif name == "rope_yarn":
-
-        def pair_of(turns: float) -> float:
-            return channels * log(big_l / (turns * 2 * pi)) / (2 * log(base))
-
-        start, end = pair_of(fast), pair_of(slow)
-        if truncate:
-            start, end = floor(start), ceil(end)
-        start, end = max(start, 0), min(end, channels - 1)
-        for i, t in enumerate(theta):
-            ramp = min(max((i - start) / max(end - start, 1e-3), 0.0), 1.0)
-            theta[i] = t / s * ramp + t * (1 - ramp)
-    elif name == "rope_longrope":
-        divisors = long_factor if length > original_length else short_factor
-        theta = [t / d for t, d in zip(theta, divisors or [1.0] * pairs, strict=True)]
-        scale = sqrt(1 + log(s) / log(big_l)) if s > 1 else 1.0
-    if name in ("rope_yarn", "rope_yarn_paper"):
-        scale = 0.1 * log(s) + 1
-    return np.array(theta), scale
+def rope_interleaved(x: Array, positions: Array, base: float = 10000.0) -> Array:
+    """RoFormer's own layout, the pair (2i, 2i + 1)."""
+    return rope(x, positions, base, "interleaved")
 
 
 def rotated(
-    name: str,
     x: Array,
     positions: Array,
-    *,
     which: str,
     length: int,
     max_seq_len: int,
+    *,
+    name: str,
     layout: str = "half",
     fraction: float = 1.0,
     **options: Any,
 ) -> Array:
-    """Queries (`which` q) or keys (k) of a member of the RoPE family, x [..., T, K]."""
-    channels = round(fraction * x.shape[-1])
-    defaults = {"rope_llama3": {"factor": 8.0, "original_length": 8192}}.get(name, {})
-    options = {"original_length": max_seq_len, **defaults, **options}
-    theta, scale = frequencies(name, channels, length=length, **options)
+    """Queries (`which` q) or keys (k) of a member of the RoPE family, x [..., T, K].
+
+    The attention factor multiplies cosine and sine, so it acts on queries and keys and its square on logits.
+    `length` is that of the sequence, which `rope_dynamic` and `rope_longrope` look at.
+    """
+    by_name = {"rope_llama3": {"factor": 8.0, "original_length": 8192}}.get(name, {})
+    options = {"factor": 4.0, "original_length": max_seq_len, **by_name, **options}
+    n = int(fraction * x.shape[-1])
+    theta, factor = frequencies(name, n, length=length, **options)
+    return in_layout(layout, lambda y: factor * turned(y, positions, theta), x, fraction)
+
+
+def xpos(
+    x: Array,
+    positions: Array,
+    which: str,
+    length: int,
+    max_seq_len: int,
+    *,
+    base: float = 10000.0,
+    scale_base: float = 512.0,
+    layout: str = "half",
+) -> Array:
+    """Sun et al. 2022: RoPE with pair i of a query at p grown by zeta_i^(p/512), of a key by zeta_i^(-p/512)."""
+    half = x.shape[-1] // 2
+    theta = base ** (-np.arange(half) / half)
+    zeta = (np.arange(half) / half + 0.4) / 1.4
+    sign = {"q": 1, "k": -1}[which]
 
     def rotation(y: Array) -> Array:
-        if name == "xpos":
-            zeta = (np.arange(0, channels, 2) / channels + 0.4) / 1.4
-            power = zeta ** (positions[:, None] / 512 * (1 if which == "q" else -1))
-            return turned(y, positions, theta) * np.repeat(power, 2, axis=-1)
-        return scale * turned(y, positions, theta)
+        growth = zeta ** (sign * np.asarray(positions, dtype=float)[:, None] / scale_base)
+        out = turned(y, positions, theta)
+        out[..., 0::2] *= growth
+        out[..., 1::2] *= growth
+        return out
 
-    head = x[..., :channels]
-    out = rotation(head) if layout == "interleaved" else half_split(rotation, head)
-    return np.concatenate((out, x[..., channels:]), axis=-1)
-
-
-# --- biases and relative vectors -------------------------------------------------------------------------
+    return in_layout(layout, rotation, x)
 
 
 def alibi_slopes(heads: int) -> list[float]:
-    """Press et al. 2022: 2^(-8h/n); other head counts fill up from the next power of two, every other one."""
+    """Press et al. 2022: 2^(-8h/n), h = 1..n, for n a power of two.
 
-    def of_power(n: int) -> list[float]:
-        return [0.5 ** (8 * (h + 1) / n) for h in range(n)]
-
-    below = 1
-    while below * 2 <= heads:
-        below *= 2
-    return (of_power(below) + of_power(2 * below)[::2])[:heads]
+    Otherwise those of the power of two below, then every other one of twice as many heads.
+    """
+    power = 1 << (heads.bit_length() - 1)
+    slopes = [2.0 ** (-8 * h / power) for h in range(1, power + 1)]
+    return slopes + [2.0 ** (-8 * h / (2 * power)) for h in range(1, 2 * (heads - power), 2)]
 
 
-def alibi_bias(query: Array, key: Array, heads: int) -> Array:
+def alibi_bias(w: Weights, q_pos: Array, k_pos: Array, num_heads: int, causal: bool) -> Array:
     """-m_h |i - j|, [H, T, S]."""
-    return np.array([[[-m * abs(i - j) for j in key] for i in query] for m in alibi_slopes(heads)])
+    return np.array([[[-m * abs(i - j) for j in k_pos] for i in q_pos] for m in alibi_slopes(num_heads)])
 
 
 def t5_bucket(offset: int, *, causal: bool, num_buckets: int = 32, max_distance: int = 128) -> int:
-    """Bucket of key position minus query position."""
-    start = 0
-    if causal:
-        distance = max(-offset, 0)
-    else:
-        num_buckets //= 2
-        start = num_buckets if offset > 0 else 0
-        distance = abs(offset)
-    exact = num_buckets // 2
+    """Raffel et al. 2020: the bucket of key position minus query position.
+
+    Past the exact ones bucket e + b begins at the distance e (max/e)^(b/span). The powers are compared as integers:
+    the paper's logarithm would have to be exact at just these places.
+    """
+    first, buckets = 0, num_buckets
+    if not causal:
+        buckets //= 2
+        first = buckets if offset > 0 else 0
+    distance = max(-offset, 0) if causal else abs(offset)
+    exact = buckets // 2
     if distance < exact:
-        return start + distance
-    spread = log(distance / exact) / log(max_distance / exact) * (num_buckets - exact)
-    return start + min(num_buckets - 1, exact + int(spread + 1e-9))
+        return first + distance
+    span = buckets - exact
+    passed = [b for b in range(span) if distance**span * exact**b >= max_distance**b * exact**span]
+    return first + exact + passed[-1]
 
 
-def t5_bias(w: Weights, query: Array, key: Array, *, causal: bool) -> Array:
-    """[H, T, S] from the table `weight` [buckets, H]."""
-    rows = [[w["weight"][t5_bucket(int(j - i), causal=causal)] for j in key] for i in query]
-    return np.array(rows).transpose(2, 0, 1)
+def t5_bias(
+    w: Weights,
+    q_pos: Array,
+    k_pos: Array,
+    num_heads: int,
+    causal: bool,
+    *,
+    num_buckets: int = 32,
+    max_distance: int = 128,
+) -> Array:
+    """[H, T, S] from the table `weight` [num_buckets, H]."""
+    out = np.zeros((num_heads, len(q_pos), len(k_pos)))
+    for t, i in enumerate(q_pos):
+        for s, j in enumerate(k_pos):
+            bucket = t5_bucket(int(j - i), causal=causal, num_buckets=num_buckets, max_distance=max_distance)
+            out[:, t, s] = w["weight"][bucket]
+    return out
 
 
-def shaw_vectors(table: Array, query: Array, key: Array) -> Array:
-    """Row clip(j - i, -k, k) + k of a table of 2k + 1 rows, [T, S, K]."""
-    k = (len(table) - 1) // 2
-    return np.array([[table[int(np.clip(j - i, -k, k)) + k] for j in key] for i in query])
+def shaw(w: Weights, q_pos: Array, k_pos: Array, *, table: str, max_distance: int = 16) -> Array:
+    """Shaw et al. 2018: row clip(j - i, -k, k) + k of a table of 2k + 1 rows, [T, S, K]."""
+    rows = w[table]
+    if len(rows) != 2 * max_distance + 1:
+        raise ValueError(f"{table} has {len(rows)} rows, not {2 * max_distance + 1}")
+    return np.array(
+        [
+            [rows[max(-max_distance, min(max_distance, int(j - i))) + max_distance] for j in k_pos]
+            for i in q_pos
+        ]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class PositionOracle:
-    """Where an encoding acts, each place None if it does not.
+    """Where an encoding acts, each place None if it does not. All take the part's options by name.
 
-    embed(w, x [B, T, D], positions); rotate(x [..., T, K], positions, which=, length=, max_seq_len=);
-    bias(w, query, key, heads=, causal=) [H, T, S]; vectors(w, query, key) of keys and of values, [T, S, K].
+    embed(w, x [B, T, D], positions [T]); rotate(x [..., T, K], positions, which, length, max_seq_len), `which` q or k;
+    bias(w, q_pos, k_pos, num_heads, causal) [H, T, S]; key_vectors, value_vectors(w, q_pos, k_pos) [T, S, K].
     """
 
     embed: Callable[..., Array] | None = None
@@ -199,24 +202,36 @@ class PositionOracle:
     value_vectors: Callable[..., Array] | None = None
 
 
-def _rotary(name: str, **fixed: Any) -> PositionOracle:
-    return PositionOracle(rotate=lambda x, positions, **o: rotated(name, x, positions, **{**fixed, **o}))
+def _sinusoidal(w: Weights, x: Array, positions: Array) -> Array:
+    places = np.asarray(positions).astype(int)
+    return x + sinusoidal_table(int(places.max()) + 1, x.shape[-1])[places]
 
 
-_ROTARY = ("rope", "rope_linear", "rope_ntk", "rope_dynamic", "rope_yarn_paper", "rope_yarn")
+def _learned(w: Weights, x: Array, positions: Array) -> Array:
+    return x + w["weight"][np.asarray(positions).astype(int)]
+
+
+_ROTARY = (
+    "rope",
+    "rope_linear",
+    "rope_ntk",
+    "rope_dynamic",
+    "rope_yarn_paper",
+    "rope_yarn",
+    "rope_llama3",
+    "rope_longrope",
+)
+#: What each encoding does, by name.
 POSITION: dict[str, PositionOracle] = {
     "none": PositionOracle(),
-    "sinusoidal": PositionOracle(
-        embed=lambda w, x, p: x + sinusoidal_table(int(p.max()) + 1, x.shape[-1])[p.astype(int)]
-    ),
-    "learned": PositionOracle(embed=lambda w, x, p: x + w["weight"][p.astype(int)]),
+    "sinusoidal": PositionOracle(embed=_sinusoidal),
+    "learned": PositionOracle(embed=_learned),
     "shaw": PositionOracle(
-        key_vectors=lambda w, q, k: shaw_vectors(w["key_table"], q, k),
-        value_vectors=lambda w, q, k: shaw_vectors(w["value_table"], q, k),
+        key_vectors=partial(shaw, table="key_table"), value_vectors=partial(shaw, table="value_table")
     ),
-    "t5": PositionOracle(bias=lambda w, q, k, heads, causal: t5_bias(w, q, k, causal=causal)),
-    "alibi": PositionOracle(bias=lambda w, q, k, heads, causal: alibi_bias(q, k, heads)),
-    "rope_interleaved": _rotary("rope", layout="interleaved"),
-    "xpos": _rotary("xpos"),
-    **{name: _rotary(name) for name in (*_ROTARY, "rope_llama3", "rope_longrope")},
+    "t5": PositionOracle(bias=t5_bias),
+    "alibi": PositionOracle(bias=alibi_bias),
+    **{name: PositionOracle(rotate=partial(rotated, name=name)) for name in _ROTARY},
+    "rope_interleaved": PositionOracle(rotate=partial(rotated, name="rope", layout="interleaved")),
+    "xpos": PositionOracle(rotate=xpos),
 }

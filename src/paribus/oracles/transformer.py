@@ -1,12 +1,13 @@
 """Whole models from their state dicts."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paribus.oracles.arrays import Array, Weights, under
+from paribus.oracles.arrays import Array, Function, Weights, under
 from paribus.oracles.attention import mha
 from paribus.oracles.ffn import FFN_LAYER
 from paribus.oracles.norm import NORM
@@ -23,72 +24,84 @@ def transformer(
     num_heads: int,
     num_layers: int,
     parts: Mapping[str, str],
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     num_kv_heads: int | None = None,
     max_seq_len: int = 1024,
     architecture: str = "decoder",
+    source_ids: Ids | None = None,
     source: Ids | None = None,
     encoder_layers: int | None = None,
     embedding_norm: bool | None = None,
     final_norm: bool | None = None,
 ) -> Array:
-    """Logits of the whole model from its state dict; `parts` names the part of each slot."""
-    layers = {"decoder": 0, "encoder": 0, architecture: num_layers}
+    """Logits [B, T, V] of the whole model from its state dict; `parts` names the part of each slot, `options` theirs.
+
+    `architecture`: decoder (causal), encoder (every token sees every other) or encoder_decoder, whose decoder reads
+    the encoding of `source_ids` (or `source`, the same) between self-attention and feed-forward layer. Weights are
+    below `encoder.` and `decoder.`; the stacks share `embedding.weight`, which is the head too if there is none.
+    """
+    given = options or {}
+    source_ids = source if source_ids is None else source_ids
+    layers = {"encoder": 0, "decoder": 0}
     if architecture == "encoder_decoder":
         layers = {"encoder": encoder_layers or num_layers, "decoder": num_layers}
-    heads: dict[str, Any] = {
-        "num_heads": num_heads,
-        "num_kv_heads": 1 if parts["attention"] == "mqa" else num_kv_heads,
-    }
-    norm, position, residual = NORM[parts["norm"]], POSITION[parts["position"]], parts["residual"]
+    else:
+        layers[architecture] = num_layers
+    norm = partial(NORM[parts["norm"]], **given.get("norm", {}))
+    feed_forward = partial(FFN_LAYER[parts["ffn"]], **given.get("ffn", {}))
+    attend = partial(
+        mha,
+        num_heads=num_heads,
+        num_kv_heads=1 if parts.get("attention") == "mqa" else num_kv_heads,
+        **given.get("attention", {}),
+    )
+    position, position_options = POSITION[parts["position"]], given.get("position", {})
+    has_embedding_norm = EMBEDDING_NORM[parts["residual"]] if embedding_norm is None else embedding_norm
+    has_final_norm = FINAL_NORM[parts["residual"]] if final_norm is None else final_norm
 
-    def run(stack: str, ids: Ids, memory: Array | None) -> Array:
-        of_stack = under(w, f"{stack}.")
-        of_position = under(of_stack, "position.")
+    def block(stack: str, weights: Weights, of_position: Weights, x: Array, memory: Array | None) -> Array:
+        self_attend = partial(
+            attend,
+            under(weights, "attention."),
+            position=position,
+            position_weights=of_position,
+            position_options=position_options,
+            max_seq_len=max_seq_len,
+            causal=stack == "decoder",
+        )
+        sublayers: dict[str, Function] = {"attention": self_attend}
+        if memory is not None:
+            sublayers["cross_attention"] = partial(attend, under(weights, "cross_attention."), memory=memory)
+        sublayers["ffn"] = partial(feed_forward, under(weights, "ffn."))
+        return placement(
+            parts["residual"],
+            under(weights, "residual."),
+            x,
+            sublayers,
+            norm,
+            stack=stack,
+            encoder_layers=layers["encoder"],
+            decoder_layers=layers["decoder"],
+        )
+
+    def run(stack: str, ids: Ids, memory: Array | None = None) -> Array:
+        weights = under(w, f"{stack}.")
+        of_position = under(weights, "position.")
         x = w["embedding.weight"][ids]
         if position.embed is not None:
-            x = position.embed(of_position, x, np.arange(ids.shape[-1], dtype=float))
-        if EMBEDDING_NORM[residual] if embedding_norm is None else embedding_norm:
-            x = norm(under(of_stack, "embedding_norm."), x)
+            x = position.embed(of_position, x, np.arange(ids.shape[-1]), **position_options)
+        if has_embedding_norm:
+            x = norm(under(weights, "embedding_norm."), x)
         for layer in range(layers[stack]):
-            block = under(of_stack, f"blocks.{layer}.")
+            x = block(stack, under(weights, f"blocks.{layer}."), of_position, x, memory)
+        return norm(under(weights, "final_norm."), x) if has_final_norm else x
 
-            def attend(x: Array, block: Weights = block) -> Array:
-                return mha(
-                    under(block, "attention."),
-                    x,
-                    position=position,
-                    position_weights=of_position,
-                    max_seq_len=max_seq_len,
-                    causal=stack == "decoder",
-                    **heads,
-                )
-
-            def read(x: Array, block: Weights = block) -> Array:
-                return mha(under(block, "cross_attention."), x, memory=memory, **heads)
-
-            def feed_forward(x: Array, block: Weights = block) -> Array:
-                return FFN_LAYER[parts["ffn"]](under(block, "ffn."), x)
-
-            sublayers = {"attention": attend, "cross_attention": read, "ffn": feed_forward}
-            if memory is None:
-                del sublayers["cross_attention"]
-            x = placement(
-                residual,
-                under(block, "residual."),
-                x,
-                sublayers,
-                norm,
-                stack=stack,
-                encoder_layers=layers["encoder"],
-                decoder_layers=layers["decoder"],
-            )
-        if FINAL_NORM[residual] if final_norm is None else final_norm:
-            x = norm(under(of_stack, "final_norm."), x)
-        return x
-
-    memory = None
-    if architecture == "encoder_decoder":
-        assert source is not None
-        memory = run("encoder", source, None)
-    x = run("encoder" if architecture == "encoder" else "decoder", ids, memory)
+    if architecture == "encoder":
+        x = run("encoder", ids)
+    elif architecture == "decoder":
+        x = run("decoder", ids)
+    else:
+        if source_ids is None:
+            raise ValueError("an encoder_decoder reads source_ids")
+        x = run("decoder", ids, run("encoder", source_ids))
     return x @ w.get("head.weight", w["embedding.weight"]).T
