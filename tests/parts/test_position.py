@@ -24,7 +24,7 @@ def build(
     name: str, *, d_model: int = D, head_dim: int = K, max_seq_len: int = LENGTH, **options: float
 ) -> Position:
     position = registry.get("position", name).build(
-        d_model=d_model, head_dim=head_dim, max_seq_len=max_seq_len, **options
+        d_model=d_model, head_dim=head_dim, num_heads=3, max_seq_len=max_seq_len, **options
     )
     assert isinstance(position, Position)
     draw(position.double())
@@ -37,7 +37,7 @@ def qk(t: int = 5, seed: int = 1) -> tuple[Tensor, Tensor]:
 
 
 def rotated(position: Position, q: Tensor, k: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    return position.rotate(q, k, position.state(positions))
+    return position.rotate(q, k, position.state(positions, positions, length=positions.shape[-1]))
 
 
 # --- what holds for all ----------------------------------------------------------------------------------
@@ -55,34 +55,87 @@ def test_shapes_and_dtypes_stay(name: str, dtype: torch.dtype) -> None:
     assert (q_.shape, k_.shape, q_.dtype, k_.dtype) == (q.shape, k.shape, dtype, dtype)
 
 
+#: Where each encoding acts.
+ACTS_ON = {
+    "none": set(),
+    "learned": {"embed"},
+    "sinusoidal": {"embed"},
+    "shaw": {"score", "value"},
+    "t5": {"bias"},
+    "alibi": {"bias"},
+}
+
+
 @ALL
 def test_each_encoding_acts_in_its_own_place_and_nowhere_else(name: str) -> None:
     position, p = build(name), torch.arange(3, 8)
     x, (q, k) = tokens(2, 5, D).detach(), qk()
-    q_, k_ = rotated(position, q, k, p)
-    acts_on_embeddings = not torch.equal(position.embed(x, p), x)
-    acts_on_heads = not (torch.equal(q, q_) and torch.equal(k, k_))
-    assert (acts_on_embeddings, acts_on_heads) == {
-        "learned": (True, False),
-        "none": (False, False),
-        "rope": (False, True),
-        "sinusoidal": (True, False),
-    }[name]
+    state = position.state(p, p, length=8)
+    q_, k_ = position.rotate(q, k, state)
+    acts = {
+        "embed": not torch.equal(position.embed(x, p), x),
+        "rotate": not (torch.equal(q, q_) and torch.equal(k, k_)),
+        "bias": position.bias(state) is not None,
+    }
+    for place, given in (("score", q), ("value", q.softmax(-1)[..., :5])):
+        try:
+            acts[place] = getattr(position, place)(given, state).shape is not None
+        except NotImplementedError:
+            acts[place] = False
+    assert {place for place, does in acts.items() if does} == ACTS_ON.get(name, {"rotate"})
+    assert position.acts_on == ACTS_ON.get(name, {"rotate"})
+
+
+@ALL
+def test_rows_may_have_positions_of_their_own(name: str) -> None:
+    position, (q, k), x = build(name), qk(), tokens(2, 5, D).detach()
+    rows = torch.stack((torch.arange(5), torch.arange(4, 9)))
+    both = position.state(rows, rows, length=9)
+    together = position.rotate(q, k, both)
+    embedded, bias = position.embed(x, rows), position.bias(both)
+    for row in range(2):
+        p = rows[row]
+        alone = position.state(p, p, length=9)
+        turned = position.rotate(q[row : row + 1], k[row : row + 1], alone)
+        for ours, theirs in zip(together, turned, strict=True):
+            torch.testing.assert_close(ours[row : row + 1], theirs)
+        torch.testing.assert_close(embedded[row], position.embed(x[row : row + 1], p)[0])
+        if bias is not None:
+            torch.testing.assert_close(bias[row], position.bias(alone))
+        if "score" in position.acts_on:
+            torch.testing.assert_close(
+                position.score(q, both)[row], position.score(q[row : row + 1], alone)[0]
+            )
+            p_ = q.softmax(-1)[..., :5]
+            torch.testing.assert_close(
+                position.value(p_, both)[row], position.value(p_[row : row + 1], alone)[0]
+            )
 
 
 @ALL
 def test_a_later_position_is_encoded_as_it_was_in_a_longer_window(name: str) -> None:
     position, x, (q, k) = build(name), tokens(2, 8, D).detach(), qk(8)
-    everything = (position.embed(x, torch.arange(8)), *rotated(position, q, k, torch.arange(8)))
-    tail, p = (x[:, 5:], q[..., 5:, :], k[..., 5:, :]), torch.arange(5, 8)
-    alone = (position.embed(tail[0], p), *rotated(position, *tail[1:], p))
+    p, everywhere = torch.arange(5, 8), torch.arange(8)
+    state, later = position.state(everywhere, everywhere, length=8), position.state(p, everywhere, length=8)
+    everything = [position.embed(x, everywhere), *position.rotate(q, k, state)]
+    alone = [position.embed(x[:, 5:], p), *position.rotate(q[..., 5:, :], k[..., 5:, :], later)]
+    if (bias := position.bias(state)) is not None:
+        everything.append(bias)
+        alone.append(position.bias(later))
+    if "score" in position.acts_on:
+        everything.append(position.score(q, state))
+        alone.append(position.score(q[..., 5:, :], later))
     for whole, part in zip(everything, alone, strict=True):
         torch.testing.assert_close(whole[..., 5:, :], part, rtol=1e-6, atol=1e-6)
 
 
 @ALL
-def test_only_the_learned_table_has_parameters(name: str) -> None:
-    expected = {"weight": (LENGTH, D)} if name == "learned" else {}
+def test_only_tables_are_parameters(name: str) -> None:
+    expected = {
+        "learned": {"weight": (LENGTH, D)},
+        "t5": {"weight": (32, 3)},
+        "shaw": {"key_table": (33, K), "value_table": (33, K)},
+    }.get(name, {})
     assert {n: tuple(p.shape) for n, p in build(name).named_parameters()} == expected
     assert set(build(name).roles()) == set(expected)
 
@@ -131,6 +184,8 @@ def test_learned_uses_its_table_to_the_last_row_and_refuses_more() -> None:
     position.embed(tokens(1, 4, D), torch.arange(4))
     with pytest.raises(RequestError, match="4"):
         position.embed(tokens(1, 5, D), torch.arange(5))
+    with pytest.raises(RequestError, match="5"):  # with a cache: the table is judged by all tokens so far
+        position.state(torch.tensor([4]), torch.arange(5), length=5)
     with pytest.raises((RequestError, IndexError)):  # few, and yet past the table: never clipped or wrapped
         position.embed(tokens(1, 2, D), torch.arange(3, 5))
 
