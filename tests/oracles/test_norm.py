@@ -1,0 +1,51 @@
+"""Norms by what they leave invariant and by hand."""
+
+import numpy as np
+import pytest
+
+from paribus.oracles import NORM
+
+DRAW = np.random.default_rng(0)
+X, G, B = DRAW.standard_normal((3, 4, 20)), DRAW.standard_normal(20), DRAW.standard_normal(20)
+
+
+def test_layernorm_is_rmsnorm_of_the_centred_input() -> None:
+    centred = X - X.mean(-1, keepdims=True)
+    np.testing.assert_allclose(
+        NORM["layernorm"]({"weight": G}, X), NORM["rmsnorm"]({"weight": G}, centred, eps=1e-5), rtol=1e-13
+    )
+
+
+def test_an_offset_gain_is_one_more() -> None:
+    expected = NORM["rmsnorm"]({"weight": 1 + G}, X)
+    np.testing.assert_allclose(NORM["rmsnorm_offset"]({"weight": G}, X), expected, rtol=1e-13)
+
+
+def test_a_partial_rms_counts_the_first_features_rounded_up_and_divides_all() -> None:
+    y = NORM["prmsnorm"]({"weight": np.ones(20)}, X)  # 0.0625 * 20 = 1.25: two features
+    np.testing.assert_allclose(y, X / np.sqrt((X[..., :2] ** 2).mean(-1, keepdims=True) + 1e-6), rtol=1e-13)
+
+
+def test_batchnorm_norms_each_feature_over_all_tokens_and_then_by_what_it_ran_up() -> None:
+    y = NORM["batchnorm"]({"weight": np.ones(20), "bias": np.zeros(20)}, X)
+    np.testing.assert_allclose(y.mean((0, 1)), 0, atol=1e-13)
+    np.testing.assert_allclose(y.var((0, 1)), X.var((0, 1)) / (X.var((0, 1)) + 1e-5), rtol=1e-12)
+    running = {"running_mean": X.mean((0, 1)), "running_var": X.var((0, 1)), "weight": G, "bias": B}
+    np.testing.assert_allclose(
+        NORM["batchnorm_running"](running, X), NORM["batchnorm"](running, X), rtol=1e-12
+    )
+
+
+def test_dyt_gains_and_shifts_after_the_tanh() -> None:
+    y = NORM["dyt"]({"alpha": np.array([0.5]), "weight": G, "bias": B}, X)
+    np.testing.assert_allclose(y, G * np.tanh(X / 2) + B, rtol=1e-14)
+
+
+@pytest.mark.parametrize("length", [0.0, 1e-7, 3.0])
+def test_scalenorm_gives_the_length_g_unless_the_input_is_shorter_than_eps(length: float) -> None:
+    y = NORM["scalenorm"]({"weight": np.array([4.0])}, np.array([[0.6, 0.8]]) * length)
+    assert np.linalg.norm(y) == pytest.approx(4 * min(length / 1e-5, 1), rel=1e-12)
+
+
+def test_no_norm_is_the_identity() -> None:
+    assert NORM["none"]({}, X) is X
