@@ -41,7 +41,7 @@ def _leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
 
 
 def _leaky_relu_first(x: Tensor, slope: float = 0.01) -> Tensor:
-    return torch.where(x > 0, 1.0, slope).to(x.dtype)
+    return torch.where(x > 0, torch.ones_like(x), torch.full_like(x, slope))
 
 
 def _no_second(x: Tensor, **constants: float) -> Tensor:

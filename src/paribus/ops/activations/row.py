@@ -31,9 +31,10 @@ def rounded_once(function: Pointwise) -> Pointwise:
     """The function of several steps, computed in at least float32 and rounded to the dtype of x at the end."""
 
     @functools.wraps(function)
-    def wide(x: Tensor, *arguments: Tensor, **constants: float) -> Tensor:
+    def wide(x: Tensor, *arguments: Tensor | float, **constants: float) -> Tensor:
         dtype = torch.promote_types(x.dtype, torch.float32)
-        return function(x.to(dtype), *(each.to(dtype) for each in arguments), **constants).to(x.dtype)
+        given = (each.to(dtype) if isinstance(each, Tensor) else each for each in arguments)
+        return function(x.to(dtype), *given, **constants).to(x.dtype)
 
     return wide
 

@@ -19,13 +19,11 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804
 
 
 def _sigmoid_first(x: Tensor) -> Tensor:
-    s = torch.sigmoid(x)
-    return s * (1 - s)
+    return torch.sigmoid(x) * torch.sigmoid(-x)  # 1 - sigma would cancel for large x
 
 
 def _sigmoid_second(x: Tensor) -> Tensor:
-    s = torch.sigmoid(x)
-    return s * (1 - s) * (1 - 2 * s)
+    return _sigmoid_first(x) * (torch.sigmoid(-x) - torch.sigmoid(x))
 
 
 def _tanh_first(x: Tensor) -> Tensor:
@@ -146,17 +144,20 @@ def _mish(x: Tensor) -> Tensor:
     return x * torch.tanh(softplus(x))
 
 
+def _mish_steepness(x: Tensor) -> Tensor:
+    """Derivative of tanh(softplus(x)); 1 - tanh(p)^2 is 4 sigma'(2p), which does not cancel."""
+    return 4 * _sigmoid_first(2 * softplus(x)) * torch.sigmoid(x)
+
+
 @rounded_once
 def _mish_first(x: Tensor) -> Tensor:
-    t = torch.tanh(softplus(x))
-    return t + x * (1 - t.square()) * torch.sigmoid(x)
+    return torch.tanh(softplus(x)) + x * _mish_steepness(x)
 
 
 @rounded_once
 def _mish_second(x: Tensor) -> Tensor:
-    t, s = torch.tanh(softplus(x)), torch.sigmoid(x)
-    steep = (1 - t.square()) * s
-    return 2 * steep + x * steep * (1 - s - 2 * t * s)
+    bend = torch.sigmoid(-x) - 2 * torch.tanh(softplus(x)) * torch.sigmoid(x)
+    return _mish_steepness(x) * (2 + x * bend)
 
 
 def _expm1_below(x: Tensor, alpha: float) -> Tensor:
