@@ -19,6 +19,13 @@ def test_xielu_takes_the_published_values(x: float, y: float) -> None:
     assert ACTIVATION["xielu"](w, np.array([x]))[0] == pytest.approx(y, abs=6e-8)
 
 
+def test_xielu_keeps_its_exponential_up_to_just_below_zero() -> None:
+    w = {"alpha_p": np.log(np.expm1([0.8])), "alpha_n": np.log(np.expm1([0.3]))}
+    y = ACTIVATION["xielu"](w, np.array([-0.05, -1e-7]))
+    np.testing.assert_allclose(y[0], (np.expm1(-0.05) + 0.05) * 0.8 - 0.025, rtol=1e-13)
+    np.testing.assert_allclose(y[1], (np.expm1(-1e-6) + 1e-7) * 0.8 - 5e-8, rtol=1e-13)
+
+
 def test_swish_is_half_at_beta_zero_relu_at_large_and_quick_gelu_between() -> None:
     np.testing.assert_array_equal(ACTIVATION["swish"]({}, X, beta=0.0), X / 2)
     np.testing.assert_allclose(ACTIVATION["swish"]({}, X, beta=1e6), np.maximum(X, 0), atol=1e-15)

@@ -54,11 +54,11 @@ def test_a_cap_acts_on_scaled_logits_before_bias_and_mask() -> None:
 
 def test_a_sink_is_one_more_key_without_a_value() -> None:
     sinks = np.array([-np.inf, 0.0, 1.0, 50.0])
-    logits = Q @ K.swapaxes(-1, -2)
+    logits = Q @ K.swapaxes(-1, -2) / 3
     more = np.concatenate((logits, np.broadcast_to(sinks[:, None, None], (2, 4, 5, 1))), -1)
-    y = attention(Q, K, V, scale=1, sinks=sinks)
+    y = attention(Q, K, V, scale=1 / 3, sinks=sinks)
     np.testing.assert_allclose(y, softmax(more, axis=-1)[..., :-1] @ V, rtol=1e-12)
-    np.testing.assert_allclose(y[:, 0], attention(Q, K, V, scale=1)[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(y[:, 0], attention(Q, K, V, scale=1 / 3)[:, 0], rtol=1e-12)
 
 
 def test_relative_vectors_are_added_to_each_querys_keys_and_values() -> None:

@@ -96,11 +96,40 @@ def test_peri_norms_the_embedding_with_its_positions() -> None:
 
 
 def test_deepnorm_counts_the_layers_of_both_stacks() -> None:
-    parts = {**PARTS, "residual": "deepnorm"}
     w = weights({"encoder": ("attention", "ffn"), "decoder": ("attention", "cross_attention", "ffn")})
-    one = run(w, parts=parts, architecture="encoder_decoder", source_ids=SOURCE)
-    alone = run(w, parts=parts)  # the same decoder without an encoder has another alpha
-    assert np.abs(one - alone).max() > 1e-3
+    w |= {key.replace("blocks.0", "blocks.1"): array for key, array in w.items() if key.startswith("decoder")}
+    w |= {
+        key.replace("blocks.0", f"blocks.{n}"): w[key]
+        for key in list(w)
+        if "encoder.blocks.0" in key
+        for n in (1, 2)
+    }
+
+    def stack(name: str, layers: int, alpha: float, x: Array, memory: Array | None = None) -> Array:
+        for layer in range(layers):
+            block = under(w, f"{name}.blocks.{layer}.")
+            y = mha(under(block, "attention."), x, num_heads=H, rotate=turn, causal=name == "decoder")
+            x = norm(block, "residual.norms.attention", alpha * x + y)
+            if memory is not None:
+                y = mha(under(block, "cross_attention."), x, num_heads=H, memory=memory)
+                x = norm(block, "residual.norms.cross_attention", alpha * x + y)
+            y = FFN_LAYER["swiglu"](under(block, "ffn."), x)
+            x = norm(block, "residual.norms.ffn", alpha * x + y)
+        return x
+
+    memory = stack("encoder", 3, 0.81 * (3**4 * 2) ** (1 / 16), w["embedding.weight"][SOURCE])
+    x = stack("decoder", 2, 6**0.25, w["embedding.weight"][IDS], memory)
+    found = transformer(
+        w,
+        IDS,
+        num_heads=H,
+        num_layers=2,
+        encoder_layers=3,
+        parts={**PARTS, "residual": "deepnorm"},
+        architecture="encoder_decoder",
+        source_ids=SOURCE,
+    )
+    np.testing.assert_allclose(found, x @ w["embedding.weight"].T, rtol=1e-11)
 
 
 def test_options_reach_their_parts_and_mqa_has_one_head_of_keys() -> None:
