@@ -1,73 +1,187 @@
-"""Both backends of attention against the definition, query by query."""
+"""Both backends of attention against the definition, query by query; their gradients, and what they refuse."""
+
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from paribus import oracles
-from paribus.ops.attention import Backend, Mask, attend, choose_backend
+from paribus.errors import RequestError
+from paribus.ops.attention import Backend, Mask, attend, choose_backend, hidden_keys
+
+from .attention_cases import COMMON, MASKS, PLAIN, Case, assert_is_the_definition
 
 BACKENDS = pytest.mark.parametrize("backend", ["plain", "sdpa"])
-CAUSAL = pytest.mark.parametrize("causal", [False, True])
+#: (backend, name of the case) of everything that each backend can do.
+EVERYTHING = [(b, name) for b in ("plain", "sdpa") for name in COMMON] + [("plain", name) for name in PLAIN]
+ALL = pytest.mark.parametrize(("backend", "name"), EVERYTHING)
+CASES = {**COMMON, **PLAIN}
 
 
-def qkv(*, t: int, s: int, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
-    draw = torch.Generator().manual_seed(t * 100 + s)
-    return [
-        torch.randn(2, 3, n, 4, dtype=torch.float64, generator=draw).to(dtype).requires_grad_()
-        for n in (t, s, s)
+@ALL
+def test_backend_equals_the_definition(backend: Backend, name: str) -> None:
+    assert_is_the_definition(attend, CASES[name], backend)
+
+
+def results(case: Case, backend: Backend, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The output and every gradient."""
+    qkv, terms = case.qkv(dtype), case.terms(dtype)
+    y = case.run(attend, qkv, terms, backend)
+    assert y.dtype == dtype
+    gradients = torch.autograd.grad((y.double() ** 2).sum(), (*qkv, *terms.values()))
+    return dict(zip(("y", "q", "k", "v", *terms), (y.detach(), *gradients), strict=True))
+
+
+@pytest.mark.parametrize("name", COMMON)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.03)])
+def test_backends_agree_forward_and_backward(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    plain, sdpa = (results(CASES[name], backend, dtype) for backend in ("plain", "sdpa"))
+    for key, one in plain.items():
+        torch.testing.assert_close(one, sdpa[key], rtol=tolerance, atol=tolerance * 4, msg=key)
+
+
+@ALL
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.03)])
+def test_lower_precision_is_near_float64(
+    backend: Backend, name: str, dtype: torch.dtype, tolerance: float
+) -> None:
+    exact, rounded = (results(CASES[name], backend, each) for each in (torch.float64, dtype))
+    for key, one in exact.items():
+        error = (rounded[key].double() - one).abs().max()
+        assert error <= tolerance * one.abs().max() + 1e-12, key
+
+
+@ALL
+def test_first_derivatives_are_the_numerical_ones(backend: Backend, name: str) -> None:
+    """By q, k, v and every learned term; hidden keys and blind queries have none."""
+    case = CASES[name]
+    terms = case.terms()
+
+    def run(*inputs: Tensor) -> Tensor:
+        return case.run(attend, list(inputs[:3]), dict(zip(terms, inputs[3:], strict=True)), backend)
+
+    assert torch.autograd.gradcheck(run, (*case.qkv(), *terms.values()), fast_mode=True)
+
+
+@pytest.mark.parametrize("name", ["causal", "window", "padding on the left", "6 heads on 2", *PLAIN])
+def test_second_derivatives_are_the_numerical_ones_on_the_plain_backend(name: str) -> None:
+    case = CASES[name]
+    terms = case.terms()
+
+    def run(*inputs: Tensor) -> Tensor:
+        return case.run(attend, list(inputs[:3]), dict(zip(terms, inputs[3:], strict=True)), "plain")
+
+    assert torch.autograd.gradgradcheck(run, (*case.qkv(), *terms.values()), fast_mode=True)
+
+
+@BACKENDS
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("causal", [True, False])
+def test_a_query_that_sees_nothing_gives_zeros_and_moves_nothing(
+    backend: Backend, dtype: torch.dtype, causal: bool
+) -> None:
+    case = Case(causal=causal, valid=(".....", "...xx"))
+    found = results(case, backend, dtype)
+    assert all(tensor.isfinite().all() for tensor in found.values())
+    blind = torch.tensor([[True] * 5, [causal] * 3 + [False] * 2])
+    rows = blind[:, None, :, None].expand_as(found["y"])
+    assert not found["y"][rows].any() and found["y"][~rows].all()
+    assert not found["q"][rows].any()
+    unseen = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])[:, None, :, None].expand_as(found["k"])
+    assert not found["k"][unseen].any() and not found["v"][unseen].any()
+    assert found["v"][~unseen].all()
+
+
+@BACKENDS
+def test_queries_that_stand_before_all_keys_give_zeros(backend: Backend) -> None:
+    case = Case(queries=5, keys=3)
+    assert_is_the_definition(attend, case, backend)
+    found = results(case, backend, torch.float32)
+    assert not found["y"][:, :, :2].any() and all(tensor.isfinite().all() for tensor in found.values())
+
+
+@BACKENDS
+@pytest.mark.parametrize("name", ["padding on the left", "everything", "window", "documents"])
+def test_what_a_hidden_key_holds_does_not_matter(backend: Backend, name: str) -> None:
+    """A value that no query may see has a probability of exactly zero, not a small one."""
+    case = CASES[name]
+    hidden = hidden_keys(case.mask(), queries=5, keys=5, device=torch.device("cpu"))
+    assert hidden is not None
+    query = 4  # the last query sees least of the past
+    q, k, v = (x.detach() for x in case.qkv(torch.float32))
+    unseen = hidden.expand(2, 1, 5, 5)[:, :, query, :, None].expand_as(v)
+    assert unseen.any()
+    outs = [
+        attend(
+            q,
+            k.masked_fill(unseen, fill),
+            v.masked_fill(unseen, fill),
+            mask=case.mask(),
+            scale=1.0,
+            backend=backend,
+        )
+        for fill in (0.0, 1e4)
     ]
-
-
-@BACKENDS
-@CAUSAL
-@pytest.mark.parametrize("scale", [0.5, 1.7])
-def test_backend_equals_the_definition(backend: Backend, causal: bool, scale: float) -> None:
-    q, k, v = qkv(t=5, s=5)
-    expected = oracles.attention(*(x.detach().numpy() for x in (q, k, v)), causal=causal, scale=scale)
-    actual = attend(q, k, v, mask=Mask(causal=causal), scale=scale, backend=backend)
-    assert actual.dtype == torch.float64
-    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-13)
-
-
-@BACKENDS
-def test_without_a_mask_queries_and_keys_may_differ_in_number(backend: Backend) -> None:
-    q, k, v = qkv(t=2, s=6)
-    expected = oracles.attention(*(x.detach().numpy() for x in (q, k, v)), causal=False, scale=0.5)
-    actual = attend(q, k, v, mask=Mask(causal=False), scale=0.5, backend=backend)
-    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-13)
-
-
-@CAUSAL
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 0.02)])
-def test_backends_agree_forward_and_backward(causal: bool, dtype: torch.dtype, tolerance: float) -> None:
-    results = []
-    for backend in ("plain", "sdpa"):
-        x = qkv(t=7, s=7, dtype=dtype)
-        y = attend(*x, mask=Mask(causal=causal), scale=0.5, backend=backend)
-        assert y.dtype == dtype
-        results.append([y.detach(), *torch.autograd.grad((y.float() ** 2).sum(), x)])
-    for plain, sdpa in zip(*results, strict=True):
-        torch.testing.assert_close(plain, sdpa, rtol=tolerance, atol=tolerance * 4)
+    assert torch.equal(outs[0][:, :, query], outs[1][:, :, query])
 
 
 @BACKENDS
 def test_large_logits_stay_finite(backend: Backend) -> None:
-    q, k, v = (x.detach() * 200 for x in qkv(t=4, s=4, dtype=torch.float32))
+    q, k, v = (x.detach() * 200 for x in Case().qkv(torch.float32))
     assert attend(q, k, v, mask=Mask(causal=True), scale=1.0, backend=backend).isfinite().all()
 
 
 @BACKENDS
-def test_gradcheck(backend: Backend) -> None:
-    x = [y[:1, :1, :3, :2].detach().clone().requires_grad_() for y in qkv(t=3, s=3)]
+def test_a_batch_of_none_gives_none(backend: Backend) -> None:
+    q, k, v = (x.detach()[:0] for x in Case(heads=4).qkv(torch.float32))
+    assert attend(q, k, v, mask=Mask(causal=True), scale=1.0, backend=backend).shape == (0, 4, 5, 3)
 
-    def run(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return attend(q, k, v, mask=Mask(causal=True), scale=0.6, backend=backend)
 
-    assert torch.autograd.gradcheck(run, x)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"score": lambda q: q},
+        {"value": lambda p: p},
+        {"softcap": 1.0},
+        {"sinks_H": torch.zeros(2)},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_fused_backend_refuses_what_it_cannot_do(given: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="plain") as caught:
+        attend(*Case().qkv(), mask=Mask(causal=True), scale=1.0, backend="sdpa", **given)
+    assert "\n" not in str(caught.value) and not str(caught.value).endswith(".")
+
+
+def test_no_mask_is_made_where_every_query_sees_every_key() -> None:
+    assert hidden_keys(Mask(causal=False), queries=3, keys=4, device=torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_more_conditions_only_hide_more(name: str) -> None:
+    """A key must pass every condition, so a mask hides what any of its conditions hides alone."""
+    whole = MASKS[name].mask()
+    window = None if whole.window is None else Mask(causal=whole.causal, window=whole.window)
+    alone = [
+        Mask(causal=whole.causal),
+        Mask(causal=False, key_valid_BS=whole.key_valid_BS),
+        Mask(causal=False, document_BS=whole.document_BS),
+        *([] if window is None else [window]),
+    ]
+    place = torch.device("cpu")
+    parts = [hidden_keys(mask, queries=5, keys=5, device=place) for mask in alone]
+    every = torch.zeros(2, 1, 5, 5, dtype=torch.bool)
+    for part in parts:
+        every = every if part is None else every | part
+    actual = hidden_keys(whole, queries=5, keys=5, device=place)
+    np.testing.assert_array_equal(
+        every, torch.zeros_like(every) if actual is None else actual.expand_as(every)
+    )
 
 
 def test_plain_is_chosen_for_short_sequences_on_a_cpu_and_only_there() -> None:
     assert choose_backend(seq_len=128, device_type="cpu") == "plain"
     assert choose_backend(seq_len=4096, device_type="cpu") == "sdpa"
     assert choose_backend(seq_len=128, device_type="cuda") == "sdpa"
+    assert choose_backend(seq_len=4096, device_type="cuda", plain_only=True) == "plain"

@@ -112,8 +112,8 @@ def attend(
     if bias is not None:
         logit_BHTS = logit_BHTS + bias
     hidden = hidden_keys(mask, queries=queries, keys=keys, device=q_BHTK.device)
-    # Padding may hide every key of a query; -inf everywhere would make its softmax nan.
-    may_be_blind = mask.key_valid_BS is not None
+    # -inf everywhere would make a softmax nan.
+    may_be_blind = _may_be_blind(mask, queries=queries, keys=keys)
     if hidden is not None:
         lowest = torch.finfo(logit_BHTS.dtype).min if may_be_blind else float("-inf")
         logit_BHTS = logit_BHTS.masked_fill(hidden, lowest)
@@ -123,6 +123,11 @@ def attend(
     probability_BHTS = probability_BHTS.to(v_BGSK.dtype)
     out = (probability_BHTS.reshape(-1, *shared, keys) @ v_BGSK).reshape(-1, heads, queries, v_BGSK.shape[-1])
     return out if value is None else out + value(probability_BHTS)
+
+
+def _may_be_blind(mask: Mask, *, queries: int, keys: int) -> bool:
+    """Whether a query may see no key: only padding hides its own, and only one before all keys has none."""
+    return mask.key_valid_BS is not None or queries > keys
 
 
 def _softmax(logit_BHTS: Tensor, sinks_H: Tensor | None) -> Tensor:
@@ -152,6 +157,6 @@ def _fused(
     out = F.scaled_dot_product_attention(
         q_BHTK, k_BGSK, v_BGSK, attn_mask=added, is_causal=only_causal, scale=scale, enable_gqa=grouped
     )
-    if mask.key_valid_BS is not None and hidden is not None:
+    if hidden is not None and _may_be_blind(mask, queries=queries, keys=keys):
         out = out.masked_fill(hidden.all(-1, keepdim=True), 0.0)
     return out
