@@ -34,9 +34,18 @@ class Cache:
     def remember(
         self, position_T: Tensor, valid_BT: Tensor | None, document_BT: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Add what is known of new tokens; what is known of all of them comes back."""
+        """Add what is known of new tokens; what is known of all of them comes back.
+
+        Tokens of which nothing is said are no padding and go on with the last document.
+        """
         new = position_T.shape[-1]
-        self.positions = position_T if self.positions is None else torch.cat((self.positions, position_T), -1)
+        if self.positions is not None:
+            rows = torch.broadcast_shapes(self.positions.shape[:-1], position_T.shape[:-1])
+            both = (self.positions.expand(*rows, -1), position_T.expand(*rows, -1))
+            position_T = torch.cat(both, dim=-1)
+        self.positions = position_T
+        if document_BT is None and self.document is not None:
+            document_BT = self.document[:, -1:].expand(-1, new)
         self.valid = _joined(self.valid, valid_BT, before=self.length, new=new, default=True)
         self.document = _joined(self.document, document_BT, before=self.length, new=new, default=0)
         self.length += new

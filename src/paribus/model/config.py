@@ -7,6 +7,7 @@ is refused here, with the part's own reason, and not deep in a forward pass.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -106,7 +107,11 @@ class ModelConfig:
     def specs(self, slot: str) -> tuple[PartSpec, ...]:
         """The pattern of a slot's parts over the layers; one of length 1 where all layers are alike."""
         spec: LayeredSpec = getattr(self, slot)
-        return (spec,) if isinstance(spec, (str, Mapping)) else tuple(spec)
+        if isinstance(spec, (str, Mapping)):
+            return (spec,)
+        if not isinstance(spec, Sequence):
+            raise RequestError(f"{slot} must be a name or a mapping with a name; it is {spec!r}")
+        return tuple(spec)
 
     def part(self, slot: str, layer: int = 0) -> tuple[registry.Card, dict[str, Any]]:
         """The card of a slot's part in a layer and the options given with it."""
@@ -218,8 +223,14 @@ class ModelConfig:
                 raise RequestError(f"{name} must be a whole number of at least 1; it is {size!r}")
         for name in ("embedding_scale", "logit_scale", "logit_softcap"):
             factor = getattr(self, name)
-            if factor is not None and not factor > 0:
-                raise RequestError(f"{name} must be above zero; it is {factor!r}")
+            if name == "logit_softcap" and factor is None:
+                continue
+            if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < math.inf:
+                raise RequestError(f"{name} must be a number above zero; it is {factor!r}")
+        for name in ("tie_embeddings", "embedding_norm", "final_norm"):
+            chosen = getattr(self, name)
+            if not (isinstance(chosen, bool) or (chosen is None and name != "tie_embeddings")):
+                raise RequestError(f"{name} is true or false; it is {chosen!r}")
         allowed = Architecture.__args__  # type: ignore[attr-defined]
         if self.architecture not in allowed:
             raise RequestError(

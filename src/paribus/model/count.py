@@ -33,8 +33,8 @@ def slot_params(config: ModelConfig, slot: str) -> int:
 def flops_per_token(config: ModelConfig, *, seq_len: int) -> float:
     """Training FLOPs for one token (forward and backward) in windows of `seq_len` tokens.
 
-    An encoder-decoder reads a source of as many tokens beside. Matrix products only, a multiply and an add being two; attention counts all seq_len keys, causal or not;
-    what a backward pass replays does not count twice.
+    An encoder-decoder reads a source of as many tokens beside. Matrix products only, a multiply and an add being
+    two; attention counts all seq_len keys, causal or not; what a backward pass replays does not count twice.
     """
     source_len = seq_len if config.architecture == "encoder_decoder" else None
     return training_flops(on_meta(config), seq_len=seq_len, source_len=source_len) / seq_len

@@ -68,7 +68,7 @@ def generate(
                     break
     finally:
         model.train(was_training)
-    return ids_BT
+    return ids_BT.clone()  # what is made in inference mode cannot be trained on
 
 
 def _choose(

@@ -103,9 +103,10 @@ class Stack(nn.Module):
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
         """Run x through every block; `Transformer.forward` says what the arguments are."""
-        seen = 0 if cache is None else cache.length
         if position_T is None:
-            position_T = torch.arange(seen, seen + x_BTD.shape[1], device=x_BTD.device)
+            position_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
+            if cache is not None and cache.positions is not None:
+                position_T = position_T + cache.positions[..., -1:] + 1
         key_position, key_valid, key_document = position_T, valid_BT, document_BT
         if cache is not None:
             key_position, key_valid, key_document = cache.remember(position_T, valid_BT, document_BT)
@@ -163,10 +164,10 @@ class Transformer(nn.Module):
         """Logits [B, T, V] in `dtype`.
 
         `source_BS` is what an encoder-decoder's encoder reads (needed again only with a fresh cache). Positions
-        count from 0 unless `position_T` gives them, [T] or [B, T]. `valid_BT` and `source_valid_BS` are false
-        for padding, `document_BT` numbers the documents of packed rows: tokens see their own only. With a
-        `cache` the ids are the new tokens alone. Raises `RequestError` for a source where none is read, or none
-        where one is.
+        count from 0, or on from the cache's last, unless `position_T` gives them, [T] or [B, T]. `valid_BT` and
+        `source_valid_BS` are false for padding, `document_BT` numbers the documents of packed rows: tokens see
+        their own only. With a `cache` the ids are the new tokens alone. Raises `RequestError` for a source where
+        none is read, or none where one is.
         """
         return self.forward_with_aux(
             ids_BT,

@@ -24,7 +24,10 @@ from paribus.registry import part
 
 _SCALE = "T5 has no 1/sqrt(K): it is folded into its initial weights (scale: 1.0 gives that form)"
 _CACHE = "the cache holds num_kv_heads, not num_heads, keys and values a token"
-_SHAPES = "x [B, T, d_model] -> [B, T, d_model]; q [num_heads head_dim, d_model], k, v [num_kv_heads head_dim, d_model], o [d_model, num_heads head_dim]"
+_SHAPES = (
+    "x [B, T, d_model] -> [B, T, d_model]; q [num_heads head_dim, d_model], "
+    "k, v [num_kv_heads head_dim, d_model], o [d_model, num_heads head_dim]"
+)
 _FORMULA = r"W_o \operatorname{concat}_h \operatorname{softmax}(q_h k_{%s}^\top / \sqrt{K}) \, v_{%s}"
 
 
@@ -73,7 +76,7 @@ class MultiHeadAttention(nn.Module):
     away. `softcap` c bounds logits by c · tanh(logit / c). `sinks`: one learned logit a head that takes
     probability and gives nothing. `qk_norm`: a norm of the registry on queries and keys before rotation, over
     each head or over the whole `width`. `scale` defaults to 1 / sqrt(head_dim). `grouped` says whether
-    num_kv_heads must be (true) or may not be (false) smaller than num_heads.
+    num_kv_heads must be given (true) or must be num_heads (false).
 
     Checkpoints call the matrices q_proj, k_proj, v_proj, o_proj. Raises `RequestError` for impossible options.
     Sources: Vaswani et al. 2017 (arXiv:1706.03762), section 3.2.2; Beltagy et al. 2020 (arXiv:2004.05150) for
@@ -100,9 +103,11 @@ class MultiHeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         num_kv_heads = _checked_heads(num_heads, num_kv_heads, grouped)
-        for name, given in (("window", window), ("softcap", softcap), ("scale", scale)):
-            if given is not None and not given > 0:
-                raise RequestError(f"attention's {name} must be above zero; it is {given}")
+        if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
+            raise RequestError(f"attention's window is a number of tokens, at least 1; it is {window!r}")
+        for name, given in (("softcap", softcap), ("scale", scale)):
+            if given is not None and not (isinstance(given, (int, float)) and 0 < given < math.inf):
+                raise RequestError(f"attention's {name} must be a number above zero; it is {given!r}")
         if qk_norm_over not in ("head", "width"):
             raise RequestError(f"attention's qk_norm_over is head or width; it is {qk_norm_over!r}")
         self.d_model, self.num_heads, self.head_dim, self.has_bias = d_model, num_heads, head_dim, bias
@@ -201,9 +206,7 @@ class MultiHeadAttention(nn.Module):
 def _checked_heads(num_heads: int, num_kv_heads: int | None, grouped: bool | None) -> int:
     """How many key and value heads there are; raises `RequestError` if that cannot be."""
     if grouped and num_kv_heads is None:
-        raise RequestError(
-            "grouped-query attention needs num_kv_heads, a divisor of num_heads and less than it"
-        )
+        raise RequestError("grouped-query attention needs num_kv_heads, a divisor of num_heads")
     heads = num_heads if num_kv_heads is None else num_kv_heads
     if heads < 1 or num_heads % heads:
         raise RequestError(f"num_heads {num_heads} is not a multiple of num_kv_heads {heads}")
