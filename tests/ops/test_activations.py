@@ -177,9 +177,9 @@ def test_swish_has_its_derivatives_by_x_and_by_beta(beta: float) -> None:
     y = swish(x, b)
     first, by_beta = torch.autograd.grad(y.sum(), (x, b), create_graph=True)
     (second,) = torch.autograd.grad(first.sum(), x)
-    torch.testing.assert_close(swish_first(x, beta), first, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(swish_first(x, beta), first, rtol=1e-11, atol=1e-12)
     torch.testing.assert_close(swish_second(x, beta), second, rtol=1e-11, atol=1e-12)
-    torch.testing.assert_close(swish_by_beta(x, beta), by_beta, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(swish_by_beta(x, beta), by_beta, rtol=1e-11, atol=1e-12)
 
 
 def test_swish_has_its_limits() -> None:

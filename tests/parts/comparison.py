@@ -34,7 +34,7 @@ def draw(module: nn.Module, *, seed: int = 0, exact_in: torch.dtype = torch.floa
 
 def build_ffn(name: str, *, d_model: int = 5, d_ff: int = 7, bias: bool = False) -> nn.Module:
     """The registered layer in float64 with drawn weights; odd sizes, so that no axis can be mistaken."""
-    return draw(registry.get("ffn", name).build(d_model=d_model, d_ff=d_ff, bias=bias).double())
+    return draw(registry.get("ffn", name).build(d_model=d_model, d_ff=d_ff, bias=bias).double()).eval()
 
 
 def tokens(*shape: int, seed: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
