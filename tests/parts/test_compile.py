@@ -4,91 +4,20 @@ Every part goes through the tracer and autograd's own graph (`aot_eager`, cheap)
 through Inductor, whose generated code is what a training run executes.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from paribus import registry
-from paribus.ops.attention import Mask
-from paribus.parts.context import Context
-from paribus.parts.position.base import Position
-from paribus.parts.residual.base import Depth
 
+from .attending import Attending
 from .comparison import draw, tokens
+from .running import MAKERS, PARTS, D, Run, T
 
 pytestmark = pytest.mark.usefixtures("fresh_compiler")
 
-D, T = 8, 4
-Run = Callable[[Tensor], Tensor]
-
-
-def activation(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("activation", name).build(width=D).eval()
-    pieces = getattr(layer, "inputs", 1)
-    return lambda x: layer(torch.cat([x] * pieces, dim=-1)), layer
-
-
-def ffn(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("ffn", name).build(d_model=D, d_ff=12).eval()
-    return layer, layer
-
-
-def norm(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("norm", name).build(d_model=D)
-    return layer, layer
-
-
-def residual(name: str) -> tuple[Run, nn.Module]:
-    layer = registry.get("residual", name).build(
-        sublayers=("attention", "ffn"),
-        depth=Depth(stack="decoder", encoder_layers=0, decoder_layers=2),
-        norm=lambda: registry.get("norm", "rmsnorm").build(d_model=D),
-    )
-    return lambda x: layer(x, {"attention": torch.sin, "ffn": torch.tanh}), layer
-
-
-class Attending(nn.Module):
-    """An attention layer with a position encoding, in every place where the encoding acts."""
-
-    def __init__(self, attention: nn.Module, position: Position) -> None:
-        super().__init__()
-        self.attention, self.position = attention, position
-
-    def forward(self, x: Tensor) -> Tensor:
-        places = torch.arange(T)
-        state = self.position.state(places, places, length=T)
-        context = Context(position=self.position, state=state, mask=Mask(causal=True), backend="plain")
-        return self.attention(self.position.embed(x, places), context)
-
-
-def position(name: str) -> tuple[Run, nn.Module]:
-    sizes = {"d_model": D, "head_dim": 4, "num_heads": 2}
-    encoding = registry.get("position", name).build(**sizes, max_seq_len=T)
-    assert isinstance(encoding, Position)
-    layer = Attending(registry.get("attention", "mha").build(**sizes), encoding)
-    return layer, layer
-
-
-def attention(name: str) -> tuple[Run, nn.Module]:
-    groups = {"num_kv_heads": 1} if name == "gqa" else {}
-    layer = registry.get("attention", name).build(d_model=D, num_heads=2, head_dim=4, **groups)
-    nope = registry.get("position", "none").build(d_model=D, head_dim=4, num_heads=2, max_seq_len=T)
-    assert isinstance(nope, Position)
-    whole = Attending(layer, nope)
-    return whole, whole
-
-
-MAKERS = {
-    "activation": activation,
-    "ffn": ffn,
-    "norm": norm,
-    "residual": residual,
-    "position": position,
-    "attention": attention,
-}
-PARTS = [(slot, name) for slot, cards in registry.catalog().items() for name in cards]
 #: What a default model is made of.
 INDUCTOR = [
     ("activation", "silu"),
@@ -102,6 +31,10 @@ INDUCTOR = [
 
 def assert_compiles(slot: str, name: str, *, backend: str, dtype: torch.dtype = torch.float32) -> None:
     run, module = MAKERS[slot](name)
+    assert_same(run, module, backend=backend, dtype=dtype)
+
+
+def assert_same(run: Run, module: nn.Module, *, backend: str, dtype: torch.dtype) -> None:
     draw(module)
     compiled = torch.compile(run, backend=backend, fullgraph=True)
     results = []
@@ -128,9 +61,30 @@ def test_every_slot_is_compiled() -> None:
     assert {slot for slot, _ in INDUCTOR} == set(registry.catalog()) == set(MAKERS)
 
 
-@pytest.mark.parametrize(("slot", "name"), PARTS)
+#: The feed-forward layer of its name holds each activation, so alone they are left to the exhaustive run.
+ALONE = [pytest.param(*key, marks=pytest.mark.slow) if key[0] == "activation" else key for key in PARTS]
+
+
+@pytest.mark.parametrize(("slot", "name"), ALONE)
 def test_part_is_one_graph_with_the_same_gradients(slot: str, name: str) -> None:
     assert_compiles(slot, name, backend="aot_eager")
+
+
+@pytest.mark.parametrize(
+    "what", ["biases and a window", "normed heads", "a cap and sinks", "cross-attention"]
+)
+def test_options_of_attention_are_one_graph_too(what: str) -> None:
+    options: dict[str, Any] = {
+        "biases and a window": {"bias": True, "window": 2},
+        "normed heads": {"qk_norm": "rmsnorm"},
+        "a cap and sinks": {"softcap": 2.0, "sinks": True},
+        "cross-attention": {"cross": True},
+    }[what]
+    layer = Attending("gqa", position="alibi", d_model=D, **options)
+    memory = tokens(2, T + 1, D, seed=2, dtype=torch.float32).detach()
+    valid = torch.arange(T) < torch.tensor([[T], [2]])
+    given = {"memory": memory} if options.get("cross") else {"valid": valid, "document": valid.long()}
+    assert_same(lambda x: layer(x, **given), layer, backend="aot_eager", dtype=torch.float32)
 
 
 @pytest.mark.parametrize(("slot", "name"), INDUCTOR)

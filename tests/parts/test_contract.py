@@ -14,7 +14,9 @@ from paribus import registry
 from paribus.parts.init import SCHEMES, Role, constant, matrix_roles
 from paribus.parts.residual.base import Depth
 
-PARTS = [(slot, name) for slot, cards in registry.catalog().items() for name in cards]
+from .comparison import draw, tokens
+from .running import MAKERS, PARTS, D, T
+
 ALL = pytest.mark.parametrize(("slot", "name"), PARTS)
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "activation": {"width": 6},
@@ -95,8 +97,43 @@ def test_part_is_copied_pickled_and_restored(slot: str, name: str) -> None:
     clones = [copy.deepcopy(part), pickle.loads(pickle.dumps(part)), build(slot, name)]
     clones[2].load_state_dict(part.state_dict())
     for clone in clones:
-        copied = dict(clone.named_parameters())
-        assert all(torch.equal(copied[key], p) for key, p in part.named_parameters())
+        for own, copied in (
+            (part.named_parameters(), clone.named_parameters()),
+            (part.named_buffers(), clone.named_buffers()),
+        ):
+            theirs = dict(copied)
+            assert all(torch.equal(theirs[key], tensor) for key, tensor in own)
+
+
+@ALL
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_output_and_gradients_have_the_dtypes_of_input_and_parameters(
+    slot: str, name: str, dtype: torch.dtype
+) -> None:
+    """Parameters stay float32, the pass runs in the dtype of the input."""
+    run, module = MAKERS[slot](name)
+    draw(module, exact_in=torch.bfloat16)
+    x = tokens(2, T, D, dtype=dtype)
+    y = run(x)
+    y.double().square().sum().backward()
+    assert y.dtype == dtype and y.shape[:2] == (2, T) and y.isfinite().all()
+    assert x.grad is not None and x.grad.dtype == dtype and x.grad.isfinite().all()
+    for key, p in module.named_parameters():
+        assert p.dtype == torch.float32 and (p.grad is None or p.grad.dtype == torch.float32), key
+
+
+@ALL
+def test_a_part_says_whether_it_is_another_in_training(slot: str, name: str) -> None:
+    """Who runs a model must know of running statistics and random slopes; nothing else may change with the mode."""
+    run, module = MAKERS[slot](name)
+    draw(module)
+    x = tokens(2, T, D, dtype=torch.float32).detach()
+    outputs = []
+    for training in (False, True):
+        module.train(training)
+        outputs.append(run(x))
+    says = any(getattr(each, "mode_dependent", False) for each in module.modules())
+    assert torch.equal(*outputs) != says
 
 
 @ALL
