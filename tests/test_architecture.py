@@ -20,6 +20,7 @@ FLOORS = {
     "train": 5,
     "study": 6,
     "verify": 6,
+    "figures": 6,
     "cli": 7,
     "text": 1,
 }

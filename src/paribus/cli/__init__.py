@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import catalog, explain, study, verify
+from paribus.cli import catalog, explain, plot, study, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("study")(study.study)
 app.command("explain")(explain.explain)
 app.command("catalog")(catalog.catalog)
+app.command("plot")(plot.plot)
 app.command("verify")(verify.verify)
 
 

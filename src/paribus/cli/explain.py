@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 _EXAMPLE_WIDTH = 768
+_EXAMPLE_LENGTH = 1024
 
 
 def explain(
     name: Annotated[str, typer.Argument(help="A part's name or alias, or my_file.py:MyPart.")],
+    plot: Annotated[
+        Path | None, typer.Option(help="Write the part's figure to this .svg, .png or .pdf file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Explain a part: formula, source, shapes, parameters, cost, and what is commonly got wrong.
+    """Explain a part: formula, source, shapes, options, cost, what is commonly got wrong, and its curve.
+
+    A name that stands in several slots (gelu is an activation and a feed-forward layer) is explained in each.
 
     Example: [bold]paribus explain swiglu[/bold]
+
+    Example: [bold]paribus explain gelu --plot gelu.svg[/bold]
     """
     from rich.console import Console
     from rich.text import Text
@@ -26,6 +36,8 @@ def explain(
 
     cards = registry.search(name)
     documents = [_document(card) for card in cards]
+    if plot is not None:
+        _write_figure(cards, plot)
     if as_json:
         print(json.dumps(documents[0] if len(documents) == 1 else documents, indent=2))
         return
@@ -40,6 +52,7 @@ def explain(
             "source": card.paper,
             "shapes": card.shapes,
             "parameters": card.parameters,
+            "options": ", ".join(f"{option} = {default}" for option, default in document["settings"].items()),
             **{key: value for key, value in document["example"].items()},
         }
         for key, value in rows.items():
@@ -47,6 +60,9 @@ def explain(
                 console.print(Text.assemble((f"  {key}: ", "cyan"), str(value)), soft_wrap=True)
         for trap in card.traps:
             console.print(Text.assemble(("  trap: ", "yellow"), trap), soft_wrap=True)
+        if (curve := _curve(card)) is not None:
+            console.print()
+            console.print(Text(curve), soft_wrap=True)
         console.print()
 
 
@@ -62,8 +78,44 @@ def _document(card: Any) -> dict[str, Any]:
         "parameters": card.parameters,
         "traps": list(card.traps),
         "options": dict(card.options),
+        "settings": _settings(card),
         "example": _example(card),
     }
+
+
+def _settings(card: Any) -> dict[str, Any]:
+    """What can be chosen beside what the model gives, with its defaults."""
+    from paribus.model.config import GIVEN
+
+    settings = card.parameters_of_build()
+    given = GIVEN.get(card.slot, set())
+    return {
+        name: None if each.default is each.empty else each.default
+        for name, each in settings.items()
+        if name not in given
+    }
+
+
+def _curve(card: Any) -> str | None:
+    """The part's curve in dots, if there is one and the terminal can show it."""
+    from paribus.figures.terminal import curve_of
+
+    if "utf" not in (sys.stdout.encoding or "").lower():
+        return None
+    return curve_of(card)
+
+
+def _write_figure(cards: list[Any], path: Path) -> None:
+    from paribus.errors import RequestError
+    from paribus.figures.catalogue import figure_of
+    from paribus.figures.style import save
+
+    for card in cards:
+        if (found := figure_of(card)) is not None:
+            drawing, options = found
+            save(drawing.draw(**options)[0], path)
+            return
+    raise RequestError(f"there is no figure of {cards[0].slot} {cards[0].name!r}; see paribus plot")
 
 
 def _example(card: Any) -> dict[str, str]:
@@ -77,6 +129,23 @@ def _example(card: Any) -> dict[str, str]:
     elif card.slot == "norm":
         sizes = {"d_model": _EXAMPLE_WIDTH}
         said = f"at d_model {_EXAMPLE_WIDTH}"
+    elif card.slot == "attention":
+        return _attention_example(card)
     else:
         return {}
     return {said: f"{card.num_params(**sizes):,} parameters, {card.flops(**sizes):,} FLOPs a token forward"}
+
+
+def _attention_example(card: Any) -> dict[str, str]:
+    import torch
+
+    from paribus.model.count import attention_flops
+
+    sizes = {"d_model": _EXAMPLE_WIDTH, "num_heads": 12, "head_dim": 64}
+    groups = {"num_kv_heads": 4} if card.name == "gqa" else {}
+    with torch.device("meta"):
+        layer = card.build(**sizes, **groups)
+    flops = attention_flops(layer, **sizes, seq_len=_EXAMPLE_LENGTH)
+    grouped = ", 4 key heads" if groups else ""
+    said = f"at d_model {_EXAMPLE_WIDTH}, 12 heads{grouped}, {_EXAMPLE_LENGTH} tokens"
+    return {said: f"{card.num_params(**sizes, **groups):,} parameters, {flops:,.0f} FLOPs a token forward"}

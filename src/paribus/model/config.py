@@ -28,14 +28,16 @@ LayeredSpec = PartSpec | Sequence[PartSpec]
 Architecture = Literal["decoder", "encoder", "encoder_decoder"]
 
 #: Arguments that the model gives to the parts of each slot; options of a `PartSpec` may not name them.
-_GIVEN = {
+GIVEN = {
+    "activation": {"width"},
     "ffn": {"d_model", "d_ff"},
     "norm": {"d_model"},
     "residual": {"sublayers", "depth", "norm"},
     "position": {"d_model", "head_dim", "num_heads", "max_seq_len", "causal"},
     "attention": {"d_model", "num_heads", "head_dim", "num_kv_heads", "cross"},
 }
-SLOTS = tuple(_GIVEN)
+#: Slots of a model; activations are options of its feed-forward layers.
+SLOTS = tuple(slot for slot in GIVEN if slot != "activation")
 #: Slots whose part may differ from layer to layer.
 LAYERED = ("ffn", "position", "attention")
 
@@ -254,7 +256,7 @@ class ModelConfig:
             )
         for layer in range(len(specs)):
             card, options = self.part(slot, layer)
-            allowed = card.allowed_options() - _GIVEN[slot]
+            allowed = card.allowed_options() - GIVEN[slot]
             for option in options:
                 if option not in allowed:
                     hint = nearest(option, allowed) if allowed else "it has none"

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from paribus import registry
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer, slot_of
+from paribus.ops.attention import Mask
+from paribus.parts.context import Context
+from paribus.parts.position.base import Position
 
 
 def on_meta(config: ModelConfig) -> Transformer:
@@ -53,3 +58,16 @@ def training_flops(model: Transformer, *, seq_len: int, source_len: int | None =
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
     model.zero_grad(set_to_none=True)
     return counter.get_total_flops()
+
+
+def attention_flops(
+    attention: nn.Module, *, d_model: int, head_dim: int, num_heads: int, seq_len: int
+) -> float:
+    """Forward FLOPs for one token of an attention layer on meta in windows of `seq_len`; all keys count."""
+    card = registry.get("position", "none")
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        position = card.build(d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=seq_len)
+        assert isinstance(position, Position)
+        context = Context(position=position, state={}, mask=Mask(causal=True), backend="plain")
+        attention(torch.empty(1, seq_len, d_model), context)
+    return counter.get_total_flops() / seq_len

@@ -59,7 +59,7 @@ _FORMULA = r"W_o \operatorname{concat}_h \operatorname{softmax}(q_h k_{%s}^\top 
 @part(
     "attention",
     "mqa",
-    formula=_FORMULA % ("", ""),
+    formula=r"W_o \operatorname{concat}_h \operatorname{softmax}(q_h k^\top / \sqrt{K}) \, v",
     paper="arXiv:1911.02150 (Shazeer 2019)",
     summary="multi-query attention: all query heads share one key and value head",
     parameters="2 d_model (num_heads + 1) head_dim",
