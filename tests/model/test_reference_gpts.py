@@ -1,0 +1,171 @@
+"""The same weights in transformers' GPTs, ALiBi and parallel models give the same logits."""
+
+from typing import Any
+
+import pytest
+import transformers as tf
+
+from .reference import (
+    LONGEST,
+    D,
+    F,
+    H,
+    K,
+    L,
+    Peer,
+    V,
+    assert_same_gradients,
+    assert_same_logits,
+    qkv_by_head,
+    qkv_in_thirds,
+    theirs,
+    transposed,
+    two_rows_in_front,
+)
+from .reference_names import BLOOM, GPT2, GPTJ, MPT, NEOX, OPT, PHI
+
+BIASED = {"name": "mha", "bias": True}
+UNBIASED_NORM = {"name": "layernorm", "bias": False}
+
+
+def with_bias(ffn: str) -> dict[str, Any]:
+    return {"name": ffn, "bias": True}
+
+
+DECODERS: dict[str, Peer] = {
+    "gpt-2": Peer(
+        ours={
+            "ffn": with_bias("gelu_tanh"),
+            "attention": BIASED,
+            "norm": "layernorm",
+            "position": "learned",
+            "tie_embeddings": True,
+        },
+        theirs=lambda: tf.GPT2LMHeadModel(
+            tf.GPT2Config(
+                vocab_size=V,
+                n_embd=D,
+                n_inner=F,
+                n_layer=L,
+                n_head=H,
+                n_positions=LONGEST,
+                attn_implementation="eager",
+            )
+        ),
+        names=GPT2,
+        steps=((qkv_in_thirds, "c_attn"), (transposed, "")),
+    ),
+    "opt": Peer(
+        ours={
+            "ffn": with_bias("relu"),
+            "attention": BIASED,
+            "norm": "layernorm",
+            "position": "learned",
+            "tie_embeddings": True,
+        },
+        theirs=lambda: tf.OPTForCausalLM(
+            tf.OPTConfig(
+                vocab_size=V,
+                hidden_size=D,
+                word_embed_proj_dim=D,
+                ffn_dim=F,
+                num_hidden_layers=L,
+                num_attention_heads=H,
+                max_position_embeddings=LONGEST,
+                attn_implementation="eager",
+            )
+        ),
+        names=OPT,
+        steps=((two_rows_in_front, ""),),
+    ),
+    "gpt-neox: parallel with two norms, half of the channels rotated": Peer(
+        ours={
+            "ffn": with_bias("gelu"),
+            "attention": BIASED,
+            "norm": "layernorm",
+            "position": {"name": "rope", "fraction": 0.5},
+            "residual": "parallel_separate",
+        },
+        theirs=theirs(
+            "GPTNeoX",
+            num_key_value_heads=None,
+            head_dim=None,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        ),
+        names=NEOX,
+        steps=((qkv_by_head, "query_key_value"),),
+    ),
+    "gpt-j: parallel with one norm, interleaved": Peer(
+        ours={
+            "ffn": with_bias("gelu_tanh"),
+            "norm": "layernorm",
+            "position": {"name": "rope_interleaved", "fraction": 0.5},
+            "residual": "parallel",
+        },
+        theirs=lambda: tf.GPTJForCausalLM(
+            tf.GPTJConfig(
+                vocab_size=V,
+                n_embd=D,
+                n_inner=F,
+                n_layer=L,
+                n_head=H,
+                rotary_dim=K // 2,
+                n_positions=LONGEST,
+                attn_implementation="eager",
+            )
+        ),
+        names=GPTJ,
+        zeroed=("lm_head.bias",),
+    ),
+    "phi": Peer(
+        ours={
+            "ffn": with_bias("gelu_tanh"),
+            "attention": BIASED,
+            "norm": "layernorm",
+            "position": {"name": "rope", "fraction": 0.5},
+            "residual": "parallel",
+        },
+        theirs=theirs(
+            "Phi",
+            num_key_value_heads=H,
+            head_dim=None,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        ),
+        names=PHI,
+        zeroed=("lm_head.bias",),
+    ),
+    "bloom: alibi, a norm after the embedding": Peer(
+        ours={
+            "ffn": with_bias("gelu_tanh"),
+            "attention": BIASED,
+            "norm": "layernorm",
+            "position": "alibi",
+            "embedding_norm": True,
+            "tie_embeddings": True,
+        },
+        sizes={"d_ff": 4 * D},
+        theirs=lambda: tf.BloomForCausalLM(
+            tf.BloomConfig(vocab_size=V, hidden_size=D, n_layer=L, n_head=H, attn_implementation="eager")
+        ),
+        names=BLOOM,
+        steps=((qkv_by_head, "query_key_value"),),
+    ),
+    "mpt: alibi without biases": Peer(
+        ours={"ffn": "gelu", "norm": UNBIASED_NORM, "position": "alibi", "tie_embeddings": True},
+        sizes={"d_ff": 4 * D},
+        theirs=lambda: tf.MptForCausalLM(
+            tf.MptConfig(vocab_size=V, d_model=D, n_layers=L, n_heads=H, max_seq_len=LONGEST)
+        ),
+        names=MPT,
+        steps=((qkv_in_thirds, "Wqkv"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_model_has_the_logits_of_transformers(family: str) -> None:
+    assert_same_logits(DECODERS[family])
+
+
+def test_model_has_the_gradients_of_gpt2() -> None:
+    assert_same_gradients(DECODERS["gpt-2"])
