@@ -11,6 +11,7 @@ from paribus.oracles.arrays import Array, Function, Weights, affine, round_once_
 from paribus.oracles.attention import attention, mha, visible_mask
 from paribus.oracles.ffn import FFN, FFN_LAYER, ffn, ffn_gradients
 from paribus.oracles.frequency import frequencies
+from paribus.oracles.gradient import gradient
 from paribus.oracles.norm import NORM, batchnorm_running, layernorm, rmsnorm
 from paribus.oracles.pointwise import POINTWISE, Pointwise
 from paribus.oracles.position import (
@@ -21,11 +22,20 @@ from paribus.oracles.position import (
     rope,
     rope_interleaved,
     shaw,
+    shaw_scores,
+    shaw_values,
     sinusoidal_table,
     t5_bucket,
     xpos,
 )
-from paribus.oracles.residual import EMBEDDING_NORM, FINAL_NORM, RESIDUAL, deepnorm_constants, placement
+from paribus.oracles.residual import (
+    EMBEDDING_NORM,
+    FINAL_NORM,
+    GAIN,
+    RESIDUAL,
+    deepnorm_constants,
+    placement,
+)
 from paribus.oracles.transformer import transformer
 
 __all__ = [
@@ -34,6 +44,7 @@ __all__ = [
     "FFN",
     "FFN_LAYER",
     "FINAL_NORM",
+    "GAIN",
     "NORM",
     "POINTWISE",
     "POSITION",
@@ -51,6 +62,7 @@ __all__ = [
     "ffn",
     "ffn_gradients",
     "frequencies",
+    "gradient",
     "half_split_order",
     "layernorm",
     "mha",
@@ -60,6 +72,8 @@ __all__ = [
     "rope_interleaved",
     "round_once_slack",
     "shaw",
+    "shaw_scores",
+    "shaw_values",
     "sinusoidal_table",
     "t5_bucket",
     "transformer",

@@ -8,12 +8,38 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import expit
 
-from paribus.oracles.arrays import Array, Function, Weights
+from paribus.oracles.arrays import Array, Weights
 from paribus.oracles.pointwise import POINTWISE
 
 
-def _pointwise(value: Function) -> Callable[..., Array]:
-    return lambda w, x: value(x)
+def _pointwise(value: Callable[..., Array]) -> Callable[..., Array]:
+    """A function of x alone, with its constants by name if it has any."""
+    return lambda w, x, *, constants=None: value(x, **(constants or {}))
+
+
+def leaky_relu(x: Array, *, slope: float = 0.01) -> Array:
+    """x above zero, slope x below."""
+    return np.maximum(x, 0) + slope * np.minimum(x, 0)
+
+
+def elu(x: Array, *, alpha: float = 1.0) -> Array:
+    """Clevert et al. 2015: x above zero, alpha (e^x - 1) below."""
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0))
+
+
+def celu(x: Array, *, alpha: float = 1.0) -> Array:
+    """Barron 2017: ELU whose slope at zero is 1 for every alpha: alpha (e^(x / alpha) - 1) below."""
+    return np.maximum(x, 0) + alpha * np.expm1(np.minimum(x, 0) / alpha)
+
+
+def hardshrink(x: Array, *, bound: float = 0.5) -> Array:
+    """x, but zero within [-bound, bound]."""
+    return np.where(np.abs(x) > bound, x, 0.0)
+
+
+def softshrink(x: Array, *, bound: float = 0.5) -> Array:
+    """x moved towards zero by `bound`, and no further than zero."""
+    return np.sign(x) * np.maximum(np.abs(x) - bound, 0)
 
 
 def swish(w: Weights, x: Array, *, beta: float = 1.0, learnable: bool = False, per: str = "layer") -> Array:
@@ -23,8 +49,8 @@ def swish(w: Weights, x: Array, *, beta: float = 1.0, learnable: bool = False, p
     return x * expit(w.get("beta", np.array(beta)) * x)
 
 
-def prelu(w: Weights, x: Array, *, per: str = "layer") -> Array:
-    """He et al. 2015: x above zero, slope x below; `slope` is [1] or [width] and says itself which."""
+def prelu(w: Weights, x: Array, *, slope: float = 0.25, per: str = "layer") -> Array:
+    """He et al. 2015: x above zero, slope x below; the weight, [1] or [width], starts at `slope`."""
     return np.maximum(x, 0) + w["slope"] * np.minimum(x, 0)
 
 
@@ -80,6 +106,7 @@ def polynorm(w: Weights, x: Array, *, eps: float = 1e-6) -> Array:
 #: (weights, x, options) -> y, by name.
 ACTIVATION: dict[str, Callable[..., Array]] = {
     **{name: _pointwise(row.value) for name, row in POINTWISE.items()},
+    **{f.__name__: _pointwise(f) for f in (leaky_relu, elu, celu, hardshrink, softshrink)},
     "swish": swish,
     "prelu": prelu,
     "rrelu": rrelu_in_scoring,

@@ -22,10 +22,11 @@ def visible_mask(
     window: int | None = None,
     key_valid: Mask | None = None,
     document: NDArray[Any] | None = None,
+    offset: int | None = None,
 ) -> Mask:
     """[T, S], or [B, T, S] if `key_valid` or `document` (the number of each key's document) is [B, S].
 
-    Query t stands at the place S - T + t. A window of w shows the w last keys, its own place among them, and
+    Query t stands at the place offset + t, S - T + t unless given. A window of w shows the w last keys, its own place among them, and
     without causality as many on the other side.
     """
     per_row = [np.atleast_2d(each) for each in (key_valid, document) if each is not None]
@@ -35,13 +36,13 @@ def visible_mask(
     seen = np.zeros((rows, queries, keys), dtype=bool)
     for b in range(rows):
         for t in range(queries):
-            i = keys - queries + t
+            i = t + (keys - queries if offset is None else offset)
             for j in range(keys):
                 if causal and j > i:
                     continue
                 if window is not None and abs(i - j) >= window:
                     continue
-                if document is not None and (i < 0 or number[b, i] != number[b, j]):
+                if document is not None and (not 0 <= i < keys or number[b, i] != number[b, j]):
                     continue
                 seen[b, t, j] = valid[b, j]
     return seen if any(each is not None and each.ndim == 2 for each in (key_valid, document)) else seen[0]
@@ -134,12 +135,14 @@ def mha(
     document: NDArray[Any] | None = None,
     qk_norm: str = "rmsnorm",
     qk_norm_over: str | None = None,
+    bias: bool | None = None,
+    sinks: bool | None = None,
 ) -> Array:
     """W_o concat_h softmax(q_h k_h^T scale) v_h on x [B, T, D]; scale is 1 / sqrt(K) unless given.
 
     With `memory` keys and values are of that, and position, causality and window do not act. Weights `q_norm.` and
     `k_norm.` norm queries and keys before their rotation, over each head or over the whole width ("head", "width";
-    unless given, the size of their gain says which). `sinks` [H] are among the weights.
+    unless given, the size of their gain says which). Whether there are biases and `sinks` [H] the weights say.
     """
     source = x if memory is None else memory
     groups = num_kv_heads or num_heads

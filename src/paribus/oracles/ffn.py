@@ -105,9 +105,17 @@ def swiglu_clamped(
     return affine(w, "down", hidden)
 
 
-def self_gate(w: Weights, x: Array, *, activation: str, bias: bool | None = None) -> Array:
+def self_gate(
+    w: Weights,
+    x: Array,
+    *,
+    activation: str,
+    activation_options: Mapping[str, Any] | None = None,
+    bias: bool | None = None,
+) -> Array:
     """x * act(W_gate x + b): the input gates itself, and there is no hidden layer."""
-    return x * ACTIVATION[activation](under(w, "activation."), affine(w, "gate", x))
+    act = ACTIVATION[activation](under(w, "activation."), affine(w, "gate", x), **(activation_options or {}))
+    return x * act
 
 
 def layernorm_mlp(
@@ -133,7 +141,7 @@ def _product(name: str) -> Callable[..., Array]:
 #: (weights, x, options) -> y of every feed-forward layer, by name.
 FFN_LAYER: dict[str, Callable[..., Array]] = {
     **{name: _product(name) for name in FFN},
-    **{name: partial(ungated, activation=name) for name in ACTIVATION if name not in POINTWISE},
+    **{name: partial(ungated, activation=name) for name in ACTIVATION},
     "ungated": ungated,
     "gated": gated,
     "swish_learnable": partial(ungated, activation="swish"),

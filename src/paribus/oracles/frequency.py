@@ -29,6 +29,7 @@ def frequencies(
     high: float = 4.0,
     short_factor: Sequence[float] | None = None,
     long_factor: Sequence[float] | None = None,
+    attention_factor: float | None = None,
 ) -> tuple[Array, float]:
     """(theta_i for pair i of `channels`, the factor on cosine and sine), by the name of the encoding.
 
@@ -39,6 +40,7 @@ def frequencies(
     - rope_yarn (transformers): ramp linear in the pair's index between the two, rounded outwards if `truncate`.
     - rope_llama3: the paper's ramp between `low` and `high` turns, and no factor.
     - rope_longrope (Ding et al. 2024): theta_i over its own factor, the long ones for length > L.
+    Cosine and sine are multiplied by 0.1 ln s + 1 (yarn), by sqrt(1 + ln s / ln L) (longrope), or as told.
     """
     pairs = channels // 2
     theta = [base ** (-2 * i / channels) for i in range(pairs)]
@@ -81,4 +83,4 @@ def frequencies(
         raise NotImplementedError(f"write the oracle of frequencies {name!r}")
     if name in ("rope_yarn", "rope_yarn_paper") and factor > 1:
         attention = 0.1 * log(factor) + 1
-    return np.array(theta), attention
+    return np.array(theta), attention if attention_factor is None else attention_factor

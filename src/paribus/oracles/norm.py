@@ -9,8 +9,8 @@ import numpy as np
 from paribus.oracles.arrays import Array, Weights
 
 
-def layernorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
-    """(x - mean) / sqrt(biased variance + eps) * g + b."""
+def layernorm(w: Weights, x: Array, eps: float = 1e-5, *, bias: bool | None = None) -> Array:
+    """(x - mean) / sqrt(biased variance + eps) * g + b; whether there is a b the weights say."""
     centred = x - x.mean(-1, keepdims=True)
     normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * w["weight"]
     return normed + w["bias"] if "bias" in w else normed
@@ -26,22 +26,23 @@ def rmsnorm(w: Weights, x: Array, eps: float = 1e-6, *, offset: bool = False, fr
     return x / np.sqrt((counted**2).mean(-1, keepdims=True) + eps) * gain
 
 
-def batchnorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
-    """In training: each feature by the mean and biased variance of all tokens of the batch."""
+def batchnorm(w: Weights, x: Array, eps: float = 1e-5, *, momentum: float = 0.1) -> Array:
+    """In training: each feature by the mean and biased variance of all tokens, whatever ran up before."""
     tokens = x.reshape(-1, x.shape[-1])
     centred = tokens - tokens.mean(0)
     variance = (centred**2).mean(0)
     return (centred / np.sqrt(variance + eps) * w["weight"] + w["bias"]).reshape(x.shape)
 
 
-def batchnorm_running(w: Weights, x: Array, eps: float = 1e-5) -> Array:
+def batchnorm_running(w: Weights, x: Array, eps: float = 1e-5, *, momentum: float = 0.1) -> Array:
     """In scoring: by the running statistics."""
     return (x - w["running_mean"]) / np.sqrt(w["running_var"] + eps) * w["weight"] + w["bias"]
 
 
-def dyt(w: Weights, x: Array) -> Array:
-    """Zhu et al. 2025: tanh(alpha x) * g + b."""
-    return np.tanh(w["alpha"] * x) * w["weight"] + w["bias"]
+def dyt(w: Weights, x: Array, *, alpha: float = 0.5, bias: bool | None = None) -> Array:
+    """Zhu et al. 2025: tanh(alpha x) * g + b; the weights say whether there is a b, and alpha, which starts as given."""
+    y = np.tanh(w["alpha"] * x) * w["weight"]
+    return y + w["bias"] if "bias" in w else y
 
 
 def scalenorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:

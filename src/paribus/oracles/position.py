@@ -104,9 +104,10 @@ def xpos(
     base: float = 10000.0,
     scale_base: float = 512.0,
     layout: str = "half",
+    fraction: float = 1.0,
 ) -> Array:
     """Sun et al. 2022: RoPE with pair i of a query at p grown by zeta_i^(p/512), of a key by zeta_i^(-p/512)."""
-    half = x.shape[-1] // 2
+    half = int(fraction * x.shape[-1]) // 2
     theta = base ** (-np.arange(half) / half)
     zeta = (np.arange(half) / half + 0.4) / 1.4
     sign = {"q": 1, "k": -1}[which]
@@ -118,7 +119,7 @@ def xpos(
         out[..., 1::2] *= growth
         return out
 
-    return in_layout(layout, rotation, x)
+    return in_layout(layout, rotation, x, fraction)
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -187,12 +188,24 @@ def shaw(w: Weights, q_pos: Array, k_pos: Array, *, table: str, max_distance: in
     )
 
 
+def shaw_scores(w: Weights, q: Array, q_pos: Array, k_pos: Array, *, max_distance: int = 16) -> Array:
+    """What the key table adds to the unscaled logits of q [..., T, K]: q_i . a_ij, [..., T, S]."""
+    return (q[..., None, :] * shaw(w, q_pos, k_pos, table="key_table", max_distance=max_distance)).sum(-1)
+
+
+def shaw_values(w: Weights, p: Array, q_pos: Array, k_pos: Array, *, max_distance: int = 16) -> Array:
+    """What the value table adds to the output under probabilities p [..., T, S]: sum_j p_ij a_ij, [..., T, K]."""
+    return (p[..., None] * shaw(w, q_pos, k_pos, table="value_table", max_distance=max_distance)).sum(-2)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PositionOracle:
     """Where an encoding acts, each place None if it does not. All take the part's options by name.
 
     embed(w, x [B, T, D], positions [T]); rotate(x [..., T, K], positions, which, length, max_seq_len), `which` q or k;
     bias(w, q_pos, k_pos, num_heads, causal) [H, T, S]; key_vectors, value_vectors(w, q_pos, k_pos) [T, S, K].
+    score(w, q, q_pos, k_pos) [..., T, S] and value(w, p, q_pos, k_pos) [..., T, K] say the vectors once more, as
+    terms of unscaled logits and of the output.
     """
 
     embed: Callable[..., Array] | None = None
@@ -200,6 +213,8 @@ class PositionOracle:
     bias: Callable[..., Array] | None = None
     key_vectors: Callable[..., Array] | None = None
     value_vectors: Callable[..., Array] | None = None
+    score: Callable[..., Array] | None = None
+    value: Callable[..., Array] | None = None
 
 
 def _sinusoidal(w: Weights, x: Array, positions: Array) -> Array:
@@ -227,7 +242,10 @@ POSITION: dict[str, PositionOracle] = {
     "sinusoidal": PositionOracle(embed=_sinusoidal),
     "learned": PositionOracle(embed=_learned),
     "shaw": PositionOracle(
-        key_vectors=partial(shaw, table="key_table"), value_vectors=partial(shaw, table="value_table")
+        key_vectors=partial(shaw, table="key_table"),
+        value_vectors=partial(shaw, table="value_table"),
+        score=shaw_scores,
+        value=shaw_values,
     ),
     "t5": PositionOracle(bias=t5_bias),
     "alibi": PositionOracle(bias=alibi_bias),

@@ -1,4 +1,4 @@
-"""Placements of norms and scales around the sublayers of a block."""
+"""Placements of norms and scales around the sublayers of a block, and the gains that two of them start from."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,6 +18,28 @@ def deepnorm_constants(stack: str, encoder_layers: int, decoder_layers: int) -> 
     if stack == "encoder":
         return 0.81 * (n**4 * m) ** (1 / 16), 0.87 * (n**4 * m) ** (-1 / 16)
     return (3 * m) ** 0.25, (12 * m) ** -0.25
+
+
+def deepnorm_gain(matrix: str, *, stack: str, encoder_layers: int, decoder_layers: int) -> float:
+    """Wang et al. 2022, figure 2: beta for the feed-forward layer, values and output; 1 for queries and keys."""
+    return 1.0 if matrix in ("q", "k") else deepnorm_constants(stack, encoder_layers, decoder_layers)[1]
+
+
+def pre_gain(matrix: str, *, stack: str, encoder_layers: int, decoder_layers: int) -> float:
+    """Radford et al. 2019: 1/sqrt(N) for the matrices that write to the residual stream.
+
+    N counts the stack's sublayers: two a block, and three where a decoder also reads an encoder.
+    """
+    if matrix not in ("o", "down"):
+        return 1.0
+    if stack == "encoder":
+        return (2 * encoder_layers) ** -0.5
+    return ((3 if encoder_layers else 2) * decoder_layers) ** -0.5
+
+
+#: By how much a placement multiplies the first weights of a matrix, one of q, k, v, o, gate, value, up, down, where
+#: its paper says so.
+GAIN: dict[str, Callable[..., float]] = {"pre": pre_gain, "deepnorm": deepnorm_gain}
 
 
 def placement(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paribus.oracles.arrays import Array, Function, Weights, under
-from paribus.oracles.attention import mha
+from paribus.oracles.attention import Mask, mha
 from paribus.oracles.ffn import FFN_LAYER
 from paribus.oracles.norm import NORM
 from paribus.oracles.position import POSITION
@@ -33,12 +33,17 @@ def transformer(
     encoder_layers: int | None = None,
     embedding_norm: bool | None = None,
     final_norm: bool | None = None,
+    valid: Mask | None = None,
+    source_valid: Mask | None = None,
+    document: NDArray[Any] | None = None,
 ) -> Array:
     """Logits [B, T, V] of the whole model from its state dict; `parts` names the part of each slot, `options` theirs.
 
     `architecture`: decoder (causal), encoder (every token sees every other) or encoder_decoder, whose decoder reads
     the encoding of `source_ids` (or `source`, the same) between self-attention and feed-forward layer. Weights are
     below `encoder.` and `decoder.`; the stacks share `embedding.weight`, which is the head too if there is none.
+    `valid` [B, T] and `source_valid` [B, S] are false where padding is: nobody reads that. `document` [B, T] numbers
+    the documents packed into a row of `ids`, none of which reads another.
     """
     given = options or {}
     source_ids = source if source_ids is None else source_ids
@@ -59,7 +64,9 @@ def transformer(
     has_embedding_norm = EMBEDDING_NORM[parts["residual"]] if embedding_norm is None else embedding_norm
     has_final_norm = FINAL_NORM[parts["residual"]] if final_norm is None else final_norm
 
-    def block(stack: str, weights: Weights, of_position: Weights, x: Array, memory: Array | None) -> Array:
+    def block(
+        stack: str, weights: Weights, of_position: Weights, x: Array, memory: Array | None, seen: Mask | None
+    ) -> Array:
         self_attend = partial(
             attend,
             under(weights, "attention."),
@@ -68,10 +75,14 @@ def transformer(
             position_options=position_options,
             max_seq_len=max_seq_len,
             causal=stack == "decoder",
+            key_valid=seen,
+            document=document if stack == architecture or stack == "decoder" else None,
         )
         sublayers: dict[str, Function] = {"attention": self_attend}
         if memory is not None:
-            sublayers["cross_attention"] = partial(attend, under(weights, "cross_attention."), memory=memory)
+            sublayers["cross_attention"] = partial(
+                attend, under(weights, "cross_attention."), memory=memory, key_valid=source_valid
+            )
         sublayers["ffn"] = partial(feed_forward, under(weights, "ffn."))
         return placement(
             parts["residual"],
@@ -84,7 +95,7 @@ def transformer(
             decoder_layers=layers["decoder"],
         )
 
-    def run(stack: str, ids: Ids, memory: Array | None = None) -> Array:
+    def run(stack: str, ids: Ids, seen: Mask | None, memory: Array | None = None) -> Array:
         weights = under(w, f"{stack}.")
         of_position = under(weights, "position.")
         x = w["embedding.weight"][ids]
@@ -93,15 +104,15 @@ def transformer(
         if has_embedding_norm:
             x = norm(under(weights, "embedding_norm."), x)
         for layer in range(layers[stack]):
-            x = block(stack, under(weights, f"blocks.{layer}."), of_position, x, memory)
+            x = block(stack, under(weights, f"blocks.{layer}."), of_position, x, memory, seen)
         return norm(under(weights, "final_norm."), x) if has_final_norm else x
 
     if architecture == "encoder":
-        x = run("encoder", ids)
+        x = run("encoder", ids, valid)
     elif architecture == "decoder":
-        x = run("decoder", ids)
+        x = run("decoder", ids, valid)
     else:
         if source_ids is None:
             raise ValueError("an encoder_decoder reads source_ids")
-        x = run("decoder", ids, run("encoder", source_ids))
+        x = run("decoder", ids, valid, run("encoder", source_ids, source_valid))
     return x @ w.get("head.weight", w["embedding.weight"]).T
