@@ -9,6 +9,7 @@ import pytest
 from paribus import registry
 from paribus.figures.catalogue import FIGURES
 from paribus.figures.docs import COMMAND, fingerprints, pages, write
+from paribus.parts.norm.rmsnorm import RMSNorm
 
 FOLDER = Path(__file__).parents[2] / "docs" / "parts"
 
@@ -30,15 +31,16 @@ def test_figures_are_not_stale() -> None:
 
 def test_every_part_has_its_section_and_every_link_its_file() -> None:
     for slot, cards in registry.catalog().items():
+        ours = [name for name, card in cards.items() if card.factory.__module__.startswith("paribus.")]
         text = (FOLDER / f"{slot}.md").read_text(encoding="utf-8")
-        assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == list(cards)
+        assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == ours
         for link in re.findall(r"\]\((figures/[^)]*)\)", text):
             assert (FOLDER / link).is_file()
 
 
 def test_a_changed_card_makes_its_page_stale(own_registry: registry.Registry) -> None:
     before = pages()
-    registry.part("norm", "new", formula="x", paper="here", traps=("none",))(lambda *, d_model: None)
+    registry.part("norm", "new", formula="x", paper="here", traps=("none",))(RMSNorm)
     changed = {name for name, text in pages().items() if text != before[name]}
     assert changed == {"norm.md", "README.md"}
 

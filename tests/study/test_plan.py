@@ -6,8 +6,10 @@ import pytest
 from paribus import registry
 from paribus.errors import RequestError
 from paribus.model.count import slot_params
+from paribus.parts.ffn.gated import GatedFeedForward
 from paribus.study.plan import Plan, Trial, extended, make_plan
 from paribus.study.settings import StudySettings, resolve
+from paribus.train.objectives import get_objective
 
 DATA = {"name": "text", "sha256": "0" * 64}
 
@@ -18,11 +20,34 @@ def _plan(*overrides: str, **options: Any) -> Plan:
 
 @pytest.mark.parametrize("d_model", [96, 192, 120])
 def test_a_matched_study_of_every_ffn_is_matched(d_model: int) -> None:
-    plan = _plan(f"model.d_model={d_model}", arms=sorted(registry.catalog()["ffn"]))
+    layers = sorted(name for name in registry.catalog()["ffn"] if not name.startswith("self_gate"))
+    plan = _plan(f"model.d_model={d_model}", arms=layers)
     budget = slot_params(plan.arm("relu").model, "ffn")
     for arm in plan.arms:
         assert abs(slot_params(arm.model, "ffn") / budget - 1) <= 0.005
         assert slot_params(arm.model, "ffn") / budget - 1 == pytest.approx(arm.mismatch)
+
+
+def test_a_one_matrix_gate_is_matched_where_the_baseline_is_as_small_and_refused_elsewhere() -> None:
+    with pytest.raises(RequestError, match="whatever d_ff is.*model.d_ff"):
+        _plan(arms=["self_gate_swish"])
+    plan = _plan("model.d_ff=48", arms=["self_gate_swish"])
+    assert slot_params(plan.arm("self_gate_swish").model, "ffn") == slot_params(plan.arm("relu").model, "ffn")
+
+
+def test_vocabulary_and_positions_follow_the_objective() -> None:
+    plan = _plan("model.architecture=encoder_decoder", "model.position=learned")
+    model = plan.arm("relu").model
+    lengths = get_objective("span_corruption").lengths(plan.train.seq_len)
+    assert plan.train.objective == "span_corruption"
+    assert model.vocab_size == get_objective("span_corruption").vocab_size(257, seq_len=plan.train.seq_len)
+    assert model.max_seq_len == lengths.longest
+    assert _plan().train.objective == "next_token" and _plan().arm("relu").model.vocab_size == 257
+
+
+def test_an_objective_for_another_architecture_is_refused() -> None:
+    with pytest.raises(RequestError, match="masked_token"):
+        _plan("train.objective=masked_token")
 
 
 def test_arms_differ_in_the_feed_forward_layer_alone() -> None:
@@ -96,10 +121,11 @@ def test_a_baseline_that_was_not_named_joins_the_arms() -> None:
     assert [arm.name for arm in _plan(arms=["swiglu"]).arms] == ["relu", "swiglu", "placebo", "handicap"]
 
 
-def test_an_alias_names_the_same_arm() -> None:
-    assert _plan(arms=["swish"]).arm("silu").model.ffn == "swish"
-    with pytest.raises(RequestError, match="'silu' is named twice"):
-        _plan(arms=["swish", "silu"])
+def test_an_alias_names_the_same_arm(own_registry: registry.Registry) -> None:
+    registry.part("ffn", "llama_ffn", aliases=("gated_silu",), formula="x", paper="here")(GatedFeedForward)
+    assert _plan(arms=["gated_silu"]).arm("llama_ffn").model.ffn == "gated_silu"
+    with pytest.raises(RequestError, match="'llama_ffn' is named twice"):
+        _plan(arms=["gated_silu", "llama_ffn"])
 
 
 def test_an_unknown_arm_offers_the_nearest() -> None:

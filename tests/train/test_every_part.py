@@ -30,10 +30,11 @@ PARTS = [(slot, name) for slot, cards in registry.catalog().items() for name in 
 
 
 def config_with(slot: str, name: str, **changes: Any) -> ModelConfig:
+    spec: Any = name
     if slot == "activation":  # a gate of this activation; the ungated layer of its name is in slot ffn
-        slot, spec = "ffn", {"name": "gated", "gate": name}
-    else:
-        spec = name
+        gated = getattr(registry.get(slot, name).build(width=1), "inputs", 1) == 1
+        spec = {"name": "gated", "gate": name} if gated else {"name": "ungated", "activation": name}
+        slot = "ffn"
     return ModelConfig(**{**SIZES, slot: spec, **NEEDS.get((slot, name), {}), **changes})
 
 

@@ -34,8 +34,7 @@ _TITLES = {
 
 def pages() -> dict[str, str]:
     """Text of every page by file name."""
-    slots = registry.catalog()
-    named = {slot: cards for slot, cards in slots.items() if slot in _TITLES}
+    named = {slot: _builtin(cards) for slot, cards in registry.catalog().items() if slot in _TITLES}
     links = "\n".join(
         f"- [{_TITLES[slot]}]({slot}.md): {', '.join(cards)}" for slot, cards in sorted(named.items())
     )
@@ -56,6 +55,11 @@ def write(folder: Path) -> None:
     for name, each in FIGURES.items():
         save(each.draw()[0], folder / "figures" / f"{name}.svg")
     (folder / "figures" / "figures.json").write_text(json.dumps(fingerprints(), indent=1) + "\n")
+
+
+def _builtin(cards: Mapping[str, Card]) -> dict[str, Card]:
+    """Our own parts: what a user's file has registered is not ours to document."""
+    return {name: card for name, card in cards.items() if card.factory.__module__.startswith("paribus.")}
 
 
 def _page(slot: str, cards: Mapping[str, Card]) -> str:
