@@ -1,6 +1,6 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
 # make bench   start-up, and our step against transformers      make test-all  and the exhaustive ones
-# make soak    endurance: a hundred kills
+# make soak    endurance: a hundred kills                       make docs      docs/parts, from the parts' cards
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.11 python3.15 python3.14 python3.13 python
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: study test test-all soak lint bench clean
+.PHONY: study test test-all soak lint bench docs clean
 
 study: $(VENV)/.ready
 	$(BIN)/paribus study ffn
@@ -32,6 +32,9 @@ lint: $(VENV)/.test-ready
 bench: $(VENV)/.test-ready
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/step.py
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m paribus.figures.docs docs/parts
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -134,7 +134,8 @@ def _run(
         optimiser = adamw(model, config, peak_rate=rate)
         state = _State()
 
-    scored_per_step = program.objective.tokens_per_window(config.seq_len) * config.batch_size
+    lengths = program.objective.lengths(config.seq_len)
+    scored_per_step = lengths.scored * config.batch_size
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
     compiles = True  # the first step of this process may
@@ -193,7 +194,9 @@ def _run(
         peak_memory_bytes=_peak_memory(device),
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
-        curve=_curve(state.losses, seconds, data, config, scored_per_step=scored_per_step),
+        curve=_curve(
+            state.losses, seconds, data, config, text_per_step=lengths.scored_text * config.batch_size
+        ),
     )
 
 
@@ -254,14 +257,17 @@ def _curve(
     data: Dataset,
     config: TrainConfig,
     *,
-    scored_per_step: int,
+    text_per_step: int,
 ) -> dict[str, list[float]]:
-    """Mean training loss over up to `CURVE_POINTS` stretches of the run."""
+    """Mean training loss over up to `CURVE_POINTS` stretches of the run.
+
+    A step's bytes are those of the text it scores, `text_per_step` tokens at the mean bytes of a token.
+    """
     ends = np.unique(np.linspace(0, len(losses), CURVE_POINTS + 1).round().astype(int))
     passed = np.cumsum(seconds)
     bytes_per_token = data.train.num_bytes / data.train.num_tokens
     means = [np.mean(losses[start:end]) for start, end in itertools.pairwise(ends)]
-    scale = 1 / (scored_per_step * math.log(2) * bytes_per_token)
+    scale = 1 / (text_per_step * math.log(2) * bytes_per_token)
     return {
         "tokens": [float(end * config.tokens_per_step) for end in ends[1:]],
         "seconds": [float(passed[end - 1]) for end in ends[1:]],
