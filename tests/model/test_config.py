@@ -1,6 +1,8 @@
 """ModelConfig: what it fills in, and the sentence with which it refuses."""
 
 import dataclasses
+import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,8 @@ from paribus.errors import RequestError
 from paribus.model.config import SLOTS, ModelConfig
 from paribus.model.transformer import Transformer
 
-from .conftest import MakeConfig
-
-SIZES = {"vocab_size": 11, "d_model": 8, "d_ff": 10, "num_layers": 1, "num_heads": 2}
-
-
-def refusal(**changes: Any) -> str:
-    with pytest.raises(RequestError) as caught:
-        ModelConfig(**{**SIZES, **changes})
-    sentence = str(caught.value)
-    assert sentence and "\n" not in sentence and not sentence.endswith(".")
-    return sentence
+from .conftest import SWAPS, MakeConfig, swapped
+from .refusal import SIZES, refusal
 
 
 def test_head_dim_defaults_to_an_even_share() -> None:
@@ -109,21 +102,95 @@ def test_unknown_option_is_refused(slot: str, spec: dict[str, Any], words: tuple
 
 
 @pytest.mark.parametrize(
-    ("part", "size"),
-    [({"position": "rope"}, {"head_dim": 3}), ({"position": "sinusoidal"}, {"d_model": 7, "head_dim": 2})],
+    ("changes", "words"),
+    [
+        ({"position": "rope", "head_dim": 3}, ("even", "3")),
+        ({"position": {"name": "rope", "fraction": 0.3}}, ("even", "0.3")),
+        ({"position": "sinusoidal", "d_model": 7, "head_dim": 2}, ("even", "7")),
+        ({"position": "rope_ntk", "head_dim": 2}, ("4", "2")),
+        ({"position": "xpos", "architecture": "encoder"}, ("xpos", "causal")),
+        ({"position": {"name": "t5", "num_buckets": 6}, "architecture": "encoder_decoder"}, ("4", "6")),
+        ({"position": {"name": "shaw", "max_distance": 0}}, ("max_distance", "0")),
+        ({"attention": "gqa"}, ("num_kv_heads",)),
+        ({"attention": "mha", "num_kv_heads": 1}, ("gqa", "1")),
+        ({"attention": "gqa", "num_kv_heads": 4}, ("2", "4")),
+        ({"attention": "mqa", "num_kv_heads": 1}, ("mqa", "num_kv_heads")),
+        ({"attention": ["mha", "gqa"], "num_layers": 2, "num_kv_heads": 1}, ("mha", "gqa")),
+        ({"attention": {"name": "mha", "window": 0}}, ("window", "0")),
+        ({"attention": {"name": "mha", "qk_norm": "rsmnorm"}}, ("rsmnorm", "rmsnorm")),
+        ({"attention": ["mha", {"name": "mha", "softcap": -1}], "num_layers": 2}, ("softcap", "-1")),
+        ({"residual": "parallel", "architecture": "encoder_decoder"}, ("cross-attention",)),
+        ({"norm": {"name": "layernorm", "eps": -1.0}}, ("eps", "-1.0")),
+        ({"ffn": {"name": "ungated", "activation": "rleu"}}, ("rleu", "relu")),
+        ({"ffn": {"name": "ungated", "activation": "elu", "activation_options": {"alhpa": 2}}}, ("alhpa",)),
+        ({"ffn": {"name": "layernorm_mlp", "depth": 0}}, ("depth", "0")),
+    ],
 )
-def test_sizes_that_a_part_cannot_take_are_refused_when_it_is_built(
-    part: dict[str, str], size: dict[str, int]
+def test_parts_that_cannot_be_are_refused_with_their_own_reason_before_anything_is_built(
+    changes: dict[str, Any], words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(RequestError, match="even"):
-        Transformer(ModelConfig(**{**SIZES, **part, **size}))
+    sentence = refusal(**changes)
+    assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"architecture": "decodr"}, ("decodr", "decoder")),
+        ({"architecture": "prefix"}, ("prefix", "decoder", "encoder", "encoder_decoder")),
+        ({"encoder_layers": 2}, ("encoder_layers", "decoder", "num_layers")),
+        ({"encoder_layers": 2, "architecture": "encoder"}, ("encoder_layers", "encoder", "num_layers")),
+        ({"encoder_layers": 0, "architecture": "encoder_decoder"}, ("encoder_layers", "0")),
+        ({"num_kv_heads": 0}, ("num_kv_heads", "0")),
+        ({"num_kv_heads": 1.5}, ("num_kv_heads", "1.5")),
+        ({"num_layers": True}, ("num_layers", "True")),
+        ({"embedding_scale": 0.0}, ("embedding_scale", "0.0")),
+        ({"embedding_scale": None}, ("embedding_scale", "None")),
+        ({"logit_scale": -1.0}, ("logit_scale", "-1.0")),
+        ({"logit_scale": "2"}, ("logit_scale", "'2'")),
+        ({"logit_scale": math.inf}, ("logit_scale", "inf")),
+        ({"logit_softcap": math.nan}, ("logit_softcap", "nan")),
+        ({"logit_softcap": 0}, ("logit_softcap", "0")),
+        ({"embedding_norm": "layernorm"}, ("embedding_norm", "layernorm")),
+        ({"final_norm": 1}, ("final_norm", "1")),
+        ({"tie_embeddings": None}, ("tie_embeddings", "None")),
+    ],
+)
+def test_impossible_settings_of_the_model_are_refused(
+    changes: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    sentence = refusal(**changes)
+    assert all(word in sentence for word in words), sentence
+
+
+def test_making_a_config_draws_nothing_and_allocates_nothing() -> None:
+    before = torch.get_rng_state()
+    ModelConfig(
+        vocab_size=10**6,
+        d_model=10**6,
+        d_ff=10**7,
+        num_layers=100,
+        num_heads=100,
+        max_seq_len=10**7,
+        position="learned",
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("slot", "name"), SWAPS)
+def test_every_part_makes_a_config_that_plain_data_makes_again(
+    make_config: MakeConfig, slot: str, name: str
+) -> None:
+    config = make_config(**swapped(slot, name))
+    assert config.part_names()[slot] == name
+    assert ModelConfig(**json.loads(json.dumps(config.to_dict()))) == config
 
 
 def test_options_reach_the_part(make_config: MakeConfig) -> None:
     model = Transformer(
         make_config(
             norm={"name": "layernorm", "bias": False, "eps": 0.25},
-            ffn={"name": "swish", "bias": True},
+            ffn={"name": "silu", "bias": True},
             position={"name": "rope", "base": 77.0},
             attention={"name": "mha", "bias": True},
         )
@@ -136,8 +203,8 @@ def test_options_reach_the_part(make_config: MakeConfig) -> None:
 
 
 def test_alias_becomes_the_canonical_name(make_config: MakeConfig) -> None:
-    config = make_config(ffn={"name": "swish"}, position="nope")
-    assert (config.part_names()["ffn"], config.part_names()["position"]) == ("silu", "none")
+    config = make_config(position={"name": "nope"})
+    assert config.part_names()["position"] == "none"
 
 
 def test_plain_data_makes_the_same_config_again(make_config: MakeConfig) -> None:
@@ -160,7 +227,7 @@ def test_a_user_file_is_a_part_name(make_config: MakeConfig, tmp_path: Path) -> 
     model = Transformer(config)
     assert config.part_names()["norm"] == "Centre"
     assert model(torch.zeros(1, 4, dtype=torch.long)).shape == (1, 4, 13)
-    assert {m.scale for m in model.modules() if hasattr(m, "scale")} == {3.0}
+    assert {m.scale for m in model.modules() if type(m).__name__ == "Centre"} == {3.0}
     with pytest.raises(RequestError, match="scale"):
         make_config(norm={"name": f"{file}:Centre", "scael": 3.0})
 
