@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from paribus import registry
+from paribus import oracles, registry
 from paribus.errors import RequestError
 from paribus.model.config import SLOTS, ModelConfig
-from paribus.model.initialise import build, initialise
+from paribus.model.initialise import build, initialise, roles
 from paribus.model.transformer import Transformer, slot_of
 
-from .conftest import MakeConfig
+from .conftest import SWAPS, MakeConfig, swapped
 
-SWAPS = [(slot, name) for slot, cards in registry.catalog().items() for name in cards]
 SCHEMES = ("fan_in", "normal_0.02")
 
 
@@ -23,21 +22,80 @@ def weights(config: ModelConfig, **options: object) -> dict[str, torch.Tensor]:
     return {name: p.detach() for name, p in build(config, **{"seed": 0, **options}).named_parameters()}
 
 
+def gain(residual: str, name: str, *, sublayers: int, encoder_layers: int, decoder_layers: int) -> float:
+    """What the placement multiplies a parameter's first draw by."""
+    stack, *_, matrix, _ = name.split(".") if name.count(".") > 2 else ("", "", "")
+    layers = encoder_layers if stack == "encoder" else decoder_layers
+    if residual in ("pre", "parallel", "parallel_separate") and matrix in ("o", "down"):
+        return 1 / math.sqrt(sublayers * layers)
+    if residual == "deepnorm" and matrix in ("v", "o", "gate", "value", "up", "down"):
+        return oracles.deepnorm_constants(stack, encoder_layers, decoder_layers)[1]
+    return 1.0
+
+
 @pytest.mark.parametrize(("slot", "name"), SWAPS)
 def test_swapping_any_part_leaves_every_shared_draw_bit_identical(
     make_config: MakeConfig, slot: str, name: str
 ) -> None:
-    default = weights(make_config(residual="post"))
-    swapped = weights(make_config(**{"residual": "post", slot: name}))
-    shared = default.keys() & swapped.keys()
-    assert {n for n in default if slot_of(n) != slot and not n.startswith("decoder.final_norm")} <= shared
-    # A placement scales what writes to the stream; the draws themselves stay.
-    factor = {n: 1.0 for n in shared}
-    if (slot, name) == ("residual", "pre"):
-        factor = {n: 0.5 if n.endswith((".o.weight", ".down.weight")) else 1.0 for n in shared}
-    assert all(torch.equal(default[n] * factor[n], swapped[n]) for n in shared)
-    if slot == "ffn" and name != "swiglu":  # as long as the names agree, so do the draws inside the slot
-        assert any(slot_of(n) == "ffn" for n in shared)
+    """A placement scales what is drawn (post does not); the draws themselves stay."""
+    changes = swapped(slot, name)
+    around = {key: value for key, value in changes.items() if key in ("num_heads",)}
+    default = weights(make_config(residual="post", **around))
+    other = weights(make_config(**{"residual": "post", **changes}))
+    outside = {n for n in default if slot_of(n) not in (slot, "norm" if slot == "residual" else slot)}
+    assert outside <= other.keys()
+    same_shape = [n for n in default.keys() & other.keys() if default[n].shape == other[n].shape]
+    for n in same_shape:
+        if slot == "norm" and slot_of(n) == "norm":
+            continue  # gains start where their norm says
+        factor = gain(name, n, sublayers=2, encoder_layers=0, decoder_layers=2)
+        if factor == 1:
+            assert torch.equal(default[n], other[n]), n
+        else:  # multiplied into the deviation before the draw is, so one rounding may differ
+            torch.testing.assert_close(default[n] * factor, other[n], rtol=3e-7, atol=0, msg=n)
+    if slot == "ffn" and not name.startswith(("self_gate", "maxout")):
+        assert any(slot_of(n) == "ffn" for n in same_shape)  # inside the slot draws agree where names do
+
+
+@pytest.mark.parametrize("residual", [n for n in registry.catalog()["residual"] if "parallel" not in n])
+def test_an_encoder_decoder_draws_what_its_stacks_draw_alone(make_config: MakeConfig, residual: str) -> None:
+    """Only the placement's gain knows of the other stack, and of cross-attention."""
+    sizes = {"encoder_layers": 3, "decoder_layers": 2}
+    both = weights(make_config(architecture="encoder_decoder", encoder_layers=3, residual=residual))
+    decoder = weights(make_config(residual="post"))
+    encoder = weights(make_config(residual="post", architecture="encoder", num_layers=3))
+    for n, alone in {**decoder, **encoder}.items():
+        if n not in both:
+            assert slot_of(n) == "norm"
+            continue
+        sublayers = 3 if n.startswith("decoder.") else 2
+        factor = gain(residual, n, sublayers=sublayers, **sizes)
+        torch.testing.assert_close(both[n], alone * factor, rtol=3e-7, atol=0, msg=n)
+    cross = [n for n in both if ".cross_attention." in n and n.endswith((".v.weight", ".o.weight"))]
+    assert len(cross) == 4
+    for n in cross:
+        expected = {"v": 8, "o": 12}[n.split(".")[-2]] ** -0.5 * gain(residual, n, sublayers=3, **sizes)
+        assert both[n].std().item() == pytest.approx(expected, rel=0.25), n
+
+
+def test_deepnorm_leaves_queries_and_keys_alone(make_config: MakeConfig) -> None:
+    """Table 1 of the paper at 2 layers: beta is 16^(-1/4) = 1/2, on all matrices but these."""
+    deep, post = (weights(make_config(residual=residual)) for residual in ("deepnorm", "post"))
+    halved = {n for n in deep if torch.equal(deep[n], post[n] / 2) and deep[n].any()}
+    assert {n.split(".")[-2] for n in halved} == {"v", "o", "gate", "value", "down"} and len(halved) == 10
+    assert all(torch.equal(deep[n], post[n]) for n in deep.keys() - halved)
+
+
+@pytest.mark.parametrize(("slot", "name"), SWAPS)
+def test_every_constant_starts_where_its_role_says(make_config: MakeConfig, slot: str, name: str) -> None:
+    model = build(make_config(**swapped(slot, name)), seed=0)
+    for key, parameter, role, factor in roles(model):
+        if role.start is not None:
+            assert torch.equal(parameter, torch.full_like(parameter, role.start)), key
+        else:
+            assert factor > 0 and parameter.std() > 0, key
+    names = [key for key, *_ in roles(model)]
+    assert names == [key for key, _ in model.named_parameters()]
 
 
 def test_another_width_of_the_ffn_leaves_every_other_draw_bit_identical(make_config: MakeConfig) -> None:
