@@ -74,3 +74,31 @@ def test_each_power_of_polynorm_has_a_root_mean_square_of_one() -> None:
         np.testing.assert_array_equal(np.sign(y), np.sign(X) ** (power + 1))
     w = {"weight": np.zeros(3), "bias": np.array([0.5])}
     np.testing.assert_array_equal(ACTIVATION["polynorm"](w, X), np.full_like(X, 0.5))
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_activations_without_parameters_are_the_pointwise_ones(name: str) -> None:
+    x = np.linspace(-7, 7, 29)
+    np.testing.assert_allclose(ACTIVATION[name]({}, x), POINTWISE[name].value(x), rtol=1e-14, atol=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("name", "constants", "x", "y"),
+    [
+        ("leaky_relu", {"slope": 0.5}, [-2, 2], [-1, 2]),
+        ("elu", {"alpha": 2.0}, [-1, 2], [2 * np.expm1(-1), 2]),
+        ("celu", {"alpha": 2.0}, [-1, 2], [2 * np.expm1(-0.5), 2]),
+        ("hardshrink", {"bound": 1.0}, [-1.5, -0.9, 0.9, 1.5], [-1.5, 0, 0, 1.5]),
+        ("softshrink", {"bound": 1.0}, [-1.5, -0.9, 0.9, 1.5], [-0.5, 0, 0, 0.5]),
+    ],
+)
+def test_constants_act_where_they_stand_in_the_formula(
+    name: str, constants: dict[str, float], x: list[float], y: list[float]
+) -> None:
+    found = ACTIVATION[name]({}, np.array(x, dtype=float), constants=constants)
+    np.testing.assert_allclose(found, y, rtol=1e-15)
+
+
+def test_functions_without_constants_take_none() -> None:
+    with pytest.raises(TypeError):
+        ACTIVATION["gelu"]({}, X, constants={"alpha": 1.0})

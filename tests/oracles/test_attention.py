@@ -167,3 +167,41 @@ def test_queries_and_keys_are_normed_before_they_turn(over: str) -> None:
     expected = by_hand(turn(normed("q")), turn(normed("k")), projected("v"))
     w = {**W, **{f"{name}.weight": gain for name, gain in gains.items()}}
     np.testing.assert_allclose(mha(w, X, num_heads=2, position=POSITION["rope"]), expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 7])
+def test_queries_may_stand_elsewhere_among_the_keys(offset: int) -> None:
+    seen = visible_mask(2, 4, causal=True, window=2, offset=offset)
+    expected = [[j in (offset + t - 1, offset + t) for j in range(4)] for t in range(2)]
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_queries_outside_the_keys_are_of_no_document() -> None:
+    seen = visible_mask(2, 3, causal=False, document=np.array([5, 5, 5]), offset=2)
+    np.testing.assert_array_equal(seen, [[1, 1, 1], [0, 0, 0]])
+
+
+def test_shaw_in_a_layer_is_its_scores_and_values_added() -> None:
+    tables = {name: DRAW.standard_normal((33, 4)) for name in ("key_table", "value_table")}
+    row, places = POSITION["shaw"], np.arange(5.0)
+    assert row.score is not None and row.value is not None
+    q, k, v = map(projected, "qkv")
+    heads = []
+    for h in (slice(0, 4), slice(4, 8)):
+        logits = (q[..., h] @ k[..., h].swapaxes(-1, -2) + row.score(tables, q[..., h], places, places)) / 2
+        p = softmax(np.where(np.tri(5, dtype=bool), logits, -np.inf), axis=-1)
+        heads.append(p @ v[..., h] + row.value(tables, p, places, places))
+    found = mha(W, X, num_heads=2, position=row, position_weights=tables)
+    np.testing.assert_allclose(found, np.concatenate(heads, -1) @ W["o.weight"].T, rtol=1e-10)
+
+
+def test_biases_and_sinks_of_a_layer_are_found_among_its_weights() -> None:
+    biases = {f"{name}.bias": DRAW.standard_normal(8) for name in "qkvo"}
+    q, k, v = (projected(name) + biases[f"{name}.bias"] for name in "qkv")
+    w = {**W, **biases}
+    np.testing.assert_allclose(
+        mha(w, X, num_heads=2, bias=True), by_hand(q, k, v) + biases["o.bias"], rtol=1e-10
+    )
+    # A sink that takes all the probability leaves the bias of the output.
+    drained = mha({**w, "sinks": np.array([1e4, 1e4])}, X, num_heads=2, sinks=True)
+    np.testing.assert_allclose(drained, np.broadcast_to(biases["o.bias"], drained.shape), rtol=1e-12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paribus.oracles import ACTIVATION, FFN, FFN_LAYER, POINTWISE, Array, ffn, ffn_gradients
+from paribus.oracles import ACTIVATION, FFN, FFN_LAYER, POINTWISE, Array, ffn, ffn_gradients, gradient
 
 DRAW = np.random.default_rng(0)
 X = DRAW.standard_normal((2, 3, 4))
@@ -26,14 +26,15 @@ def test_ffn_gradients_are_the_numerical_ones(name: str, bias: bool) -> None:
     x, dy = draw.standard_normal((2, 2, 3))
     gradients = ffn_gradients(name, w, x, dy)
     assert set(gradients) == {"x", *w}
-    for key, gradient in gradients.items():
-        step = 1e-6 * draw.standard_normal(gradient.shape)
+    at = {**w, "x": x}
+    for key, closed in gradients.items():
+        step = 1e-6 * draw.standard_normal(closed.shape)
 
-        def loss(sign: int, key: str = key, step: Array = step) -> float:
-            moved = {**w, "x": x} | {key: (w | {"x": x})[key] + sign * step}
-            return float((ffn(name, moved, moved["x"]) * dy).sum())
+        def of_one(value: Array, key: str = key) -> Array:
+            moved = {**at, key: value}
+            return ffn(name, moved, moved["x"])
 
-        assert (loss(1) - loss(-1)) / 2 == pytest.approx((gradient * step).sum(), rel=1e-6)
+        assert gradient(of_one, at[key], dy, step) == pytest.approx((closed * step).sum(), rel=1e-6)
 
 
 def test_every_activation_makes_a_layer_under_its_own_name() -> None:
@@ -42,8 +43,11 @@ def test_every_activation_makes_a_layer_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("name", POINTWISE)
 def test_pointwise_layers_agree_whichever_way_they_are_asked_for(name: str) -> None:
-    expected = FFN_LAYER["ungated"](UNGATED, X, activation=name)
-    np.testing.assert_array_equal(FFN_LAYER[name](UNGATED, X), expected)
+    expected = ffn(name, UNGATED, X)
+    np.testing.assert_allclose(FFN_LAYER["ungated"](UNGATED, X, activation=name), expected, rtol=1e-13)
+    np.testing.assert_array_equal(
+        FFN_LAYER[name](UNGATED, X), FFN_LAYER["ungated"](UNGATED, X, activation=name)
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, row in FFN.items() if "gate" in row])
@@ -124,3 +128,18 @@ def test_layernorm_mlp_norms_before_each_relu() -> None:
     np.testing.assert_allclose(FFN_LAYER["layernorm_mlp"](w, X, depth=2), h, rtol=1e-12)
     with pytest.raises(ValueError, match="2 hidden layers"):
         FFN_LAYER["layernorm_mlp"](w, X, depth=3)
+
+
+def test_constants_of_an_activation_reach_it_through_its_layer() -> None:
+    options = {"constants": {"slope": 1.0}}
+    expected = FFN_LAYER["identity"](UNGATED, X)
+    y = FFN_LAYER["leaky_relu"](UNGATED, X, activation_options=options)
+    np.testing.assert_allclose(y, expected, rtol=1e-14)
+    y = FFN_LAYER["gated"](GATED, X, gate="leaky_relu", gate_options=options)
+    np.testing.assert_allclose(y, FFN_LAYER["bilinear"](GATED, X), rtol=1e-12)
+
+
+def test_options_of_the_activation_reach_a_self_gate() -> None:
+    w = {"gate.weight": np.eye(4)}
+    y = FFN_LAYER["self_gate_swish"](w, X, activation_options={"beta": 0.0})
+    np.testing.assert_allclose(y, X * X / 2, rtol=1e-14)

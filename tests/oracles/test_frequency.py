@@ -100,3 +100,11 @@ def test_longrope_takes_the_long_factors_past_the_original_length_and_scales_att
 def test_an_unknown_scaling_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="rope_none"):
         frequencies("rope_none", D, length=0, original_length=1)
+
+
+@pytest.mark.parametrize("name", ["rope_yarn", "rope_yarn_paper", "rope_longrope"])
+def test_a_given_attention_factor_takes_the_place_of_the_formula(name: str) -> None:
+    sizes = {"length": 0, "original_length": 4096, "factor": 16.0}
+    theta, factor = frequencies(name, D, **sizes, attention_factor=1.0)
+    assert factor == 1
+    np.testing.assert_array_equal(theta, frequencies(name, D, **sizes)[0])

@@ -49,3 +49,17 @@ def test_scalenorm_gives_the_length_g_unless_the_input_is_shorter_than_eps(lengt
 
 def test_no_norm_is_the_identity() -> None:
     assert NORM["none"]({}, X) is X
+
+
+@pytest.mark.parametrize("name", ["layernorm", "dyt"])
+def test_a_missing_bias_is_a_bias_of_zero(name: str) -> None:
+    w = {"alpha": np.array([0.7]), "weight": G}
+    np.testing.assert_array_equal(NORM[name](w, X), NORM[name]({**w, "bias": np.zeros(20)}, X))
+    assert np.abs(NORM[name](w, X) - NORM[name]({**w, "bias": B}, X)).max() > 1e-3
+
+
+def test_offset_and_fraction_act_together() -> None:
+    expected = NORM["prmsnorm"]({"weight": 1 + G}, X)
+    np.testing.assert_allclose(
+        NORM["rmsnorm_offset"]({"weight": G}, X, fraction=0.0625), expected, rtol=1e-13
+    )

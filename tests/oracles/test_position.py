@@ -11,6 +11,8 @@ from paribus.oracles import (
     half_split_order,
     rope,
     rope_interleaved,
+    shaw_scores,
+    shaw_values,
     sinusoidal_table,
     t5_bucket,
     xpos,
@@ -186,3 +188,21 @@ def test_shaw_clips_the_distance_and_has_row_k_for_zero() -> None:
     )
     with pytest.raises(ValueError, match="33"):
         keys(w, P, P)
+
+
+def test_scores_and_values_of_shaw_are_its_vectors_contracted() -> None:
+    w = {"key_table": DRAW.standard_normal((5, 8)), "value_table": DRAW.standard_normal((5, 8))}
+    row, p = POSITION["shaw"], DRAW.random((3, 5, 5))
+    assert row.key_vectors is not None and row.value_vectors is not None
+    assert (row.score, row.value) == (shaw_scores, shaw_values)
+    keys, values = (f(w, P, P, max_distance=2) for f in (row.key_vectors, row.value_vectors))
+    scores = shaw_scores(w, Q, P, P, max_distance=2)
+    np.testing.assert_allclose(scores, np.einsum("btk,tsk->bts", Q, keys), rtol=1e-12, atol=1e-14)
+    found = shaw_values(w, p, P, P, max_distance=2)
+    np.testing.assert_allclose(found, np.einsum("bts,tsk->btk", p, values), rtol=1e-12, atol=1e-14)
+
+
+def test_partial_xpos_neither_turns_nor_scales_the_last_channels() -> None:
+    y = xpos(Q, P, "q", 5, 5, fraction=0.5)
+    np.testing.assert_array_equal(y[..., 4:], Q[..., 4:])
+    np.testing.assert_allclose(y[..., :4], xpos(Q[..., :4], P, "q", 5, 5), rtol=1e-14)

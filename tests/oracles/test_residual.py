@@ -8,6 +8,7 @@ import pytest
 from paribus.oracles import (
     EMBEDDING_NORM,
     FINAL_NORM,
+    GAIN,
     RESIDUAL,
     Array,
     Weights,
@@ -105,3 +106,31 @@ def test_the_table_of_one_norm_agrees_with_the_placement(name: str) -> None:
 def test_an_unknown_placement_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="nowhere"):
         run("nowhere")
+
+
+MATRICES = ("q", "k", "v", "o", "gate", "value", "up", "down")
+
+
+def gains(name: str, stack: str, encoder_layers: int, decoder_layers: int) -> dict[str, float]:
+    sizes = {"encoder_layers": encoder_layers, "decoder_layers": decoder_layers}
+    return {matrix: GAIN[name](matrix, stack=stack, **sizes) for matrix in MATRICES}
+
+
+def test_deepnorm_starts_all_but_queries_and_keys_smaller() -> None:
+    found = gains("deepnorm", "decoder", 0, 12)
+    assert {matrix for matrix, gain in found.items() if gain == 1} == {"q", "k"}
+    others = [gain for matrix, gain in found.items() if matrix not in ("q", "k")]
+    assert others == pytest.approx([0.3194716] * 6, abs=6e-8)
+    assert gains("deepnorm", "encoder", 6, 8)["v"] == deepnorm_constants("encoder", 6, 8)[1]
+
+
+@pytest.mark.parametrize(
+    ("stack", "encoder", "decoder", "sublayers"),
+    [("decoder", 0, 12, 24), ("encoder", 5, 0, 10), ("encoder", 5, 3, 10), ("decoder", 5, 3, 9)],
+)
+def test_pre_starts_what_writes_to_the_stream_smaller_by_the_root_of_the_sublayers(
+    stack: str, encoder: int, decoder: int, sublayers: int
+) -> None:
+    found = gains("pre", stack, encoder, decoder)
+    assert {matrix for matrix, gain in found.items() if gain != 1} == {"o", "down"}
+    assert found["o"] == found["down"] == pytest.approx(1 / np.sqrt(sublayers), rel=1e-15)

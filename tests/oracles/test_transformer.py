@@ -152,3 +152,45 @@ def test_options_reach_their_parts_and_mqa_has_one_head_of_keys() -> None:
     expected = run(shared)
     np.testing.assert_allclose(run(w, num_kv_heads=1), expected, rtol=1e-12)
     np.testing.assert_allclose(run(w, parts={**PARTS, "attention": "mqa"}), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", ["decoder", "encoder"])
+def test_padding_is_read_by_nobody(architecture: str) -> None:
+    w = weights({architecture: ("attention", "ffn")})
+    valid = np.array([[True, True, True, False]] * 2)
+    padded = run(w, architecture=architecture, valid=valid)
+    alone = transformer(w, IDS[:, :3], num_heads=H, num_layers=1, parts=PARTS, architecture=architecture)
+    np.testing.assert_allclose(padded[:, :3], alone, rtol=1e-10)
+
+
+def test_padding_of_the_source_is_read_by_neither_stack() -> None:
+    w = weights({"encoder": ("attention", "ffn"), "decoder": ("attention", "cross_attention", "ffn")})
+    valid = np.array([[True, True, False]] * 2)
+    padded = run(w, architecture="encoder_decoder", source_ids=SOURCE, source_valid=valid)
+    alone = run(w, architecture="encoder_decoder", source_ids=SOURCE[:, :2])
+    np.testing.assert_allclose(padded, alone, rtol=1e-10)
+
+
+@pytest.mark.parametrize("architecture", ["decoder", "encoder"])
+def test_packed_documents_come_out_as_they_do_alone(architecture: str) -> None:
+    w = weights({architecture: ("attention", "ffn")})
+    packed = run(w, architecture=architecture, document=np.array([[0, 0, 0, 1], [3, 7, 7, 7]]))
+
+    def alone(ids: Array) -> Array:
+        return transformer(w, ids, num_heads=H, num_layers=1, parts=PARTS, architecture=architecture)
+
+    # Rotations by other positions are of no matter: logits depend on distances.
+    np.testing.assert_allclose(packed[0, :3], alone(IDS[:1, :3])[0], rtol=1e-9)
+    np.testing.assert_allclose(packed[0, 3:], alone(IDS[:1, 3:])[0], rtol=1e-9)
+    np.testing.assert_allclose(packed[1, 1:], alone(IDS[1:, 1:])[0], rtol=1e-9)
+
+
+def test_documents_of_a_decoder_are_not_those_of_its_source() -> None:
+    w = weights({"encoder": ("attention", "ffn"), "decoder": ("attention", "cross_attention", "ffn")})
+    apart = run(
+        w, architecture="encoder_decoder", source_ids=SOURCE, document=np.array([[0, 0, 1, 1], [0, 0, 0, 0]])
+    )
+    plain = run(w, architecture="encoder_decoder", source_ids=SOURCE)
+    np.testing.assert_array_equal(apart[0, :2], plain[0, :2])
+    np.testing.assert_array_equal(apart[1], plain[1])
+    assert np.abs(apart[0, 2:] - plain[0, 2:]).max() > 1e-3
