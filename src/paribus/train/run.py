@@ -29,6 +29,7 @@ from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.objectives import Examples, Objective
 from paribus.train.optimiser import adamw, set_rate
+from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.program import Batch, Program
 from paribus.train.schedule import rate_at
 
@@ -120,7 +121,7 @@ def _run(
     progress: Progress,
 ) -> RunResult:
     model, device = program.model, program.device
-    _reset_peak_memory(device)
+    reset_peak_memory(device)
     program.reset()
     initialise(model, seed=seed, scheme=config.init_scheme, salted_slot=salted_slot)
     optimiser = adamw(model, config, peak_rate=rate)
@@ -191,7 +192,7 @@ def _run(
         compile_seconds=max(state.compile_seconds - steady * sum(compiled), 0.0),
         clipped_fraction=state.clipped / max(len(state.losses), 1),
         branch_rms=branch_rms,
-        peak_memory_bytes=_peak_memory(device),
+        peak_memory_bytes=peak_memory(device),
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
         curve=_curve(
@@ -302,26 +303,3 @@ def _load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) 
         with contextlib.suppress(OSError):
             print(f"{path} cannot be read and is not used: {error}", file=sys.stderr)
         return None
-
-
-def _reset_peak_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak resident size starts again from now
-    except OSError:
-        pass
-
-
-def _peak_memory(device: torch.device) -> int | None:
-    """Peak resident memory of this process since the run began (GPU: peak allocated); None if unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None

@@ -6,7 +6,6 @@ A part of a user's own has no oracle: `find` gives None for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,13 @@ from torch import Tensor, nn
 from paribus import oracles, registry
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
-from paribus.ops.attention import Backend, Mask
 from paribus.oracles import Array, Weights
-from paribus.parts.context import Context
 from paribus.parts.norm.batchnorm import BatchNorm
 from paribus.parts.norm.layernorm import LayerNorm
-from paribus.parts.position.base import Position
 from paribus.parts.residual.base import Depth, Residual
-from paribus.verify.comparison import FLOAT32_INSIDE, Check, Oracle, Setting, compare
-
-_D, _F, _H, _K, _T = 6, 10, 4, 6, 7  # no two that could be mistaken for each other in one product
-_MAX = 5  # shorter than the input, so that what changes past the trained length is seen
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """One comparison to make: a module, how it is run, and the oracle of that."""
-
-    what: str
-    module: nn.Module
-    run: Callable[[Tensor], Tensor]
-    oracle: Oracle
-    shape: tuple[int, ...]
-    least_bound: float = 0.0
-    has_corners: bool = False
+from paribus.verify.attending import attention_cases, position_cases
+from paribus.verify.case import Case, D, F, T
+from paribus.verify.comparison import Check, Setting, compare
 
 
 def check(card: registry.Card, setting: Setting) -> list[Check]:
@@ -83,51 +65,51 @@ def has_oracle(card: registry.Card) -> bool:
     return ours and card.name in tables.get(card.slot, ())
 
 
-def _activation(card: registry.Card, setting: Setting) -> Iterator[_Case]:
-    module = setting.place(card.build(width=_F)).eval()
+def _activation(card: registry.Card, setting: Setting) -> Iterator[Case]:
+    module = setting.place(card.build(width=F)).eval()
     inputs: Any = getattr(module, "inputs", 1)
     oracle = oracles.ACTIVATION[card.name]
-    yield _Case(what="", module=module, run=module, oracle=oracle, shape=(_T, inputs * _F))
+    yield Case(what="", module=module, run=module, oracle=oracle, shape=(T, inputs * F))
 
 
-def _ffn(card: registry.Card, setting: Setting) -> Iterator[_Case]:
+def _ffn(card: registry.Card, setting: Setting) -> Iterator[Case]:
     oracle = oracles.FFN_LAYER[card.name]
     for bias in (False, True):
         options = {"bias": bias} if "bias" in card.allowed_options() else {}
         if bias and not options:
             continue
-        module = setting.place(card.build(d_model=_D, d_ff=_F, **options)).eval()
-        yield _Case(
+        module = setting.place(card.build(d_model=D, d_ff=F, **options)).eval()
+        yield Case(
             what="with bias: " if bias else "",
             module=module,
             run=module,
             oracle=oracle,
-            shape=(2, _T, _D),
+            shape=(2, T, D),
             has_corners=True,
         )
 
 
-def _norm(card: registry.Card, setting: Setting) -> Iterator[_Case]:
-    module = setting.place(card.build(d_model=_D))
+def _norm(card: registry.Card, setting: Setting) -> Iterator[Case]:
+    module = setting.place(card.build(d_model=D))
     oracle = oracles.NORM[card.name]
-    yield _Case(what="", module=module, run=module, oracle=oracle, shape=(2, _T, _D))
+    yield Case(what="", module=module, run=module, oracle=oracle, shape=(2, T, D))
     if isinstance(module, BatchNorm):
-        scored = setting.place(card.build(d_model=_D)).eval()
+        scored = setting.place(card.build(d_model=D)).eval()
         assert isinstance(scored, BatchNorm)
         with torch.no_grad():
             scored.running_mean.fill_(0.25)
             scored.running_var.fill_(2.0)
-        running = {"running_mean": np.full(_D, 0.25), "running_var": np.full(_D, 2.0)}
-        yield _Case(
+        running = {"running_mean": np.full(D, 0.25), "running_var": np.full(D, 2.0)}
+        yield Case(
             what="in scoring: ",
             module=scored,
             run=scored,
             oracle=lambda w, x: oracles.batchnorm_running({**w, **running}, x),
-            shape=(2, _T, _D),
+            shape=(2, T, D),
         )
 
 
-def _residual(card: registry.Card, setting: Setting) -> Iterator[_Case]:
+def _residual(card: registry.Card, setting: Setting) -> Iterator[Case]:
     for stack, encoder, decoder in (
         ("decoder", 0, 3),
         ("encoder", 2, 0),
@@ -139,10 +121,10 @@ def _residual(card: registry.Card, setting: Setting) -> Iterator[_Case]:
         if crosses and card.name.startswith("parallel"):
             continue  # such a block has no cross-attention
         depth = Depth(stack=stack, encoder_layers=encoder, decoder_layers=decoder)  # type: ignore[arg-type]
-        module = card.build(sublayers=names, depth=depth, norm=lambda: LayerNorm(d_model=_D))
+        module = card.build(sublayers=names, depth=depth, norm=lambda: LayerNorm(d_model=D))
         assert isinstance(module, Residual)
         module = setting.place(module)
-        maps = {name: setting.tensor(_D, _D, seed=20 + index) / 2 for index, name in enumerate(names)}
+        maps = {name: setting.tensor(D, D, seed=20 + index) / 2 for index, name in enumerate(names)}
         arrays = {name: each.double().cpu().numpy() for name, each in maps.items()}
 
         def run(x: Tensor, module: nn.Module = module, maps: dict[str, Tensor] = maps) -> Tensor:
@@ -167,7 +149,7 @@ def _residual(card: registry.Card, setting: Setting) -> Iterator[_Case]:
             )
 
         where = f"{stack} of {encoder} + {decoder} layers: "
-        yield _Case(what=where, module=module, run=run, oracle=oracle, shape=(2, _T, _D))
+        yield Case(what=where, module=module, run=run, oracle=oracle, shape=(2, T, D))
 
 
 def _tanh_of(matrix: Tensor) -> Callable[[Tensor], Tensor]:
@@ -178,111 +160,20 @@ def _np_tanh_of(matrix: Array) -> Callable[[Array], Array]:
     return lambda x: np.tanh(x @ matrix)
 
 
-def _position(card: registry.Card, setting: Setting) -> Iterator[_Case]:
-    """Inside attention, where every place that an encoding acts on shows, and on the embeddings."""
-    for causal in (True, False):
-        if not causal and card.name == "xpos":
-            continue  # refuses, as it must
-        longest = _T if card.name == "learned" else _MAX
-        sizes = {"d_model": _D, "head_dim": _K, "num_heads": _H, "max_seq_len": longest, "causal": causal}
-        module = _Attending(card.build(**sizes), card=registry.get("attention", "mha"), backend="plain")
-        yield _attending(card.name, setting, module, causal=causal, longest=longest)
-
-
-def _attention(card: registry.Card, setting: Setting) -> Iterator[_Case]:
-    none = registry.get("position", "none")
-    options: dict[str, dict[str, Any]] = {
-        "": {},
-        "with a window, a cap and normed heads: ": {"window": 3, "softcap": 2.0, "qk_norm": "rmsnorm"},
-        "with sinks and a bias: ": {"sinks": True, "bias": True},
-    }
-    for what, given in options.items():
-        backends: tuple[Backend, ...] = ("plain", "sdpa")
-        for backend in backends:
-            if backend == "sdpa" and given:
-                continue  # caps and sinks are the plain backend's
-            sizes = {"d_model": _D, "head_dim": _K, "num_heads": _H}
-            position = none.build(**sizes, max_seq_len=_T)
-            module = _Attending(position, card=card, backend=backend, **given)
-            case = _attending("none", setting, module, causal=True, longest=_T, **given)
-            yield _Case(
-                what=f"{backend}: {what}",
-                module=case.module,
-                run=case.run,
-                oracle=case.oracle,
-                shape=case.shape,
-            )
-
-
-class _Attending(nn.Module):
-    """One attention layer with one position encoding around it."""
-
-    def __init__(self, position: nn.Module, *, card: registry.Card, backend: Backend, **options: Any) -> None:
-        super().__init__()
-        assert isinstance(position, Position)
-        self.position, self.backend = position, backend
-        heads = {"num_kv_heads": 2} if card.name == "gqa" else {}
-        self.attention = card.build(d_model=_D, num_heads=_H, head_dim=_K, **heads, **options)
-        self.num_kv_heads = {"gqa": 2, "mqa": 1}.get(card.name, _H)
-
-    def forward(self, x: Tensor) -> Tensor:
-        places = torch.arange(x.shape[1], device=x.device)
-        context = Context(
-            position=self.position,
-            state=self.position.state(places, places, length=x.shape[1]),
-            mask=Mask(causal=self.position.causal),
-            backend=self.backend,
-        )
-        return self.attention(self.position.embed(x, places), context)
-
-
-def _attending(
-    position: str, setting: Setting, module: _Attending, *, causal: bool, longest: int, **options: Any
-) -> _Case:
-    encoding = oracles.POSITION[position]
-    kept = {name: options[name] for name in ("window", "softcap") if name in options}
-
-    def oracle(w: Weights, x: Array) -> Array:
-        of_position = oracles.under(w, "position.")
-        if encoding.embed is not None:
-            x = encoding.embed(of_position, x, np.arange(x.shape[1], dtype=float))
-        return oracles.mha(
-            oracles.under(w, "attention."),
-            x,
-            num_heads=_H,
-            num_kv_heads=module.num_kv_heads,
-            position=encoding,
-            position_weights=of_position,
-            max_seq_len=longest,
-            causal=causal,
-            **kept,
-        )
-
-    placed = setting.place(module)
-    return _Case(
-        what="causal: " if causal else "bidirectional: ",
-        module=placed,
-        run=placed,
-        oracle=oracle,
-        shape=(2, _T, _D),
-        least_bound=FLOAT32_INSIDE,
-    )
-
-
-def _model(card: registry.Card, setting: Setting) -> Iterator[_Case]:
+def _model(card: registry.Card, setting: Setting) -> Iterator[Case]:
     """The head's logits of a whole default model, as a function of its parameters."""
     config = ModelConfig(
         vocab_size=11,
         d_model=12,
-        d_ff=_F,
+        d_ff=F,
         num_layers=2,
         num_heads=3,
-        max_seq_len=_T,
+        max_seq_len=T,
         architecture=card.name,  # type: ignore[arg-type]
     )
     model = setting.place(Transformer(config))
-    ids = torch.randint(11, (2, _T), generator=torch.Generator().manual_seed(0))
-    source = torch.randint(11, (2, _T - 2), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(11, (2, T), generator=torch.Generator().manual_seed(0))
+    source = torch.randint(11, (2, T - 2), generator=torch.Generator().manual_seed(1))
     on_device = (ids.to(setting.device), source.to(setting.device))
     reads = config.architecture == "encoder_decoder"
 
@@ -300,22 +191,22 @@ def _model(card: registry.Card, setting: Setting) -> Iterator[_Case]:
             num_heads=3,
             num_layers=2,
             parts=config.part_names(),
-            max_seq_len=_T,
+            max_seq_len=T,
             architecture=config.architecture,
             source=source.numpy() if reads else None,
         )
         return logits * x
 
-    yield _Case(what="", module=model, run=run, oracle=oracle, shape=(1, 1, 1), least_bound=least)
+    yield Case(what="", module=model, run=run, oracle=oracle, shape=(1, 1, 1), least_bound=least)
 
 
 #: Cases of a part by slot; `model` stands for whole models, which are no slot of the registry.
-CASES: Mapping[str, Callable[[registry.Card, Setting], Iterator[_Case]]] = {
+CASES: Mapping[str, Callable[[registry.Card, Setting], Iterator[Case]]] = {
     "activation": _activation,
     "ffn": _ffn,
     "norm": _norm,
     "residual": _residual,
-    "position": _position,
-    "attention": _attention,
+    "position": position_cases,
+    "attention": attention_cases,
     "model": _model,
 }
