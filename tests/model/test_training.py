@@ -1,12 +1,14 @@
 """Models as training sees them: dtypes, backends, shapes, and a first loss near that of a guess."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from paribus.model.cache import Cache
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import build
 
@@ -51,11 +53,28 @@ def test_bf16_logits_are_near_those_of_float64(make_config: MakeConfig) -> None:
     assert error < 0.02 * exact.square().mean().sqrt()
 
 
-def test_both_attention_backends_give_the_same_model(make_config: MakeConfig) -> None:
-    """512 tokens and more go to the fused kernel: a prefix tells whether it is causal and scaled alike."""
-    model = build(make_config(num_layers=1, max_seq_len=512), seed=0)
-    long = ids(512, batch=1)
-    torch.testing.assert_close(model(long)[:, :100], model(long[:, :100]), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("position", ["rope", "alibi", "t5", "shaw", "learned"])
+@pytest.mark.parametrize("attention", ["mha", {"name": "gqa", "window": 40}, {"name": "mha", "sinks": True}])
+def test_both_attention_backends_give_the_same_model(
+    make_config: MakeConfig, position: str, attention: Any
+) -> None:
+    """512 tokens and more go to the fused kernel where it can: a prefix tells whether it does the same."""
+    groups = {} if attention == "mha" or attention["name"] == "mha" else {"num_kv_heads": 1}
+    config = make_config(num_layers=1, max_seq_len=512, position=position, attention=attention, **groups)
+    model = build(config, seed=0)
+    long, documents = ids(512, batch=2), (torch.arange(512) > torch.tensor([[60], [90]])).long()
+    with torch.inference_mode():
+        torch.testing.assert_close(model(long)[:, :100], model(long[:, :100]), rtol=1e-4, atol=1e-5)
+        for given in ({"document_BT": documents}, {"valid_BT": documents.bool()}):
+            short = {key: value[:, :100] for key, value in given.items()}
+            torch.testing.assert_close(
+                model(long, **given)[:, :100], model(long[:, :100], **short), rtol=1e-4, atol=1e-5
+            )
+            cache, pieces = Cache(), []
+            for at in (slice(0, 500), slice(500, 512)):
+                of_piece = {key: value[:, at] for key, value in given.items()}
+                pieces.append(model(long[:, at], cache=cache, **of_piece))
+            torch.testing.assert_close(torch.cat(pieces, 1), model(long, **given), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 9), (0, 4)])
