@@ -54,7 +54,8 @@ def assert_same(run: Run, module: nn.Module, *, backend: str, dtype: torch.dtype
         )
     for eager, traced in zip(*results, strict=True):
         assert eager.dtype == traced.dtype
-        torch.testing.assert_close(traced, eager, rtol=1e-5, atol=1e-5)
+        largest = eager.abs().max().item() if eager.numel() else 0.0  # what a sum of its terms is rounded at
+        torch.testing.assert_close(traced, eager, rtol=1e-5, atol=1e-5 * max(largest, 1.0))
 
 
 def test_every_slot_is_compiled() -> None:

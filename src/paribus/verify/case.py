@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paribus.verify.comparison import Oracle
 
-D, F, H, K, T = 6, 10, 4, 6, 7  # no two that could be mistaken for each other in one product
+D, F, H, K, T = 6, 10, 4, 6, 7  # small, and hardly two alike: no axis can be mistaken for another
 TRAINED = 5  # shorter than the input, so that what changes past the trained length is seen
 
 

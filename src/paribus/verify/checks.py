@@ -1,6 +1,6 @@
 """What is checked of a part, by slot. Each function builds the part at small odd sizes and compares.
 
-A part of a user's own has no oracle: `find` gives None for it.
+A part of a user's own has no oracle; `has_oracle` says so.
 """
 
 from __future__ import annotations
