@@ -23,6 +23,8 @@ from paribus.registry import part
         "scoring uses running statistics, so a model can be good in training and bad in scoring",
         "the batch is normalised by the biased variance, the running one is the unbiased",
         "results depend on the batch size and on how a batch is shared out over devices",
+        "every row counts, padding too: the statistics are of tokens in a tensor, not of text",
+        "a single token has no variance: in training its output is the bias, where torch's module raises",
     ),
 )
 class BatchNorm(nn.Module):

@@ -21,8 +21,8 @@ from paribus.registry import part
     parameters="2 d_model + 1",
     shapes="x [..., d_model] -> [..., d_model]; alpha [1], weight, bias [d_model]",
     traps=(
-        "alpha's start matters and differs by place: the authors' LLaMA 7B takes 0.8 for attention and 0.2 for the feed-forward layer and the end",
-        "its rank depends on the amount of data: better than LayerNorm at 1 M tokens and worse at 118 M in one 64 M model, so a small study can give the wrong sign",
+        "alpha's start differs by place and size; the authors' LLaMA has, for attention and for the rest: 7B 0.8 and 0.2, 13B 0.6 and 0.15, 34B and 70B 0.2 and 0.05",
+        "its rank depends on the amount of data: better than LayerNorm at 1 M tokens and worse at 118 M in one 64 M model, so a small study can give the wrong sign; where a Llama collapsed, the fault lay in SwiGLU's gating",
         "nothing bounds what goes in: it is no norm, and a stream that grows saturates it",
     ),
 )

@@ -48,13 +48,14 @@ _DTYPE = "T5 and LLaMA round to the input's dtype before the gain, gpt-oss after
     "norm",
     "prmsnorm",
     formula=r"\frac{x}{\sqrt{\operatorname{mean}(x_{1..k}^2) + \epsilon}} \odot g, \quad k = \lceil p \, d \rceil",
-    paper=f"{_PAPER}, section 4",
+    paper=_PAPER,
     summary="partial RMSNorm: the scale is that of the first 6.25 % of the features",
     parameters="d_model",
     shapes=_SHAPES,
     traps=(
         _DTYPE,
         "the first features stand for all of them only while nothing gives them a role of their own",
+        "paper and code differ: k is rounded up in the paper, down in the authors' code, which adds eps outside the root",
     ),
     options={"fraction": 0.0625},
 )
@@ -64,7 +65,7 @@ class RMSNorm(nn.Module):
     With `offset` the gain is 1 + g and g starts at zero; `fraction` p takes the mean over the first ceil(p · d)
     features only. Takes x [..., d_model] of any floating dtype, computes in at least float32 and gives the
     shape and dtype of x. Raises `RequestError` for p outside (0, 1] and unless eps is above zero.
-    Source: Zhang & Sennrich 2019 (arXiv:1910.07467), equation 4 and section 4.
+    Source: Zhang & Sennrich 2019 (arXiv:1910.07467), equation 4.
     """
 
     def __init__(

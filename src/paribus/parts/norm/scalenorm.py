@@ -28,8 +28,7 @@ class ScaleNorm(nn.Module):
     """g · x / max(|x|, eps) over the last axis, with one gain g that starts at sqrt(d_model).
 
     Takes x [..., d_model] of any floating dtype, computes in at least float32 and gives the shape and dtype of
-    x. Raises `RequestError` unless eps is above zero. Source: Nguyen & Salazar 2019 (arXiv:1910.05895),
-    equation 5.
+    x. Raises `RequestError` unless eps is above zero. Source: Nguyen & Salazar 2019 (arXiv:1910.05895).
     """
 
     def __init__(self, *, d_model: int, eps: float = 1e-5) -> None:

@@ -16,7 +16,7 @@ def deepnorm_constants(depth: Depth) -> tuple[float, float]:
 
     Encoder-only or decoder-only with N layers: (2N)^(1/4), (8N)^(-1/4). Encoder-decoder with N and M layers:
     encoder 0.81 (N⁴M)^(1/16), 0.87 (N⁴M)^(-1/16); decoder (3M)^(1/4), (12M)^(-1/4). Source: Wang et al. 2022
-    (arXiv:2203.00555), table 1.
+    (arXiv:2203.00555), figure 2 and section 4.3.
     """
     n, m = depth.encoder_layers, depth.decoder_layers
     if not (n and m):
@@ -35,15 +35,15 @@ def deepnorm_constants(depth: Depth) -> tuple[float, float]:
     traps=(
         "it is not a LayerNorm after every linear layer: one norm a sublayer, a weighted stream and smaller draws",
         "alpha without beta, or beta on queries and keys, is another method",
-        "torchscale's code divides the encoder's draws by (N⁴M)^(1/16) / 1.15; the bound that the paper derives gives 0.87, used here",
+        "torchscale's code divides the encoder's draws by (N⁴M)^(1/16) / 1.15; the paper says 0.87 and its bound gives that, so that is used here",
     ),
 )
 class DeepNorm(Residual):
     """norm(alpha · x + f(x)) for each sublayer f; the stack's output is normalised already.
 
     `gain` is beta for the feed-forward matrices, the values and the output projections and 1 for queries and
-    keys, as a factor on the scheme's deviation (the paper's scheme is Xavier's).
-    Source: Wang et al. 2022 (arXiv:2203.00555), section 2.
+    keys, as a factor on the scheme's deviation (the paper takes Xavier's as its example and allows others).
+    Source: Wang et al. 2022 (arXiv:2203.00555), sections 2 and 4.3.
     """
 
     final_norm = False

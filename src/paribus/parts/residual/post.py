@@ -24,6 +24,7 @@ from paribus.registry import part
 class PostNorm(Residual):
     """norm(x + f(x)) for each sublayer f; the stack's output is normalised already.
 
+    Each sum is normalised at once, so the stream cannot grow and no draw is shrunk.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.1.
     """
 

@@ -19,12 +19,14 @@ from paribus.registry import part
     traps=(
         "it is not the post-norm of the original Transformer: the stream itself is never normalised",
         "OLMo 2 norms queries and keys too (attention's qk_norm over the width)",
+        "a norm that divides by no scale (dyt, none) does not hold what a sublayer writes, and no draw is shrunk for it",
     ),
 )
 class PostSublayerNorm(Residual):
     """x + norm(f(x)) for each sublayer f, and a norm after the last block.
 
-    What a sublayer writes is normalised, so the scale of its output matrix does not matter and is not shrunk.
+    What a sublayer writes is normalised, so the scale of its output matrix does not matter and is not shrunk;
+    OLMo 2 too starts every matrix at one deviation, whatever the depth.
     Source: OLMo 2 (arXiv:2501.00656), section 2.1.
     """
 

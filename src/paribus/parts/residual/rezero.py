@@ -22,12 +22,15 @@ from paribus.registry import part
     traps=(
         "the norm slot is not used: there is none anywhere",
         "at the first step no gradient reaches the sublayers, only their numbers a",
+        "the authors' code shares one a between the sublayers of a layer; here each sublayer has its own",
+        "DeepNet's authors saw it diverge in half precision, even where it was shallow",
     ),
 )
 class ReZero(Residual):
     """x + a · f(x) for each sublayer f, with a learned number a that starts at zero; no norm anywhere.
 
-    Source: Bachlechner et al. 2020 (arXiv:2003.04887), equation 3.
+    Nothing is written to the stream at the start, so no draw is shrunk.
+    Source: Bachlechner et al. 2020 (arXiv:2003.04887), equation 1.
     """
 
     final_norm = False

@@ -10,6 +10,7 @@ from paribus.parts.residual.base import Depth, Residual, Sublayer
 from paribus.registry import part
 
 _SHAPES = "x [B, T, d_model] -> [B, T, d_model]"
+_UNHELD = "a norm that divides by no scale (dyt, none) does not hold what a sublayer writes, and no draw is shrunk for it"
 
 
 @part(
@@ -21,6 +22,7 @@ _SHAPES = "x [B, T, d_model] -> [B, T, d_model]"
     traps=(
         "two norms a sublayer, each with its own gain",
         "Gemma 2 names its four norms after what they follow: post_attention_layernorm is the output norm here",
+        _UNHELD,
     ),
 )
 class SandwichNorm(Residual):
@@ -46,11 +48,12 @@ class SandwichNorm(Residual):
     formula=r"x + \operatorname{norm}'(f(\operatorname{norm}(x))), \quad x_0 = \operatorname{norm}(\text{embedding})",
     paper="arXiv:2502.02732 (Kim et al. 2025)",
     shapes=_SHAPES,
-    traps=("beside the sandwich it normalises the embedding and the final output",),
+    traps=("beside the sandwich it normalises the embedding and the final output", _UNHELD),
 )
 class PeriNorm(SandwichNorm):
     """x + norm'(f(norm(x))) for each sublayer f, with norms after the embedding and after the last block.
 
+    No draw is shrunk, for the reason that `sandwich` has.
     Source: Kim et al. 2025 (arXiv:2502.02732), section 3.
     """
 
