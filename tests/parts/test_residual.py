@@ -1,6 +1,6 @@
 """Every registered residual placement against its written-out expression."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from paribus import oracles, registry
 from paribus.errors import RequestError
 from paribus.parts.init import Role
 from paribus.parts.norm.layernorm import LayerNorm
-from paribus.parts.residual.base import Depth, Residual
+from paribus.parts.residual.base import Depth, Residual, Sublayer
 from paribus.parts.residual.deepnorm import DeepNorm, deepnorm_constants
 
 from .comparison import draw, tokens, weights_of
@@ -19,7 +19,7 @@ from .comparison import draw, tokens, weights_of
 RESIDUALS = tuple(registry.catalog()["residual"])
 ALL = pytest.mark.parametrize("name", RESIDUALS)
 SUBLAYERS = ("attention", "ffn")
-
+CROSSING = ("attention", "cross_attention", "ffn")
 
 KINDS = ("embedding", "head", "input", "query", "key", "output")
 STACKS = [("decoder", 0, 3), ("encoder", 4, 0), ("encoder", 4, 3), ("decoder", 4, 3)]
@@ -42,8 +42,9 @@ def build(
     return residual
 
 
-def maps(seed: int = 3) -> dict[str, oracles.Array]:
-    return {n: m.detach().numpy() for n, m in zip(SUBLAYERS, tokens(2, 5, 5, seed=seed), strict=True)}
+def maps(sublayers: tuple[str, ...] = SUBLAYERS) -> dict[str, oracles.Array]:
+    drawn = tokens(len(sublayers), 5, 5, seed=3).detach().numpy()
+    return dict(zip(sublayers, drawn, strict=True))
 
 
 def as_sublayers(matrices: dict[str, oracles.Array]) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -57,10 +58,10 @@ def test_every_registered_placement_has_an_oracle() -> None:
     assert set(RESIDUALS) <= set(oracles.FINAL_NORM), "write the new placement in src/paribus/oracles"
 
 
-@ALL
-@pytest.mark.parametrize("stack", STACKS)
-def test_block_equals_the_written_out_expression(name: str, stack: tuple[str, int, int]) -> None:
-    residual, matrices, x = build(name, stack=stack), maps(), tokens(2, 3, 5)
+def assert_block(
+    residual: Residual, name: str, stack: tuple[str, int, int], sublayers: tuple[str, ...] = SUBLAYERS
+) -> None:
+    matrices, x = maps(sublayers), tokens(2, 3, 5)
     expected = oracles.placement(
         name,
         weights_of(residual),
@@ -73,6 +74,72 @@ def test_block_equals_the_written_out_expression(name: str, stack: tuple[str, in
     )
     actual = residual(x, as_sublayers(matrices))
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-12)
+
+
+@ALL
+@pytest.mark.parametrize("stack", STACKS)
+def test_block_equals_the_written_out_expression(name: str, stack: tuple[str, int, int]) -> None:
+    assert_block(build(name, stack=stack), name, stack)
+
+
+@pytest.mark.parametrize("name", [name for name in RESIDUALS if not name.startswith("parallel")])
+def test_block_with_cross_attention_does_too(name: str) -> None:
+    stack = ("decoder", 4, 3)
+    assert_block(build(name, sublayers=CROSSING, stack=stack), name, stack, CROSSING)
+
+
+#: (placement, its sublayers in order, x) -> another expression that could be mistaken for it.
+MUTANTS = {
+    "post: the norm is that of the next sublayer": lambda r, f, x: fold(x, f, lambda x, n, g: other(r, n)(x + g(x))),
+    "pre: the normed copy is the stream too": lambda r, f, x: fold(x, f, lambda x, n, g: (y := r.norms[n](x)) + g(y)),
+    "pre: the norm stands on the other branch": lambda r, f, x: fold(x, f, lambda x, n, g: r.norms[n](x) + g(x)),
+    "sandwich: norms in the other order":
+        lambda r, f, x: fold(x, f, lambda x, n, g: x + r.norms[n](g(r.output_norms[n](x)))),
+    "sandwich: norm of the sum":
+        lambda r, f, x: fold(x, f, lambda x, n, g: r.output_norms[n](x + g(r.norms[n](x)))),
+    "sandwich: one norm twice": lambda r, f, x: fold(x, f, lambda x, n, g: x + r.norms[n](g(r.norms[n](x)))),
+    "peri: without the output norm": lambda r, f, x: fold(x, f, lambda x, n, g: x + g(r.norms[n](x))),
+    "post_sublayer: the sublayer reads a norm": lambda r, f, x: fold(x, f, lambda x, n, g: x + g(r.norms[n](x))),
+    "post_sublayer: norm of the sum": lambda r, f, x: fold(x, f, lambda x, n, g: r.norms[n](x + g(x))),
+    "deepnorm: alpha is 1": lambda r, f, x: fold(x, f, lambda x, n, g: r.norms[n](x + g(x))),
+    "deepnorm: alpha times what is written":
+        lambda r, f, x: fold(x, f, lambda x, n, g: r.norms[n](x + r.alpha * g(x))),
+    "deepnorm: alpha times the sum": lambda r, f, x: fold(x, f, lambda x, n, g: r.norms[n](r.alpha * (x + g(x)))),
+    "deepnorm: alpha outside": lambda r, f, x: fold(x, f, lambda x, n, g: r.alpha * x + r.norms[n](g(x))),
+    "parallel: in a row": lambda r, f, x: fold(x, f, lambda x, n, g: x + g(r.norms["shared"](x))),
+    "parallel: the stream is the norm": lambda r, f, x: (y := r.norms["shared"](x)) + sum(g(y) for g in f.values()),
+    "parallel: x each": lambda r, f, x: sum(x + g(r.norms["shared"](x)) for g in f.values()),
+    "parallel_separate: in a row": lambda r, f, x: fold(x, f, lambda x, n, g: x + g(r.norms[n](x))),
+    "parallel_separate: one norm": lambda r, f, x: x + sum(g(r.norms["ffn"](x)) for g in f.values()),
+    "rezero: no scale": lambda r, f, x: fold(x, f, lambda x, n, g: x + g(x)),
+    "rezero: the stream is scaled": lambda r, f, x: fold(x, f, lambda x, n, g: r.scales[n] * x + g(x)),
+    "rezero: one scale": lambda r, f, x: fold(x, f, lambda x, n, g: x + r.scales["ffn"] * g(x)),
+}  # fmt: skip
+
+
+def fold(
+    x: Tensor, sublayers: Mapping[str, Sublayer], step: Callable[[Tensor, str, Sublayer], Tensor]
+) -> Tensor:
+    for name, sublayer in sublayers.items():
+        x = step(x, name, sublayer)
+    return x
+
+
+def other(residual: Residual, name: str) -> nn.Module:
+    return residual.norms["ffn" if name == "attention" else "attention"]
+
+
+def test_every_placement_has_a_mutant() -> None:
+    assert {mutant.split(":")[0] for mutant in MUTANTS} == set(RESIDUALS)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_mutant_dies(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, stack = mutant.split(":")[0], ("decoder", 0, 3)
+    residual = build(name, stack=stack)
+    monkeypatch.setattr(residual, "forward", lambda x, f: MUTANTS[mutant](residual, f, x))
+    with pytest.raises(AssertionError):
+        assert_block(residual, name, stack)
 
 
 #: Names of the norms and scales of a block with attention and a feed-forward layer.
@@ -93,23 +160,6 @@ OWNED = {
 def test_placement_owns_its_norms_and_scales_and_nothing_else(name: str) -> None:
     owned = {n.removesuffix(".weight").removesuffix(".bias") for n, _ in build(name).named_parameters()}
     assert owned == OWNED[name]
-
-
-@pytest.mark.parametrize("norm_first", [False, True])
-def test_pre_and_post_are_those_of_torch(norm_first: bool) -> None:
-    """torch's own layer, its attention and feed-forward layer handed to our placement as functions."""
-    peer = draw(
-        nn.TransformerEncoderLayer(5, 1, 7, dropout=0.0, norm_first=norm_first, batch_first=True).double()
-    )
-    residual = build("pre" if norm_first else "post")
-    for ours, theirs in (("attention", peer.norm1), ("ffn", peer.norm2)):
-        residual.norms[ours].load_state_dict(theirs.state_dict())
-    x = tokens(2, 3, 5)
-    sublayers = {
-        "attention": lambda x: peer.self_attn(x, x, x, need_weights=False)[0],
-        "ffn": lambda x: peer.linear2(peer.activation(peer.linear1(x))),
-    }
-    torch.testing.assert_close(residual(x, sublayers), peer(x), rtol=1e-11, atol=1e-11)
 
 
 @ALL
@@ -156,8 +206,7 @@ def test_a_stream_that_only_grows_shrinks_what_writes_to_it(name: str, num_layer
 
 def test_pre_norm_counts_the_sublayers_and_not_twice_the_layers() -> None:
     assert gains(build("pre", num_layers=4, sublayers=("ffn",)))["output"] == pytest.approx(0.5, rel=1e-12)
-    three = ("attention", "cross_attention", "ffn")
-    crossing = build("pre", sublayers=three, stack=("decoder", 2, 3))
+    crossing = build("pre", sublayers=CROSSING, stack=("decoder", 2, 3))
     assert gains(crossing)["output"] == pytest.approx(1 / 3, rel=1e-12)
 
 
@@ -184,10 +233,35 @@ def test_deepnorm_constants_are_the_published_ones(layers: int, alpha: float, be
     assert deepnorm_constants(depth) == pytest.approx((alpha, beta), abs=1e-7)
 
 
+#: The kind of each matrix that the oracle of gains knows by name.
+MATRICES = {"q": "query", "k": "key", "v": "input", "gate": "input", "value": "input", "up": "input",
+            "o": "output", "down": "output"}  # fmt: skip
+DEPTHS = [
+    *STACKS,
+    ("decoder", 0, 1),
+    ("encoder", 1, 0),
+    ("encoder", 1, 24),
+    ("decoder", 24, 1),
+    ("decoder", 0, 1000),
+]
+
+
+@pytest.mark.parametrize("name", oracles.GAIN)
+@pytest.mark.parametrize("stack", DEPTHS)
+def test_gain_of_every_matrix_is_that_of_the_paper(name: str, stack: tuple[str, int, int]) -> None:
+    crosses = stack[0] == "decoder" and stack[1] > 0
+    given = gains(build(name, sublayers=CROSSING if crosses else SUBLAYERS, stack=stack))
+    for matrix, kind in MATRICES.items():
+        expected = oracles.GAIN[name](
+            matrix, stack=stack[0], encoder_layers=stack[1], decoder_layers=stack[2]
+        )
+        assert given[kind] == pytest.approx(expected, rel=1e-12), matrix
+
+
 @pytest.mark.parametrize("name", ["parallel", "parallel_separate"])
-def test_parallel_placements_refuse_cross_attention(name: str) -> None:
-    with pytest.raises(RequestError, match="cross-attention"):
-        build(name, sublayers=("attention", "cross_attention", "ffn"))
+def test_parallel_placements_refuse_cross_attention_with_the_reason(name: str) -> None:
+    with pytest.raises(RequestError, match="one attention and one feed-forward .* cross-attention too"):
+        build(name, sublayers=CROSSING)
 
 
 def test_rezero_starts_as_the_identity() -> None:
