@@ -184,4 +184,3 @@ def test_plain_is_chosen_for_short_sequences_on_a_cpu_and_only_there() -> None:
     assert choose_backend(seq_len=128, device_type="cpu") == "plain"
     assert choose_backend(seq_len=4096, device_type="cpu") == "sdpa"
     assert choose_backend(seq_len=128, device_type="cuda") == "sdpa"
-    assert choose_backend(seq_len=4096, device_type="cuda", plain_only=True) == "plain"

@@ -4,6 +4,7 @@ import pytest
 
 from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
+from paribus.model.count import num_params
 from paribus.study import memory
 from paribus.train.config import TrainConfig
 
@@ -62,3 +63,32 @@ def test_long_windows_do_not_pay_for_scores_that_the_fused_kernel_never_keeps() 
         for length in (256, 4096)
     )
     assert long < short
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"attention": {"name": "mha", "softcap": 30.0}},
+        {"attention": ["mha", {"name": "mha", "sinks": True}]},
+        {"position": "shaw"},
+    ],
+)
+def test_layers_that_only_the_plain_backend_computes_pay_for_their_scores(changes: dict[str, object]) -> None:
+    train = TrainConfig(tokens=10**6, batch_size=16, seq_len=4096)
+    plain = memory.trial_bytes(dataclasses.replace(MODEL, **changes), train)
+    assert plain > memory.trial_bytes(MODEL, train) + 16 * 4096 * 2 * 2 * 4096 * 4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_layers": 5},
+        {"num_layers": 6, "ffn": ["relu", "swiglu", "gelu"], "attention": ["mha", "mqa"]},
+        {"num_layers": 4, "architecture": "encoder"},
+        {"num_layers": 3, "architecture": "encoder_decoder", "encoder_layers": 7},
+        {"num_layers": 4, "architecture": "encoder_decoder", "encoder_layers": 2, "ffn": ["relu", "swiglu"]},
+    ],
+)
+def test_parameters_at_any_depth_are_those_of_the_built_model(changes: dict[str, object]) -> None:
+    model = dataclasses.replace(MODEL, **changes)
+    assert memory._params_at_any_depth(model) == num_params(model)

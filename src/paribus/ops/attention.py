@@ -63,11 +63,9 @@ def hidden_keys(mask: Mask, *, queries: int, keys: int, device: torch.device) ->
     return hidden
 
 
-def choose_backend(*, seq_len: int, device_type: str, plain_only: bool = False) -> Backend:
-    """The faster exact backend for this length and device; `plain_only` when something needs that one."""
-    if plain_only or (device_type == "cpu" and seq_len < _CPU_PLAIN_BELOW):
-        return "plain"
-    return "sdpa"
+def choose_backend(*, seq_len: int, device_type: str) -> Backend:
+    """The faster exact backend for this length and device, for a layer that both can compute."""
+    return "plain" if device_type == "cpu" and seq_len < _CPU_PLAIN_BELOW else "sdpa"
 
 
 def attend(

@@ -38,7 +38,7 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     heads = model.num_heads * model.head_dim
     size = 2 if train.dtype == "bfloat16" else 4
     per_token_layer = size * (8 * model.d_model + 5 * heads + 4 * model.d_ff)
-    if choose_backend(seq_len=train.seq_len, device_type=device_type()) == "plain":
+    if _keeps_probabilities(model, train):
         per_token_layer += 4 * size * model.num_heads * train.seq_len
     per_token = layers * per_token_layer + 10 * model.vocab_size + 12 * model.d_model
     return _PROCESS + _PER_PARAMETER * params + train.tokens_per_step * per_token
@@ -57,6 +57,18 @@ def _params_at_any_depth(model: ModelConfig) -> int:
         a_turn = num_params(dataclasses.replace(model, **deeper)) - base
         params += (stack.depth.num_layers // turn - 1) * a_turn
     return params
+
+
+def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
+    """Whether some layer's attention is plain, and so keeps a number for each query and key."""
+    if choose_backend(seq_len=train.seq_len, device_type=device_type()) == "plain":
+        return True
+    with torch.device("meta"):
+        layers = [model.build_attention(layer) for layer in range(len(model.specs("attention")))]
+        positions = [model.build_position(layer) for layer in range(len(model.specs("position")))]
+    return any(getattr(layer, "plain_only", False) for layer in layers) or any(
+        position.acts_on & {"score", "value"} for position in positions
+    )
 
 
 def machine_bytes() -> int:
