@@ -8,7 +8,7 @@ Norm = Callable[[Weights, Array], Array]
 
 
 def deepnorm_constants(stack: str, encoder_layers: int, decoder_layers: int) -> tuple[float, float]:
-    """Wang et al. 2022, table 1: (alpha, beta), from the layers of the whole model; 0 layers of a stack it lacks.
+    """Wang et al. 2022, figure 2 and section 4.3: (alpha, beta), from the layers of the whole model; 0 layers of a stack it lacks.
 
     The encoder's beta is the paper's 0.87 (N^4 M)^(-1/16); torchscale divides by (N^4 M)^(1/16) / 1.15.
     """

@@ -1,160 +1,129 @@
-"""One comparison: a torch function against an oracle in numpy float64, output and gradients.
+"""A form of a part against its oracle in numpy float64: output, and gradients by x and every parameter.
 
-Weights and inputs are drawn so that the tested dtype holds them exactly; what differs is the function's own
-arithmetic. Gradients are compared along random directions with central differences of the oracle, so the
-oracle needs no derivative and autograd is held to something that is not autograd.
+Weights and inputs are such that the tested dtype holds them exactly; what differs is the form's own arithmetic.
+Gradients are compared along random directions with central differences of the oracle, so the oracle needs no
+derivative and autograd is held to something that is not autograd.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from paribus import oracles
 from paribus.oracles import Array
+from paribus.verify.bounds import ROUNDING, Kind
+from paribus.verify.case import Case, Form, Setting
 
 _STEP = 1e-6  # of a central difference: its own error is about 1e-9 of the derivative
-_DIRECTIONS = 3
-
-#: Largest error of an output by dtype, as a share of the largest exact element: a few roundings, far below what
-#: a wrong constant makes (Swish with beta 1.001: 2e-4).
-OUTPUT_BOUNDS = {torch.float64: 1e-11, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 4e-3}
-#: The same for a directional derivative, as a share of the gradient's length.
-GRADIENT_BOUNDS = {torch.float64: 1e-6, torch.float32: 2e-5, torch.bfloat16: 4e-2, torch.float16: 6e-3}
-#: In half precision a hidden value that rounding moves across a corner (of ReLU, of a maximum) turns a derivative
-#: on or off, so layers with a hidden vector may be this many times further off there.
-CORNERS = {"output": 3.0, "gradients": 8.0}
-#: Angles, tables and distances of positions are computed in float32 whatever the dtype.
-FLOAT32_INSIDE = 1e-5
-
-Oracle = Callable[[Mapping[str, Array], Array], Array]
+_DIRECTIONS = 2
+#: A gradient that is shorter than this share of the longest one counts as so long: some are zero but for rounding,
+#: as that of a bias of the keys, which moves all logits of a query alike.
+_SHARE = 0.1
+#: Significant bits of the dtypes of half precision.
+_BITS = {torch.bfloat16: 8, torch.float16: 11}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """Where and in which dtype parts are tried, and whether compiled. Parameters are float32, or float64 in float64."""
+class Finding:
+    """By how much a form is off, and by how much it may be."""
 
-    device: torch.device
-    dtype: torch.dtype
-    compiled: bool = False
-
-    @property
-    def parameter_dtype(self) -> torch.dtype:
-        """The dtype of master weights."""
-        return torch.float64 if self.dtype == torch.float64 else torch.float32
-
-    def tensor(self, *shape: int, seed: int) -> Tensor:
-        """Standard normal numbers that the dtype holds exactly."""
-        return _normal(shape, seed=seed).to(self.dtype).to(self.device)
-
-    def place(self, module: nn.Module, *, seed: int = 0) -> nn.Module:
-        """The module on the device, every parameter drawn, matrices at unit gain; buffers stay as they are."""
-        module = module.to(device=self.device, dtype=self.parameter_dtype)
-        with torch.no_grad():
-            for index, parameter in enumerate(module.parameters()):
-                value = _normal(parameter.shape, seed=seed + 1 + index)
-                fan_in = parameter.shape[-1] if parameter.ndim == 2 else 1
-                parameter.copy_((value / math.sqrt(fan_in)).to(self.dtype))
-        return module
-
-    def form(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """The function, compiled if that is asked for."""
-        if not self.compiled:
-            return function
-        torch._dynamo.reset()
-        return torch.compile(function, fullgraph=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """What one comparison found: `error` is to be at most `bound`. `reason` says why it could not be made."""
-
-    slot: str
-    part: str
-    what: str
+    kind: Kind
     error: float
     bound: float
-    reason: str | None = None
-
-    @property
-    def passed(self) -> bool:
-        """False for an error that is not a number too."""
-        return self.error <= self.bound
 
 
-def compare(
-    function: Callable[[Tensor], Tensor],
-    oracle: Oracle,
-    x: Tensor,
-    *,
-    module: nn.Module,
-    setting: Setting,
-    least_bound: float = 0.0,
-    has_corners: bool = False,
-) -> list[tuple[str, float, float]]:
-    """(what, error, bound) of output and gradients of `function` at x, whose parameters are those of `module`.
+class Expected:
+    """What the oracle says of a case: its output, and how that changes along random directions.
 
-    `least_bound` is the bound where the dtype's own is tighter than the function claims to be; `has_corners`
-    says that `CORNERS` apply.
+    In x a direction moves each row by its own size times standard normal numbers, so that small rows count as
+    much as large ones.
     """
-    weights = {name: _array(parameter) for name, parameter in module.named_parameters()}
-    exact = oracle(weights, _array(x))
-    x = x.detach().requires_grad_()
-    y = setting.form(function)(x)
+
+    def __init__(self, case: Case, setting: Setting) -> None:
+        self._oracle = case.oracle
+        self._at = {"x": _array(case.x), **{name: _array(p) for name, p in case.module.named_parameters()}}
+        self.output = self._evaluate({})
+        self.dy = setting.tensor(*self.output.shape, seed=7)
+        self._changes: dict[str, list[tuple[Array, float]]] | None = None
+
+    def changes(self) -> Mapping[str, list[tuple[Array, float]]]:
+        """(direction, derivative of sum(y * dy) along it) by x and by every parameter that has elements."""
+        if self._changes is None:  # the forms of a case share them
+            self._changes = {name: list(self._along(name)) for name, at in self._at.items() if at.size}
+        return self._changes
+
+    def size(self, name: str) -> Array:
+        """How far a direction moves: the size of each row of x, 1 in parameters."""
+        return np.sqrt((self._at["x"] ** 2).mean(-1, keepdims=True)) if name == "x" else np.ones(1)
+
+    def _along(self, name: str) -> Iterator[tuple[Array, float]]:
+        draws = np.random.default_rng(0)
+        for _ in range(_DIRECTIONS):
+            direction = self.size(name) * draws.standard_normal(self._at[name].shape)
+            moved = oracles.gradient(
+                lambda value: self._evaluate({name: value}),
+                self._at[name],
+                _array(self.dy),
+                _STEP * direction,
+            )
+            yield direction, float(moved) / _STEP
+
+    def _evaluate(self, moved: Mapping[str, Array]) -> Array:
+        at = {**self._at, **moved}
+        return self._oracle({name: each for name, each in at.items() if name != "x"}, at["x"])
+
+
+def judge(form: Form, case: Case, expected: Expected, setting: Setting) -> list[Finding]:
+    """What a form gives against what is expected.
+
+    Raises `AssertionError` for an output of another shape or dtype, and for one that gradients do not reach.
+    """
+    x = case.x.detach().requires_grad_(case.has_gradients)
+    y, exact = form(x), expected.output
     if y.dtype != setting.dtype or tuple(y.shape) != exact.shape:
         raise AssertionError(f"gave {y.dtype} {list(y.shape)}, not {setting.dtype} {list(exact.shape)}")
 
-    def bound(what: str, bounds: Mapping[torch.dtype, float]) -> float:
-        half = setting.dtype.itemsize == 2
-        return max(bounds[setting.dtype] * (CORNERS[what] if has_corners and half else 1), least_bound)
-
-    found = [("output", _output_error(y, exact), bound("output", OUTPUT_BOUNDS))]
-    if not y.requires_grad:
+    errors = np.abs(_array(y) - exact)
+    largest = np.abs(exact).max(initial=0.0) or 1.0
+    bounds, dtype = case.bounds, setting.dtype
+    found = [
+        Finding(kind="output", error=float(errors.max(initial=0.0) / largest), bound=bounds.output[dtype])
+    ]
+    if bounds.before_rounding is not None and dtype in _BITS:
+        allowed = oracles.round_once_slack(exact, _BITS[dtype]) + bounds.before_rounding * largest
+        below_normal = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps / 2
+        allowed = np.maximum(allowed, below_normal)
+        found.append(
+            Finding(kind="rounding", error=float((errors / allowed).max(initial=0.0)), bound=ROUNDING)
+        )
+    if not case.has_gradients:
         return found
-    dy = setting.tensor(*y.shape, seed=7)
-    parameters = dict(module.named_parameters())
+    if not y.requires_grad:
+        raise AssertionError("gave an output that no gradient passes")
+    inputs = {"x": x, **dict(case.module.named_parameters())}
     gradients = torch.autograd.grad(
-        y, (x, *parameters.values()), dy, allow_unused=True, materialize_grads=True
+        y, tuple(inputs.values()), expected.dy, allow_unused=True, materialize_grads=True
     )
-    at = {"x": _array(x), **weights}
-    error = 0.0
-    for name, gradient in zip(at, gradients, strict=True):
-        error = max(error, _gradient_error(name, _array(gradient), at, oracle, _array(dy)))
-    return [*found, ("gradients", error, bound("gradients", GRADIENT_BOUNDS))]
+    arrays = dict(zip(inputs, map(_array, gradients), strict=True))
+    lengths = {name: _length(gradient * expected.size(name)) for name, gradient in arrays.items()}
+    shortest = max(_SHARE * np.max([*lengths.values()]), 1e-8)
+    off = [
+        abs((arrays[name] * direction).sum() - change) / np.max([lengths[name], abs(change), shortest])
+        for name, changes in expected.changes().items()
+        for direction, change in changes
+    ]
+    worst = float(np.max(off))  # max() would lose a nan
+    return [*found, Finding(kind="gradients", error=worst, bound=bounds.gradients[dtype])]
 
 
-def _output_error(actual: Tensor, exact: Array) -> float:
-    largest = np.abs(exact).max(initial=0.0)
-    return float(np.abs(_array(actual) - exact).max(initial=0.0) / (largest or 1.0))
-
-
-def _gradient_error(name: str, gradient: Array, at: Mapping[str, Array], oracle: Oracle, dy: Array) -> float:
-    """Largest difference of a derivative along random directions, as a share of the gradient's length."""
-    if not gradient.size:
-        return 0.0
-    draws = np.random.default_rng(0)
-    error = 0.0
-    for _ in range(_DIRECTIONS):
-        direction = draws.standard_normal(gradient.shape)
-
-        def loss(sign: int, direction: Array = direction) -> float:
-            moved = {**at, name: at[name] + sign * _STEP * direction}
-            weights = {key: value for key, value in moved.items() if key != "x"}
-            return float((oracle(weights, moved["x"]) * dy).sum())
-
-        difference = (loss(1) - loss(-1)) / (2 * _STEP)
-        length = max(float(np.sqrt((gradient**2).sum())), abs(difference), 1e-8)
-        error = max(error, abs(float((gradient * direction).sum()) - difference) / length)
-    return error
-
-
-def _normal(shape: tuple[int, ...] | torch.Size, *, seed: int) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def _length(gradient: Array) -> float:
+    return float(np.sqrt((gradient**2).sum()))
 
 
 def _array(tensor: Tensor) -> Array:
-    return tensor.detach().double().cpu().numpy()
+    return tensor.detach().cpu().double().numpy()  # first to the CPU: not every device has float64

@@ -83,6 +83,7 @@ def _hardshrink(x: Tensor, bound: float = 0.5) -> Tensor:
     return torch.where(x.abs() > bound, x, torch.zeros_like(x))
 
 
+@rounded_once
 def _softshrink(x: Tensor, bound: float = 0.5) -> Tensor:
     return x - x.clamp(-bound, bound)
 

@@ -126,7 +126,8 @@ class RandomReLU(Activation):
 
     def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
         if not self.training:
-            return (x.new_full((1,), (self.lower + self.upper) / 2),)
+            wide = torch.promote_types(x.dtype, torch.float32)  # the mean of the slopes is no number of half precision
+            return (x.new_full((1,), (self.lower + self.upper) / 2, dtype=wide),)
         return (self.lower + (self.upper - self.lower) * torch.rand_like(x),)
 
     def compute(self, x: Tensor, *arguments: Tensor) -> Tensor:
