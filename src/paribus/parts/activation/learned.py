@@ -126,7 +126,7 @@ class RandomReLU(Activation):
 
     def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
         if not self.training:
-            wide = torch.promote_types(x.dtype, torch.float32)  # the mean of the slopes is no number of half precision
+            wide = torch.promote_types(x.dtype, torch.float32)  # half precision does not hold the mean
             return (x.new_full((1,), (self.lower + self.upper) / 2, dtype=wide),)
         return (self.lower + (self.upper - self.lower) * torch.rand_like(x),)
 
