@@ -1,6 +1,8 @@
 """The example of a user's own layer works as its first lines say."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,16 @@ from paribus.study.settings import resolve
 ROOT = Path(__file__).parents[2]
 ADDRESS = "examples/my_ffn.py:MyFFN"
 DATA = {"name": "text", "sha256": "0" * 64}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_afterwards() -> Iterator[None]:
+    """Other tests of this process must not find the example among the built-in layers."""
+    yield
+    module = registry._factory_from_file(str(ROOT / ADDRESS)).__module__
+    registry._registry.remove(module)
+    registry._factory_from_file.cache_clear()
+    del sys.modules[module]
 
 
 @pytest.fixture(autouse=True)
