@@ -93,9 +93,12 @@ def test_ctrl_c_stops_the_study_and_leaves_it_resumable(
 ) -> None:
     out = tmp_path / "interrupted"
     command = _command(corpus, out)
+    # A shell's background job ignores Ctrl-C, and so would what it starts: the study is to be in the foreground.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     while _finished(out) < 2:
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: the whole group gets it
