@@ -89,7 +89,7 @@ def _contenders() -> dict[str, Step]:
     from paribus.model.config import ModelConfig
     from paribus.model.initialise import initialise
     from paribus.train.optimiser import adamw
-    from paribus.train.program import Program
+    from paribus.train.program import Batch, Program
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     settings = resolve("default", {})
@@ -101,11 +101,12 @@ def _contenders() -> dict[str, Step]:
 
     def ours() -> Step:
         program = Program(config, train)
+        examples = Batch(inputs_BT=ids[:, :-1].contiguous(), targets_BT=ids[:, 1:].contiguous())
         initialise(program.model, seed=0)
         optimiser = adamw(program.model, train, peak_rate=1e-3)
 
         def step() -> None:
-            (program.loss(ids[:, :-1], ids[:, 1:]) / train.tokens_per_step).backward()
+            (program.loss(examples)[0].sum() / train.tokens_per_step).backward()
             torch.nn.utils.clip_grad_norm_(program.model.parameters(), train.clip)
             optimiser.step()
             optimiser.zero_grad()

@@ -13,7 +13,7 @@ from paribus import registry
 from paribus.cli import app
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import build
-from paribus.study.plan import make_plan
+from paribus.study.planning import make_plan
 from paribus.study.settings import resolve
 
 ROOT = Path(__file__).parents[2]

@@ -140,7 +140,7 @@ def test_no_two_parameters_share_a_draw(make_config: MakeConfig) -> None:
 def test_salt_changes_the_draws_of_its_slot_and_no_other(make_config: MakeConfig, slot: str) -> None:
     config = make_config(position="learned")
     model = Transformer(config)
-    initialise(model, seed=0, salted_slot=slot)
+    initialise(model, seed=0, salted=[slot])
     plain, salted = weights(config), {n: p.detach() for n, p in model.named_parameters()}
     changed = {n for n in plain if not torch.equal(plain[n], salted[n])}
     assert changed == {n for n in drawn(plain) if slot_of(n) == slot}
@@ -200,7 +200,7 @@ def test_neither_building_nor_drawing_touches_the_global_generator(make_config: 
     torch.manual_seed(0)
     before = torch.get_rng_state()
     model = build(make_config(position="learned"), seed=1)
-    initialise(model, seed=2, salted_slot="ffn")
+    initialise(model, seed=2, salted=["ffn"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -224,7 +224,7 @@ def test_unknown_scheme_is_refused_with_the_known_ones(make_config: MakeConfig, 
 def test_unknown_salted_slot_is_refused(make_config: MakeConfig) -> None:
     """Silently salting nothing would make a placebo that is the baseline itself."""
     with pytest.raises(RequestError, match="ffn"):
-        initialise(Transformer(make_config()), seed=0, salted_slot="fnn")
+        initialise(Transformer(make_config()), seed=0, salted=["fnn"])
 
 
 def user_ffn(folder: Path, body: str) -> str:

@@ -102,7 +102,7 @@ class InlineLauncher:
             self.ran.append(trial)
             given = self.outcomes(trial)
             result = dict(given) if given else runner.run(trial, progress=lambda done, total: None)
-            progress(trial.train.tokens)
+            progress(trial.tokens)
             yield trial, result
 
 
@@ -139,8 +139,12 @@ def outcome(val_bpb: float | None, *, status: str = "done") -> dict[str, Any]:
         "compile_seconds": 0.0,
         "clipped_fraction": 0.0,
         "branch_rms": 0.5,
+        "first_bpb": 8.0,
         "peak_memory_bytes": 1000,
         "dtype": "bfloat16",
         "compiled": False,
+        "as_run": {},
         "curve": {"tokens": [640.0], "seconds": [1.0], "train_bpb": [5.0]},
+        "heldout_nats": [],
+        "probes": {},
     }

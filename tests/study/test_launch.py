@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from paribus.errors import WorkError
+from paribus.errors import RequestError, WorkError
 from paribus.study.folder import hold
-from paribus.study.launch import ALLOCATOR, LocalLauncher, _next
+from paribus.study.launch import ALLOCATOR, LocalLauncher, make_launcher
 from paribus.study.plan import Plan, Trial
 from paribus.text.data import Dataset
 
@@ -142,14 +142,14 @@ def test_no_worker_outlives_an_abandoned_run(planned: Planned, tmp_path: Path) -
         assert lock >= 0
 
 
-def test_a_worker_keeps_its_graph_and_then_takes_the_longest_queue_nobody_works_on(planned: Planned) -> None:
-    plan, _ = planned
-    relu, swiglu, placebo = (plan.trial(plan.arm(name), 1e-3, 0) for name in ("relu", "swiglu", "placebo"))
-    waiting = [relu, swiglu, placebo]
-    assert _next(list(waiting), last=swiglu.graph, busy=set()) == swiglu
-    assert _next(list(waiting), last=None, busy=set()) == relu
-    assert _next(list(waiting), last=None, busy={relu.graph}) == swiglu
-    assert _next([], last=None, busy=set()) is None
+def test_the_factory_gives_the_launcher_asked_for(planned: Planned, tmp_path: Path) -> None:
+    plan, data = planned
+    given = {"workers": 2, "threads": 1, "data": plan.data, "folder": tmp_path, "lock": 0}
+    local = make_launcher("local", **given)
+    assert isinstance(local, LocalLauncher)
+    assert (local.workers, local.data) == (2, data.folder)
+    with pytest.raises(RequestError, match=r"no launcher 'slrum'; did you mean slurm\?"):
+        make_launcher("slrum", **given)
 
 
 def _trials_of(planned: Planned, folder: Path, body: str) -> list[Trial]:

@@ -7,7 +7,8 @@ from paribus import registry
 from paribus.errors import RequestError
 from paribus.model.count import slot_params
 from paribus.parts.ffn.gated import GatedFeedForward
-from paribus.study.plan import Plan, Trial, extended, make_plan
+from paribus.study.plan import Plan, Trial, extended
+from paribus.study.planning import make_plan
 from paribus.study.settings import StudySettings, resolve
 from paribus.train.objectives import get_objective
 
@@ -60,9 +61,10 @@ def test_arms_differ_in_the_feed_forward_layer_alone() -> None:
 def test_placebo_differs_by_salted_draws_and_handicap_by_tokens_alone() -> None:
     plan = _plan()
     relu, placebo, handicap = (plan.arm(name) for name in ("relu", "placebo", "handicap"))
-    assert dataclasses.replace(placebo, name="relu", salted_slot=None, control=False) == relu
-    assert placebo.salted_slot == "ffn"
-    assert dataclasses.replace(handicap, name="relu", tokens=relu.tokens, control=False) == relu
+    assert dataclasses.replace(placebo, name="relu", salted=(), control=False) == relu
+    assert placebo.salted == ("ffn",)
+    assert dataclasses.replace(handicap, name="relu", train=relu.train, control=False) == relu
+    assert dataclasses.replace(handicap.train, tokens=relu.tokens) == relu.train
     assert handicap.tokens == 0.75 * relu.tokens
     assert plan.trial(handicap, 1e-3, 0).train.tokens == handicap.tokens
 

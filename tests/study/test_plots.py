@@ -114,7 +114,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_text_colours_are_legible_in_both_schemes() -> None:
-    sheet = (Path(plots.__file__).parent / "templates" / "report.css").read_text("utf-8")
+    sheet = (Path(plots.__file__).parent.parent / "templates" / "report.css").read_text("utf-8")
     dark = dict(
         re.findall(r"--(\w+): (#[0-9a-f]{6});", sheet.split("prefers-color-scheme: dark")[1].split("}")[0])
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import json
 import math
-import random
 import re
 import shutil
 import subprocess
@@ -19,66 +20,9 @@ import pytest
 from paribus.errors import RequestError
 from paribus.study.report import answer, write_report
 
+from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, usual
+
 HOSTILE = "<script>alert(1)</script> \"a|b\" 'x' `y` $z$ {{ 7*7 }} \u202e\x00 & <img src=x onerror=alert(1)>"
-
-
-def arm(name: str, shift: float = 0.0, *, verdict: str = "cannot tell", seeds: int = 4) -> dict[str, Any]:
-    """One arm as a study reports it; `shift` is its difference from the baseline."""
-    draw = random.Random(name)
-    rates = {lr: 2.92 + shift + 0.09 * math.log2(lr / 0.003) ** 2 for lr in (0.0015, 0.003, 0.006)}
-    values = {lr: [loss + draw.gauss(0, 0.02) for _ in range(seeds)] for lr, loss in rates.items()}
-    difference = {"mean": shift, "ci95": [shift - 0.054, shift + 0.054], "p_adjusted": 0.41}
-    tokens = [4000 * i for i in range(1, 101)]
-    loss = [2.75 + shift + 5 * math.exp(-t / 30000) + draw.gauss(0, 0.01) for t in tokens]
-    size = {"d_ff": 384, "slot_params": 147456, "slot_mismatch": 0.0, "params": 250000, "diverged_trials": 0}
-    cost = {"tokens_per_second": 90123.4, "peak_memory_bytes": 5.02e8, "flops_per_token": 1.5e6}
-    cost |= {"branch_rms": 0.4, "clipped_fraction": 0.021, "lr": 0.003, "lr_fitted": 0.0031}
-    found = {
-        "values": values[0.003],
-        "mean": sum(values[0.003]) / seeds,
-        "difference": difference if seeds > 1 and verdict != "baseline" else None,
-        "indistinguishable_from_best": shift < -0.1,
-        "by_rate": [{"lr": lr, "mean": sum(v) / seeds, "values": v} for lr, v in values.items()],
-        "curve": {"tokens": tokens, "seconds": [t / 90000 for t in tokens], "train_bpb": loss},
-    }
-    return {"name": name, "verdict": verdict, "reason": None, "parts": {"ffn": name}} | found | size | cost
-
-
-def study(*arms: dict[str, Any], seeds: int = 4) -> dict[str, Any]:
-    """A realistic study of feed-forward layers: relu, `arms`, and both controls."""
-    arms = (arm("relu", verdict="baseline", seeds=seeds), *arms)
-    placebo = arm("placebo", 0.006, seeds=seeds) | {"expected": "not different from the baseline", "ok": True}
-    handicap = arm("handicap", 0.134, verdict="worse", seeds=seeds) | {"expected": "worse", "ok": True}
-    named = {"study": "ffn", "metric": "val_bpb", "baseline": "relu", "matched": "params", "seconds": 212.0}
-    made = {"created": "2026-11-20T23:44:00Z", "paribus": "0.1.0", "plan_sha256": "ab12" * 16}
-    facts = {
-        "answer": "swiglu is better than relu.",
-        "question": "Which feed-forward layer is better on stdlib, everything else equal?",
-        "data": {"name": "stdlib", "bytes": 11800000, "sha256": "9f2c" * 16, "scored_bytes": 65530},
-        "arms": list(arms),
-        "controls": [placebo, handicap],
-        "statistics": {"method": "dunnett", "confidence": 0.95, "critical": 2.9, "df": 15, "seeds": seeds},
-        "smallest_detectable_difference": 0.09,
-        "to_halve": {"seeds": 16, "minutes": 18.0},
-        "trials": [
-            {"arm": a["name"], "seed": s, "lr": p["lr"], "status": "done", "val_bpb": loss, "error": None}
-            for a in [*arms, placebo, handicap]
-            for p in a["by_rate"]
-            for s, loss in enumerate(p["values"])
-        ],
-        "warnings": ["Two workers shared two cores with other processes."],
-        "held_equal": ["Every initial draw outside the slot, bit for bit."],
-        "not_controlled": ["Scale: 1.6 tokens per parameter."],
-        "training": {"tokens": 400000, "optimizer": "AdamW", "seeds": [0, 1], "init_scheme": "fan_in"},
-        "command": "paribus study ffn --data stdlib",
-        "environment": {"python": "3.11.7", "torch": "2.13.0", "malloc": {"TRIM": "8"}, "compiled": True},
-    }
-    return named | facts | made
-
-
-def usual() -> dict[str, Any]:
-    gated = [arm("swiglu", -0.14, verdict="better"), arm("geglu", -0.131, verdict="better")]
-    return study(arm("gelu", -0.012), *gated, arm("tanh", 0.081, verdict="worse"))
 
 
 def one_seed() -> dict[str, Any]:
@@ -91,10 +35,6 @@ def unfinished() -> dict[str, Any]:
     arms = [{"name": "relu", "verdict": "baseline"}, {"name": "gelu", "verdict": "cannot tell"}]
     trials = [{"arm": "gelu", "seed": 0, "lr": 0.003, "status": "failed", "error": "MemoryError"}]
     return {"study": "ffn", "metric": "val_bpb", "baseline": "relu", "arms": arms, "trials": trials}
-
-
-def thirty() -> dict[str, Any]:
-    return study(*(arm(f"power-{i}", i / 100) for i in range(29)), arm("far", 3.0, verdict="worse"))
 
 
 def hostile() -> dict[str, Any]:
@@ -120,7 +60,9 @@ def failed_control() -> dict[str, Any]:
     return results
 
 
-KINDS = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control]
+STATES = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control]
+KINDS = [complete, position, depth, repetition, ladder]
+MORE = [position, repetition, ladder]
 
 
 class Page(HTMLParser):
@@ -149,7 +91,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=STATES + KINDS, ids=lambda make: make.__name__)
 def html(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     return written(request.param(), tmp_path_factory.mktemp("report"), "report.html")
 
@@ -164,13 +106,18 @@ def test_every_tag_of_the_page_is_closed_and_every_id_is_unique(html: str) -> No
     assert page.open == [] and len(ids) == len(set(ids))
 
 
-def test_the_page_loads_nothing_and_runs_nothing(html: str) -> None:
-    for tag, attrs in Page(html).tags:
-        assert tag not in {"script", "link", "iframe", "object", "img"}
+def test_the_page_loads_nothing_and_runs_its_own_script_only(html: str) -> None:
+    page = Page(html)
+    for tag, attrs in page.tags:
+        assert tag not in {"link", "iframe", "object", "img"}
         assert not [name for name in attrs if name.startswith("on")]
         targets = [value or "" for name, value in attrs.items() if name in {"src", "href", "xlink:href"}]
         assert all(target.startswith("#") for target in targets), targets
     assert not re.findall(r"@import|url\((?!#)", html)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [attrs["content"] for _, attrs in page.tags if "http-equiv" in attrs]
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
 
 
 def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
@@ -222,7 +169,7 @@ def test_a_failed_control_stands_before_the_answer_and_others_after(tmp_path: Pa
 
 def test_sections_stand_in_the_order_of_a_readers_questions(tmp_path: Path) -> None:
     heads = re.findall(r"<h2>(.*?)</h2>", written(usual(), tmp_path, "report.html"))
-    assert heads[:5] == ["Verdicts", "Differences", "Learning rate", "Learning curves", "Controls"]
+    assert heads[:5] == ["Verdicts", "Differences", "Learning rate", "Loss against cost", "Controls"]
     assert heads[5:8] == ["Held equal", "What this does not show", "Smallest detectable difference"]
     assert heads[8:] == ["Method", "Initialisation", "Trials", "Run it again", "Provenance"]
 
@@ -283,7 +230,10 @@ def test_a_report_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="chromium is not installed")
-@pytest.mark.parametrize("make", [hostile, thirty])
+@pytest.mark.parametrize(
+    "make",
+    [hostile, thirty, complete, depth, *(pytest.param(make, marks=pytest.mark.slow) for make in MORE)],
+)
 def test_a_browser_never_scrolls_the_page_sideways(tmp_path: Path, make: Any) -> None:
     # Frames, because a headless window is never narrower than 500 pixels; a frame sees its own width.
     page, widths = escape(written(make(), tmp_path, "report.html")), [320, 390, 768, 1280]

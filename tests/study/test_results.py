@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from paribus.study import results
-from paribus.study.plan import Plan, Trial, make_plan
+from paribus.study.describe import describe_arm
+from paribus.study.engine import Ran
+from paribus.study.plan import Plan, Trial
+from paribus.study.planning import make_plan
 from paribus.study.settings import StudySettings
 
 from .conftest import outcome
@@ -58,7 +61,7 @@ def _build(
     given = {trial.key: give(trial) for trial in plan.trials(plan.rates)}
     return results.build(
         plan,
-        plan.rates,
+        Ran(rates=plan.rates, seeds=plan.seeds),
         {key: result for key, result in given.items() if result is not None},
         sessions=sessions,
         notes=notes,
@@ -169,6 +172,6 @@ def test_notes_are_warnings_and_as_run_facts_stand_in_the_environment(plan: Plan
 
 
 def test_plan_rows_are_counted_from_the_built_model(plan: Plan) -> None:
-    row = results.describe_arm(plan, plan.arm("swiglu"))
+    row = describe_arm(plan, plan.arm("swiglu"))
     assert row["slot_params"] == 3 * 12 * 32
     assert row["parts"]["ffn"] == "swiglu"

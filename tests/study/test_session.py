@@ -59,7 +59,7 @@ def test_cores_are_shared_out(
 
 def test_workers_are_as_many_as_memory_holds(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
     plan, _ = planned
-    need = max(memory.trial_bytes(arm.model, plan.train) for arm in plan.arms)
+    need = max(memory.trial_bytes(arm.model, arm.train) for arm in plan.arms)
     monkeypatch.setattr(session.environment, "cores", lambda: 8)
     monkeypatch.setattr(memory, "machine_bytes", lambda: 3 * need)
     assert session.divide(plan) == (session.Division(workers=3, threads=2), ())

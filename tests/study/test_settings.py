@@ -1,12 +1,16 @@
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study.settings import load_yaml, preset_names, resolve
+from paribus.study.planning import make_plan
+from paribus.study.settings import load_yaml, resolve, size_names, study_names
 
 
-@pytest.mark.parametrize("preset", preset_names())
-def test_every_preset_is_valid(preset: str) -> None:
-    assert resolve(preset, {}).baseline == "relu"
+@pytest.mark.parametrize("study", study_names())
+@pytest.mark.parametrize("size", size_names())
+def test_every_preset_makes_a_plan(study: str, size: str) -> None:
+    plan = make_plan(resolve(size, {}, study=study), data={"name": "text"}, study=study)
+    assert len({arm.name for arm in plan.arms}) == len(plan.arms) >= 3
+    assert plan.baseline in {arm.name for arm in plan.arms}
 
 
 def test_options_and_then_overrides_are_laid_over_the_preset() -> None:
@@ -37,7 +41,7 @@ def test_a_part_may_carry_options() -> None:
         (["model.d_modl=192"], "there is no setting model.d_modl; did you mean model.d_model"),
         (["train.token=5"], "there is no setting train.token; did you mean train.tokens"),
         (["seed=5"], "there is no setting seed; did you mean seeds"),
-        (["model.ffn=relu"], "there is no setting model.ffn"),
+        (["model.vocab_size=5"], "there is no setting model.vocab_size"),
         (["seeds=0"], "the setting seeds is 0: .*greater than or equal to 1"),
         (["model.d_model=large"], "the setting model.d_model is 'large'"),
         (["train.tokens=1.5"], "the setting train.tokens is 1.5"),

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 
 from paribus import registry
 from paribus.text.data import Dataset, heldout_windows
+from paribus.train.evaluation import evaluate, heldout_examples
 from paribus.train.objectives import get_objective
 from paribus.train.program import Batch, Program
-from paribus.train.run import RunResult, evaluate, heldout_examples, run
+from paribus.train.run import RunResult, run
 
 from .conftest import MODEL, TRAIN
 
@@ -100,7 +101,8 @@ def test_a_final_loss_above_the_first_is_divergence(program: Program, data: Data
 def test_bits_per_byte_is_nats_over_the_bytes_of_the_targets(program: Program, data: Dataset) -> None:
     """Written out window by window, without batches or padding."""
     run(program, data, TRAIN, seed=0, rate=1e-2)
-    nats_per_token, bpb = evaluate(program, data, TRAIN)
+    score = evaluate(program, data, TRAIN)
+    nats_per_token, bpb = score.nats_per_token, score.bits_per_byte
     windows = heldout_windows(data.heldout, seq_len=16, num_tokens=500)
     assert len(windows) == 31  # does not divide by the batch of 4
     nats = 0.0
@@ -129,7 +131,7 @@ def test_the_curve_covers_the_run(program: Program, data: Dataset) -> None:
 @pytest.mark.parametrize("salted", [None, "ffn"])
 def test_a_salted_run_is_another_run(program: Program, data: Dataset, salted: str | None) -> None:
     plain = run(program, data, TRAIN, seed=0, rate=1e-2)
-    other = run(program, data, TRAIN, seed=0, rate=1e-2, salted_slot=salted)
+    other = run(program, data, TRAIN, seed=0, rate=1e-2, salted=[salted] if salted else [])
     assert (plain.val_bpb == other.val_bpb) == (salted is None)
 
 
@@ -265,7 +267,8 @@ def test_every_architecture_trains_and_is_scored_by_its_objective(
     assert first.curve["train_bpb"][-1] < 0.9 * first.curve["train_bpb"][0]
     examples = heldout_examples(program.objective, data, train)
     assert examples.scored().size == scored * len(examples.targets)
-    nats, bpb = evaluate(program, data, train)
+    score = evaluate(program, data, train)
+    nats, bpb = score.nats_per_token, score.bits_per_byte
     assert bpb == pytest.approx(
         nats * examples.scored().size / math.log(2) / np.sum(examples.scored() < 256), rel=1e-6
     )

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import catalog, explain, plot, study, verify
+from paribus.cli import bench, catalog, explain, plot, study, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -22,10 +22,11 @@ app = typer.Typer(
         "Example: [bold]paribus study ffn --data my.txt[/bold]"
     ),
 )
-app.command("study")(study.study)
+app.add_typer(study.app, name="study")
 app.command("explain")(explain.explain)
 app.command("catalog")(catalog.catalog)
 app.command("plot")(plot.plot)
+app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -21,15 +21,12 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 from rich.text import Text
 
 from paribus.study.engine import Listener
 from paribus.study.plan import Trial
 
 _PLAIN_EVERY = 10.0  # seconds between plain progress lines
-
-_MARKS = {"better": "+", "worse": "-", "cannot tell": "?", "diverged": "!", "baseline": " "}
 
 
 class _TokenRate(ProgressColumn):
@@ -44,11 +41,11 @@ class Display:
     """Progress and messages on stderr, results on stdout."""
 
     def __init__(self) -> None:
-        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
-        self.out = Console(highlight=False)
+        self.errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self.out = Console(highlight=False, markup=False)  # names come from files
 
     def say(self, message: str) -> None:
-        self.errors.print(message, markup=False)
+        self.errors.print(message)
 
     def show(self, renderable: RenderableType) -> None:
         self.out.print(renderable)
@@ -164,64 +161,3 @@ def outcome(result: Mapping[str, Any]) -> str:
     if result["status"] == "done":
         return f"{result['val_bpb']:.3f} bits per byte"
     return f"{result['status']}: {result['reason']}"
-
-
-def plan_table(planned: Mapping[str, Any]) -> RenderableType:
-    """The plan as a person reads it."""
-    table = Table("arm", "d_ff", "layer parameters", "off by", "parameters", "FLOPs a token", "tokens")
-    for row in [*planned["arms"], *planned["controls"]]:
-        table.add_row(
-            row["name"],
-            f"{row['d_ff']}",
-            f"{row['slot_params']:,}",
-            f"{row['slot_mismatch']:+.2%}",
-            f"{row['params']:,}",
-            f"{row['flops_per_token']:,.0f}",
-            f"{row['tokens']:,}",
-        )
-    rates = ", ".join(f"{rate:g}" for rate in planned["rates"])
-    summary = (
-        f"{planned['trials']} trials: rates {rates}; seeds {planned['seeds'][0]} to {planned['seeds'][-1]}\n"
-        f"data: {planned['data']['name']}, {planned['data']['bytes']:,} bytes\n"
-        f"expected: {planned['expected_minutes']:.1f} minutes with {planned['workers']} workers at "
-        f"{planned['tokens_per_second']:,.0f} tokens/s each"
-    )
-    return Group(table, Text(summary))
-
-
-def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
-    """The verdict as a person reads it, failed controls first; fits a terminal of 80 columns."""
-    lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
-    table = Table()
-    for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
-        table.add_column(heading, no_wrap=heading != "arm")
-    rows = [*results["arms"], *results["controls"]]
-    for row in rows:
-        table.add_row(*_verdict_row(row))
-    lines += [table]
-    lines += [Text(f"{row['name']}: {row['reason']}") for row in rows if row["reason"]]
-    lines += [Text(answer)]
-    if results["smallest_detectable_difference"] is not None:
-        lines.append(
-            Text(
-                f"Smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
-                f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes."
-            )
-        )
-    return Group(*lines)
-
-
-def _verdict_row(row: Mapping[str, Any]) -> list[str]:
-    if "ok" in row:
-        said = {True: "control holds", False: "CONTROL FAILED", None: "not judged"}[row["ok"]]
-    else:
-        said = f"{_MARKS[row['verdict']]} {row['verdict']}"
-    difference = row["difference"]
-    return [
-        row["name"],
-        "" if row["mean"] is None else f"{row['mean']:.3f}",
-        "" if difference is None else f"{difference['mean']:+.3f}",
-        "" if difference is None else "{:+.3f} to {:+.3f}".format(*difference["ci95"]),
-        said,
-        "" if row["lr"] is None else f"{row['lr']:.2g}",
-    ]

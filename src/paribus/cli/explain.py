@@ -123,7 +123,11 @@ def _example(card: Any) -> dict[str, str]:
     if card.slot == "ffn":
         from paribus.study.match import match_width
 
-        match = match_width(card, {}, d_model=_EXAMPLE_WIDTH, budget=8 * _EXAMPLE_WIDTH**2)
+        match = match_width(
+            lambda d_ff: card.num_params(d_model=_EXAMPLE_WIDTH, d_ff=d_ff),
+            budget=8 * _EXAMPLE_WIDTH**2,
+            name=card.name,
+        )
         sizes = {"d_model": _EXAMPLE_WIDTH, "d_ff": match.d_ff}
         said = f"at d_model {_EXAMPLE_WIDTH}, d_ff {match.d_ff} (equal to a two-matrix layer of 4 d_model)"
     elif card.slot == "norm":

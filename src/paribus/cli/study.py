@@ -1,23 +1,51 @@
-"""`paribus study`: from a question to a verdict and a report."""
+"""`paribus study`: from a question to a verdict and a report.
+
+`paribus study WHAT` is the command; `list`, `show`, `compare`, `export` and `reproduce` are its own subcommands, so a
+first word that is none of them is a question.
+"""
 
 from __future__ import annotations
 
-import json
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from paribus.errors import RequestError, nearest
+from paribus.cli import reading, reproduce, studies
+from paribus.cli.running import ASKING, Running, ask, run_command, run_ladder, run_study
+from paribus.errors import RequestError
 
-_KINDS = ("ffn",)
-RUNS = Path("runs")  # where studies go that were not told where
+_RUN = "run"
 
 
+class _Group(TyperGroup):
+    """What is no subcommand is a question: `paribus study ffn` is `paribus study run ffn`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = [_RUN, *(args or ["--help"])]  # nothing at all asks for help
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return ("" if name == _RUN else name), command, rest
+
+
+app = typer.Typer(cls=_Group, add_completion=False, rich_markup_mode="rich")
+studies.register(app)
+app.command("reproduce")(reproduce.reproduce)
+
+
+@app.command(_RUN)
 def study(
-    what: Annotated[str, typer.Argument(help="What is compared: ffn (feed-forward layers).")],
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WHAT]",
+            help="ffn, activation, norm, residual, position, depth or repetition, or a study file (.yaml).",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
@@ -28,8 +56,25 @@ def study(
         str | None,
         typer.Option(help="Parts to compare, by comma; also my_file.py:MyPart. See `paribus catalog`."),
     ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B", help="A setting and its values; several make a grid. norm=rmsnorm,layernorm"
+        ),
+    ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="The arm that the others are compared with. Default: relu.")
+        str | None, typer.Option(help="The arm that the others are compared with. Default: the first.")
+    ] = None,
+    match: Annotated[
+        str | None,
+        typer.Option(help="What is held equal: params, flops, time or none. Default: params."),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(help="Bits per byte that do not matter: an arm within them is `same`."),
+    ] = None,
+    schemes: Annotated[
+        str | None, typer.Option(help="Initial schemes to run it all under: fan_in,normal_0.02.")
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(help="Seeds for every arm and rate; a verdict needs 4. Default: 4.")
@@ -38,6 +83,26 @@ def study(
     rates: Annotated[
         str | None,
         typer.Option(help="Common grid of peak learning rates, at least three, evenly spaced in log."),
+    ] = None,
+    until_resolved: Annotated[
+        bool,
+        typer.Option("--until-resolved", help="Look after 4, 8 and 16 seeds; stop when nothing is open."),
+    ] = False,
+    budget: Annotated[
+        str | None, typer.Option(help="Time the study may take, such as 90m or 8h; it ends on a whole seed.")
+    ] = None,
+    ladder: Annotated[
+        str | None, typer.Option(help="Repeat it over model sizes: 0.25M,0.5M,1M,2M parameters.")
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            "--exec", help="A training program of your own, with {lr}, {seed}, {out} and varied keys."
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="With --exec: the key of its metrics.jsonl to judge by. Default: val_bpb."),
     ] = None,
     data: Annotated[
         str | None,
@@ -50,17 +115,31 @@ def study(
         typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the study. Default: runs/ffn-DATA-HASH.")
+        Path | None, typer.Option(help="Folder of the study. Default: runs/WHAT-DATA-HASH.")
     ] = None,
     preset: Annotated[
         str, typer.Option(help="quick (a minute), default (five minutes) or paper (hours).")
     ] = "default",
+    launcher: Annotated[str, typer.Option(help="Where trials run: local, ray or slurm.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="With --launcher ray: the cluster's address, or auto.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="With --launcher slurm: what to ask for, as partition=gpu."),
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Mirror metrics to tensorboard or wandb (offline).")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Trials at a time. Default: one a core, as memory allows.")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of each worker. Default: cores divided by workers.")
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help=f"Run it without asking, however large (from {ASKING} trials).")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and the minutes it would take, and stop.")
     ] = False,
@@ -68,94 +147,65 @@ def study(
         bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
     ] = False,
 ) -> None:
-    """Train small models that differ in one part only, and say which part is better.
+    """Train small models that differ in one thing only, and say which is better.
 
     Every arm runs at every learning rate from every seed, with equal parameters, equal batches and equal
     starts; a placebo and a handicap check the study itself. Stop it at any time: the same command goes on.
 
     Example: [bold]paribus study ffn --arms relu,swiglu --data my.txt --seeds 8[/bold]
 
-    Example: [bold]paribus study ffn model.d_model=192 train.tokens=2e6 --dry-run[/bold]
+    Example: [bold]paribus study --vary ffn=relu,swiglu --vary norm=rmsnorm,layernorm[/bold]
 
-    Example: [bold]paribus study ffn model.architecture=encoder train.objective=masked_token[/bold]
+    Example: [bold]paribus study position --preset quick[/bold]
 
-    Settings: model.{d_model, d_ff, num_layers, num_heads, num_kv_heads, head_dim, norm, residual, position,
+    Example: [bold]paribus study --exec 'python train.py --ffn {ffn} --lr {lr} --seed {seed} --out {out}'
+    --vary ffn=relu,swiglu[/bold]
+
+    Afterwards: [bold]paribus study list[/bold], [bold]show[/bold], [bold]compare A B[/bold],
+    [bold]export[/bold], [bold]reproduce RUN_ID[/bold]; each has its own --help.
+
+    Settings: model.{d_model, d_ff, num_layers, num_heads, num_kv_heads, head_dim, ffn, norm, residual, position,
     attention, tie_embeddings, architecture, encoder_layers, embedding_norm, final_norm, embedding_scale,
     logit_scale, logit_softcap}, train.{tokens, batch_size, seq_len, warmup, weight_decay, beta1, beta2, eps,
-    clip, init_scheme, objective, heldout_tokens, dtype, compile}, handicap, and the options above by their
-    names.
+    clip, passes, init_scheme, match_output_rms, objective, heldout_tokens, dtype, compile}, handicap, and the
+    options above by their names.
     """
-    if what not in _KINDS:
-        raise RequestError(f"there is no study of {what!r}; {nearest(what, _KINDS)}")
-    from paribus.cli.display import Display, plan_table, verdict_table
-    from paribus.study import session
-    from paribus.study.folder import open_folder
-    from paribus.study.report import answer
-    from paribus.study.settings import resolve
-
-    display = Display()
-    settings = resolve(
-        preset,
-        {
-            "arms": [arm.strip() for arm in arms.split(",")] if arms is not None else None,
-            "baseline": baseline,
-            "seeds": seeds,
-            "base_seed": base_seed,
-            "rates": _numbers(rates),
-            "data": data,
-            "text_field": text_field,
-        },
-        overrides or [],
+    if what is not None and "=" in what and not Path(what).exists():
+        overrides, what = [what, *(overrides or [])], None
+    options = {
+        "arms": reading.values(arms, option="--arms"),
+        "vary": reading.grid(vary) if command is None else None,  # a command's values are words, not YAML
+        "baseline": baseline,
+        "match": match,
+        "margin": margin,
+        "schemes": schemes.split(",") if schemes is not None else None,
+        "seeds": seeds,
+        "base_seed": base_seed,
+        "rates": reading.numbers(rates, option="--rates"),
+        "until_resolved": until_resolved or None,
+        "data": data,
+        "text_field": text_field,
+    }
+    how = Running(
+        out=out,
+        budget_seconds=reading.seconds(budget, option="--budget"),
+        launcher=launcher,
+        address=address,
+        slurm=reading.pairs(slurm, option="--slurm"),
+        mirror=mirror,
+        workers=workers,
+        threads=threads,
+        yes=yes,
+        dry_run=dry_run,
+        as_json=as_json,
     )
-    if out is not None:
-        open_folder(out)
-    with display.bytes("reading text") as reading:
-        prepared = session.make(
-            settings,
-            workers=workers,
-            threads=threads,
-            leave_out=[RUNS, *([out] if out else [])],
-            progress=reading,
-        )
-    for note in prepared.notes:
-        display.say(note)
-    if dry_run:
-        display.say("measuring the speed of this machine on the baseline")
-        planned = session.dry_run(prepared)
-        if as_json:
-            print(json.dumps(planned, indent=2))
-        else:
-            display.show(plan_table(planned))
+    if command is not None:
+        run_command(command, vary or [], options, how, metric=metric, overrides=overrides or [])
         return
-    plan, dataset, division = prepared.plan, prepared.data, prepared.division
-    folder = out or RUNS / f"{plan.slot}-{Path(dataset.name).stem}-{plan.sha256[:8]}"
-    display.say(
-        f"{len(plan.arms)} arms (controls: {', '.join(plan.controls)}) x {len(plan.rates)} rates x "
-        f"{len(plan.seeds)} seeds on {dataset.name}, {division.workers} workers; study in {folder}"
-    )
-    try:
-        with display.trials() as listener:
-            results, files = session.run(prepared, folder, command=_command(), listener=listener)
-    except KeyboardInterrupt:
-        display.say("stopped; the same command goes on from here")
-        raise typer.Exit(130) from None
-    if as_json:
-        print(files["results.json"].read_text(), end="")
+    if metric is not None:
+        raise RequestError("--metric belongs to --exec; the studies of paribus are judged by bits per byte")
+    name, settings = ask(what, preset, options, overrides or [])
+    if (rungs := reading.sizes(ladder, option="--ladder")) is not None:
+        run_ladder(name, settings, rungs, how)
     else:
-        display.show(verdict_table(results, answer(results)))
-    display.say(f"report: {files['report.html']}")
-    if (failure := session.failed_trials(results)) is not None:
-        raise failure
-
-
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise RequestError(f"--rates takes numbers by comma, as in 1e-3,2e-3,4e-3; it is {text!r}") from None
-
-
-def _command() -> str:
-    return shlex.join(["paribus", *sys.argv[1:]])
+        run_study(name, settings, how)

@@ -8,7 +8,7 @@ everything they share.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from paribus.errors import RequestError, nearest
 from paribus.model.config import SLOTS, ModelConfig
 from paribus.model.transformer import Block, Transformer, slot_of
 from paribus.parts.init import SCHEMES, Role
+
+#: In `salted`: every parameter gets another draw.
+EVERYTHING = "*"
 
 
 def build(
@@ -36,25 +39,35 @@ def allocate(config: ModelConfig, *, device: torch.device | str = "cpu") -> Tran
 
 
 def initialise(
-    model: Transformer, *, seed: int, scheme: str = "fan_in", salted_slot: str | None = None
+    model: Transformer,
+    *,
+    seed: int,
+    scheme: str = "fan_in",
+    salted: Collection[str] = (),
+    ffn_output_gain: float = 1.0,
 ) -> None:
     """Draw every parameter of `model` in place.
 
     A parameter with a drawn role gets N(0, std²) from the generator of sha256(seed, name), std = scheme(role)
-    times the gain of the block's residual placement; a constant starts where its role says. With
-    `salted_slot` the parameters of that slot get other draws of the same distribution, and all others the
-    same. Raises `RequestError` for an unknown scheme or a parameter whose part does not say its role.
+    times the gain of the block's residual placement; a constant starts where its role says. The parameters of
+    the slots in `salted` (or all, for `EVERYTHING`) get other draws of the same distribution, and all others the
+    same. Output matrices of feed-forward layers are scaled by `ffn_output_gain` beside. Raises `RequestError` for
+    an unknown scheme or slot, or a parameter whose part does not say its role.
     """
     if scheme not in SCHEMES:
         raise RequestError(f"there is no initial scheme {scheme!r}; {nearest(scheme, SCHEMES)}")
-    if salted_slot is not None and salted_slot not in SLOTS:
-        raise RequestError(f"there is no slot {salted_slot!r}; {nearest(salted_slot, SLOTS)}")
+    for wanted in salted:
+        if wanted not in (*SLOTS, EVERYTHING):
+            raise RequestError(f"there is no slot {wanted!r}; {nearest(wanted, SLOTS)}")
     for name, parameter, role, gain in roles(model):
         with torch.no_grad():
             if role.start is not None:
                 parameter.fill_(role.start)
                 continue
-            salt = "/salted" if salted_slot is not None and slot_of(name) == salted_slot else ""
+            slot = slot_of(name)
+            salt = "/salted" if slot in salted or EVERYTHING in salted else ""
+            if slot == "ffn" and role.kind == "output":
+                gain *= ffn_output_gain
             draw = torch.randn(parameter.shape, generator=_generator(f"{seed}/{name}{salt}"))
             parameter.copy_(draw.mul_(SCHEMES[scheme](role) * gain))
 

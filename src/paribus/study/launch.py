@@ -13,28 +13,69 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from paribus.errors import WorkError
+from paribus.errors import RequestError, nearest
+from paribus.study.launchers.queue import TrialQueue
 from paribus.study.plan import Trial
 from paribus.text.data import default_cache
 
 #: Steadies timings and keeps freed pages for the next step; never changed within a study.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "8589934592"}
 
-_FAILURES_IN_A_ROW = 3  # after this many of an arm its next trials would fail alike
+LAUNCHERS = ("local", "ray", "slurm")
+
+Finished = tuple[Trial, dict[str, Any]]
 
 
 class Launcher(Protocol):
     """Runs trials somewhere; yields each with its result, in any order."""
 
-    def run(
-        self, trials: Sequence[Trial], *, progress: Callable[[int], None]
-    ) -> Iterator[tuple[Trial, dict[str, Any]]]: ...
+    def run(self, trials: Sequence[Trial], *, progress: Callable[[int], None]) -> Iterator[Finished]: ...
+
+
+def make_launcher(
+    kind: str,
+    *,
+    workers: int | None,
+    threads: int,
+    data: Mapping[str, Any],
+    folder: Path,
+    lock: int,
+    address: str | None = None,
+    slurm: Mapping[str, Any] | None = None,
+) -> AbstractContextManager[Launcher]:
+    """The launcher called `kind` (one of `LAUNCHERS`) for the study in `folder` on the plan's `data`.
+
+    At most `workers` trials run at a time, each on `threads` threads; None fills a Ray cluster. `address` is of
+    that cluster, `slurm` the options of Slurm's jobs (see `on_slurm.OPTIONS`). Raises `RequestError` for an unknown
+    kind, unknown options, or a package that is missing.
+    """
+    if kind == "local":
+        return LocalLauncher(
+            workers=workers or 1,
+            threads=threads,
+            data=default_cache() / "datasets" / data["sha256"],
+            folder=folder,
+            lock=lock,
+        )
+    if kind == "ray":
+        from paribus.study.launchers.on_ray import RayLauncher
+
+        return RayLauncher(
+            address=address or "auto", workers=workers, threads=threads, data=data, folder=folder, lock=lock
+        )
+    if kind == "slurm":
+        from paribus.study.launchers.on_slurm import SlurmLauncher
+
+        return SlurmLauncher(
+            folder=folder, workers=workers or 16, threads=threads, data=data, options=slurm or {}
+        )
+    raise RequestError(f"there is no launcher {kind!r}; {nearest(kind, LAUNCHERS)}")
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -90,19 +131,15 @@ class LocalLauncher:
             worker.process.wait()
         self._workers.clear()
 
-    def run(
-        self, trials: Sequence[Trial], *, progress: Callable[[int], None]
-    ) -> Iterator[tuple[Trial, dict[str, Any]]]:
+    def run(self, trials: Sequence[Trial], *, progress: Callable[[int], None]) -> Iterator[Finished]:
         """Yield (trial, result) as they finish; `progress` gets the tokens trained on since its last call.
 
         A worker that dies makes its trial `failed` and is replaced. An arm whose trials failed three times in
         a row gets no more of them: they would fail alike. Raises `WorkError` when no trial at all succeeded.
         """
-        waiting = list(trials)
-        failures: Counter[str] = Counter()  # in a row, by arm
-        succeeded, reason = False, None
-        for number in range(min(self.workers, len(waiting))):
-            self._hand_out(number, waiting)
+        queue = TrialQueue(trials)
+        for number in range(min(self.workers, len(queue))):
+            self._hand_out(number, queue)
         while any(worker.trial for worker in self._workers.values()):
             for key, _ in self._selector.select():
                 number = key.data
@@ -112,23 +149,15 @@ class LocalLauncher:
                 if finished is None:
                     continue
                 yield finished
-                arm = finished[0].arm
-                if finished[1]["status"] == "failed":
-                    failures[arm] += 1
-                    reason = f"{finished[1]['reason']}; more is in {worker.log}"
-                else:
-                    failures[arm], succeeded = 0, True
-                if failures[arm] >= _FAILURES_IN_A_ROW:
-                    waiting = [trial for trial in waiting if trial.arm != arm]
-                self._hand_out(number, waiting)
-        if reason is not None and not succeeded:
-            raise WorkError(f"every trial failed, the last with: {reason}")
+                queue.finished(*finished, log=worker.log)
+                self._hand_out(number, queue)
+        queue.check()
 
-    def _hand_out(self, number: int, waiting: list[Trial]) -> None:
+    def _hand_out(self, number: int, queue: TrialQueue) -> None:
         """Give a worker its next trial, starting the worker if there is none of that number."""
         worker = self._workers.get(number)
         busy = {other.graph for other in self._workers.values() if other is not worker and other.trial}
-        trial = _next(waiting, last=worker.graph if worker else None, busy=busy)
+        trial = queue.take(last=worker.graph if worker else None, busy=busy)
         if trial is None:
             if worker is not None:
                 worker.trial = None
@@ -163,7 +192,7 @@ class LocalLauncher:
         self._selector.register(process.stdout, selectors.EVENT_READ, number)
         return _Worker(process=process, log=log, log_start=log_start)
 
-    def _bury(self, number: int) -> tuple[Trial, dict[str, Any]] | None:
+    def _bury(self, number: int) -> Finished | None:
         """Forget a worker that died; its trial, failed, if it had one."""
         worker = self._workers.pop(number)
         assert worker.process.stdout is not None
@@ -179,19 +208,7 @@ class LocalLauncher:
         return worker.trial, {"status": "failed", "reason": reason}
 
 
-def _next(waiting: list[Trial], *, last: str | None, busy: set[str | None]) -> Trial | None:
-    """Take the next trial for a worker: of its last graph, else of the longest queue nobody works on."""
-    if not waiting:
-        return None
-    queues = Counter(trial.graph for trial in waiting)
-    graph = last if last in queues else max(queues, key=lambda graph: (graph not in busy, queues[graph]))
-    index = next(index for index, trial in enumerate(waiting) if trial.graph == graph)
-    return waiting.pop(index)
-
-
-def _read(
-    worker: _Worker, chunk: bytes, progress: Callable[[int], None]
-) -> tuple[Trial, dict[str, Any]] | None:
+def _read(worker: _Worker, chunk: bytes, progress: Callable[[int], None]) -> Finished | None:
     """Take in what a worker wrote; the finished trial if there is one."""
     worker.buffer += chunk
     *lines, rest = worker.buffer.split(b"\n")
@@ -200,7 +217,7 @@ def _read(
     for line in lines:
         message = json.loads(line)
         assert worker.trial is not None
-        tokens = message["tokens"] if message["event"] == "progress" else worker.trial.train.tokens
+        tokens = message["tokens"] if message["event"] == "progress" else worker.trial.tokens
         progress(tokens - worker.tokens)
         worker.tokens = tokens
         if message["event"] == "result":

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from paribus.errors import RequestError, WorkError
 
-_VERSION = 1
+VERSION = 1
 
 _SCHEMA = """
 CREATE TABLE study (plan_sha256 TEXT NOT NULL, plan TEXT NOT NULL);
@@ -44,10 +44,10 @@ class Ledger:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:
                 self._create(plan_sha256, plan)
-            elif version != _VERSION:
+            elif version != VERSION:
                 raise RequestError(
                     f"{path} was written by another version of paribus (ledger format {version}, this one reads "
-                    f"{_VERSION}); give another --out"
+                    f"{VERSION}); give another --out"
                 )
             held, its_plan = self._connection.execute("SELECT plan_sha256, plan FROM study").fetchone()
         except sqlite3.OperationalError as error:
@@ -73,7 +73,7 @@ class Ledger:
             for statement in statements:
                 self._connection.execute(statement)
             self._connection.execute("INSERT INTO study VALUES (?, ?)", (plan_sha256, json.dumps(plan)))
-            self._connection.execute(f"PRAGMA user_version = {_VERSION}")
+            self._connection.execute(f"PRAGMA user_version = {VERSION}")
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Result by trial key, with its `status`."""

@@ -5,37 +5,33 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.model.count import on_meta
 from paribus.model.initialise import roles
-from paribus.study import environment, memory, results
+from paribus.study import describe, environment, memory, results, speed
 from paribus.study.engine import Listener, execute
 from paribus.study.folder import LEDGER, hold, open_folder
-from paribus.study.launch import ALLOCATOR, LocalLauncher
+from paribus.study.launch import ALLOCATOR, Launcher, LocalLauncher
 from paribus.study.ledger import Ledger
-from paribus.study.plan import Arm, Plan, make_plan
+from paribus.study.plan import Arm, Plan
+from paribus.study.planning import make_plan
 from paribus.study.report import write_report
 from paribus.study.settings import StudySettings
-from paribus.text.data import (
-    Dataset,
-    check_size,
-    default_cache,
-    prepare,
-)
+from paribus.text.data import Dataset, check_size, default_cache, prepare, unigram_bits_per_byte
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import objective_for
+from paribus.train.evaluation import heldout_examples, heldout_groups
 from paribus.train.program import resolve
-from paribus.train.run import heldout_examples
+from paribus.train.run import ffn_output_gain
 
-_PROBE_STEPS = 80
-_START_SECONDS = 5.0  # a worker's imports
-_EVALUATION_COST = 0.4  # of a training step of as many tokens, measured
+#: Makes what runs the trials: given the study, its folder and the lock that workers keep.
+Launching = Callable[["Prepared", Path, int], AbstractContextManager[Launcher]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +47,15 @@ class Prepared:
     """A study that is ready to run."""
 
     plan: Plan
-    data: Dataset
+    data: Dataset | None  # None where a command brings its own
     division: Division
-    notes: tuple[str, ...]  # what was decided for the user and should be said
+    notes: tuple[str, ...] = field(default=())  # what was decided for the user and should be said
 
 
 def make(
     settings: StudySettings,
     *,
+    study: str = "ffn",
     workers: int | None = None,
     threads: int | None = None,
     leave_out: Sequence[Path] = (),
@@ -71,10 +68,10 @@ def make(
     train, why_eager = resolve(settings.train)
     settings = settings.model_copy(update={"train": train})
     memory.check_shape(settings.model_section())
-    draft = make_plan(settings, data={"name": settings.data})
+    draft = make_plan(settings, data={"name": settings.data}, study=study)
     division, notes = divide(draft, workers=workers, threads=threads)
     for arm in draft.arms:
-        _check_part(draft, arm)
+        _check_arm(draft, arm)
     tokenizer = get_tokenizer(settings.tokenizer)
     data = prepare(
         settings.data,
@@ -84,37 +81,69 @@ def make(
         leave_out=leave_out,
         progress=progress,
     )
-    check_size(data, seq_len=train.seq_len, batch_size=train.batch_size)
-    objective = objective_for(draft.train, draft.arm(draft.baseline).model.architecture)
-    scored = heldout_examples(objective, data, train).scored_bytes(tokenizer.byte_lengths)
-    described = {
+    for arm in draft.arms:
+        _check_data(arm, data)
+    if why_eager is not None:
+        notes = (*notes, f"the models will run without torch.compile, about half as fast: {why_eager}")
+    plan = dataclasses.replace(draft, data=_described(settings, draft, data), threads=division.threads)
+    prepared = Prepared(plan=plan, data=data, division=division, notes=(*notes, *describe.notes(plan)))
+    if settings.match != "time":
+        return prepared
+    final = make_plan(
+        settings,
+        data=plan.data,
+        study=study,
+        threads=plan.threads,
+        throughput=lambda arms: speed.alone(plan, arms, _speed_launcher(prepared), data=plan.data),
+    )
+    return dataclasses.replace(prepared, plan=final)
+
+
+def _described(settings: StudySettings, plan: Plan, data: Dataset) -> dict[str, Any]:
+    """What a plan says of its text: how to find it, what it is, and what of it is scored."""
+    tokenizer = get_tokenizer(settings.tokenizer)
+    objective = objective_for(plan.train, plan.arm(plan.baseline).model.architecture)
+    examples = heldout_examples(objective, data, plan.train)
+    return {
         "name": data.name,
+        "source": settings.data,
+        "text_field": settings.text_field,
         "sha256": data.sha256,
         "bytes": data.bytes,
         "documents": data.documents,
         "train_bytes": data.train.num_bytes,
         "train_tokens": data.train.num_tokens,
         "heldout_bytes": data.heldout.num_bytes,
-        "scored_bytes": scored,
+        "scored_bytes": examples.scored_bytes(tokenizer.byte_lengths),
+        "group_bytes": heldout_groups(examples, data, plan.train).num_bytes.tolist(),
         "tokenizer": data.tokenizer,
+        **({"unigram_bpb": unigram_bits_per_byte(data)} if plan.kind == "depth" else {}),
     }
-    if why_eager is not None:
-        notes = (*notes, f"the models will run without torch.compile, about half as fast: {why_eager}")
-    plan = dataclasses.replace(draft, data=described, threads=division.threads)
-    return Prepared(plan=plan, data=data, division=division, notes=notes)
 
 
-def _check_part(plan: Plan, arm: Arm) -> None:
+def _check_data(arm: Arm, data: Dataset) -> None:
+    """Refuse text that is too little for an arm, or that it would have to see more of than there is."""
+    train = arm.train
+    check_size(data, seq_len=train.seq_len, batch_size=train.batch_size)
+    room = (data.train.num_tokens // train.seq_len - 1) * train.seq_len
+    if train.unique_tokens is not None and train.unique_tokens > room:
+        raise RequestError(
+            f"the arm {arm.name!r} reads {train.unique_tokens:,} different tokens and {data.name} has {room:,} to "
+            "train on: give more text or a smaller train.tokens"
+        )
+
+
+def _check_arm(plan: Plan, arm: Arm) -> None:
     """Build and run the arm on meta tensors, so that a part that cannot work is refused before any training."""
     try:
-        results.describe_arm(plan, arm)
+        describe.describe_arm(plan, arm)
         list(roles(on_meta(arm.model)))
+        ffn_output_gain(arm.model, arm.train)
     except ParibusError:
         raise
     except Exception as error:
-        raise RequestError(
-            f"the {plan.slot} {arm.name!r} cannot be run: {type(error).__name__}: {(str(error).strip().splitlines() or ['no reason'])[0]}"
-        ) from error
+        reason = (str(error).strip().splitlines() or ["no reason"])[0]
+        raise RequestError(f"the arm {arm.name!r} cannot be run: {type(error).__name__}: {reason}") from error
 
 
 def divide(
@@ -124,16 +153,22 @@ def divide(
 
     Numbers that are given are kept, but for workers that memory cannot hold; then a note says so.
     """
-    largest = max(plan.arms, key=lambda arm: memory.trial_bytes(arm.model, plan.train))
-    trials = len(plan.arms) * len(plan.rates) * len(plan.seeds)
+    largest = max(plan.arms, key=lambda arm: memory.trial_bytes(arm.model, arm.train))
+    trials = len(plan.trials(plan.rates))
     wanted = workers or min(trials, environment.trials_at_a_time(threads or 1))
-    fitting = memory.workers_that_fit(largest.model, plan.train, wanted=wanted)
+    fitting = memory.workers_that_fit(largest.model, largest.train, wanted=wanted)
     notes = (f"memory holds {fitting} workers, not {workers}",) if workers and fitting < workers else ()
     return Division(workers=fitting, threads=threads or max(1, environment.cores() // fitting)), notes
 
 
 def run(
-    prepared: Prepared, out: Path, *, command: str, listener: Listener
+    prepared: Prepared,
+    out: Path,
+    *,
+    command: str,
+    listener: Listener,
+    launching: Launching | None = None,
+    budget_seconds: float | None = None,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """Run what is missing of the study in `out` and write its report; returns results and the report's files.
 
@@ -142,7 +177,14 @@ def run(
     """
     try:
         open_folder(out)
-        return _run(prepared, out, command=command, listener=listener)
+        return _run(
+            prepared,
+            out,
+            command=command,
+            listener=listener,
+            launching=launching or local_launcher,
+            budget_seconds=budget_seconds,
+        )
     except OSError as error:
         raise WorkError(
             f"the study in {out} stopped: {error.strerror or error}; finished trials are kept, run the same "
@@ -151,7 +193,13 @@ def run(
 
 
 def _run(
-    prepared: Prepared, out: Path, *, command: str, listener: Listener
+    prepared: Prepared,
+    out: Path,
+    *,
+    command: str,
+    listener: Listener,
+    launching: Launching,
+    budget_seconds: float | None,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     plan, division = prepared.plan, prepared.division
     with (
@@ -164,28 +212,36 @@ def _run(
                 **environment.describe(),
                 "workers": division.workers,
                 "threads_per_worker": division.threads,
-                "malloc": ALLOCATOR,
+                **({"malloc": ALLOCATOR} if prepared.data is not None else {}),
                 "command": command,
                 "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             }
         )
-        with _launcher(prepared, out, lock) as launcher:
-            rates = execute(plan, ledger, launcher, listener=listener)
-        outcome = results.build(
-            plan, rates, ledger.results(), sessions=ledger.sessions(), notes=prepared.notes
-        )
+        with launching(prepared, out, lock) as launcher:
+            ran = execute(plan, ledger, launcher, listener=listener, budget_seconds=budget_seconds)
+        outcome = results.build(plan, ran, ledger.results(), sessions=ledger.sessions(), notes=prepared.notes)
         files = write_report(outcome, out)
     return outcome, files
 
 
-def _launcher(prepared: Prepared, folder: Path, lock: int) -> LocalLauncher:
+def local_launcher(prepared: Prepared, folder: Path, lock: int) -> LocalLauncher:
+    """Workers on this machine, as many as the division says."""
+    return _local(prepared, prepared.division.workers, folder, lock)
+
+
+def _local(prepared: Prepared, workers: int, folder: Path, lock: int) -> LocalLauncher:
+    assert prepared.data is not None
     return LocalLauncher(
-        workers=prepared.division.workers,
+        workers=workers,
         threads=prepared.division.threads,
         data=prepared.data.folder,
         folder=folder,
         lock=lock,
     )
+
+
+def _speed_launcher(prepared: Prepared) -> speed.MakeLauncher:
+    return lambda workers, folder, lock: _local(prepared, workers, folder, lock)
 
 
 def failed_trials(outcome: dict[str, Any]) -> WorkError | None:
@@ -205,16 +261,15 @@ def failed_trials(outcome: dict[str, Any]) -> WorkError | None:
 def dry_run(prepared: Prepared) -> dict[str, Any]:
     """What the study would run, and the minutes it would take by a short measured run of the baseline."""
     plan, data, division = prepared.plan, prepared.data, prepared.division
-    rows = [results.describe_arm(plan, arm) for arm in plan.arms]
-    speed, compile_seconds = _probe(prepared)
-    trials = plan.trials(plan.rates)
-    scored = _EVALUATION_COST * min(plan.train.heldout_tokens, data.heldout.num_tokens)
-    tokens = sum(trial.train.tokens + scored for trial in trials)
-    graphs = len({trial.graph for trial in trials})
-    seconds = _START_SECONDS + (tokens / speed + compile_seconds * graphs) / division.workers
+    assert data is not None
+    rows = [describe.describe_arm(plan, arm) for arm in plan.arms]
+    tokens_per_second, seconds = speed.expected(
+        plan, data, _speed_launcher(prepared), workers=division.workers
+    )
     control_names = plan.controls
     return {
-        "study": plan.slot,
+        "study": plan.study,
+        "kind": plan.kind,
         "metric": "val_bpb",
         "baseline": plan.baseline,
         "matched": plan.matched,
@@ -223,31 +278,12 @@ def dry_run(prepared: Prepared) -> dict[str, Any]:
         "controls": [row for row in rows if row["name"] in control_names],
         "rates": list(plan.rates),
         "seeds": list(plan.seeds),
-        "trials": len(trials),
+        "schemes": list(plan.schemes),
+        "looks": [dataclasses.asdict(look) for look in plan.looks],
+        "trials": len(plan.trials(plan.rates)),
         "workers": division.workers,
         "threads_per_worker": division.threads,
-        "tokens_per_second": speed,
+        "tokens_per_second": tokens_per_second,
         "expected_minutes": seconds / 60,
         "plan_sha256": plan.sha256,
     }
-
-
-def _probe(prepared: Prepared) -> tuple[float, float]:
-    """Tokens a second of a worker and seconds of a compilation, with all workers busy on the baseline."""
-    plan = prepared.plan
-    train = dataclasses.replace(
-        plan.train,
-        tokens=_PROBE_STEPS * plan.train.tokens_per_step,
-        heldout_tokens=plan.train.tokens_per_step,
-    )
-    probe = dataclasses.replace(plan, train=train)
-    arm = dataclasses.replace(plan.arm(plan.baseline), tokens=train.tokens)
-    trials = [probe.trial(arm, plan.rates[0], seed) for seed in range(prepared.division.workers)]
-    with (
-        tempfile.TemporaryDirectory(prefix="paribus-probe-") as folder,
-        hold(Path(folder)) as lock,
-        _launcher(prepared, Path(folder), lock) as launcher,
-    ):
-        outcomes = [result for _, result in launcher.run(trials, progress=lambda _: None)]
-    speed = sum(outcome["tokens_per_second"] for outcome in outcomes) / len(outcomes)
-    return speed, max(outcome["compile_seconds"] for outcome in outcomes)

@@ -11,7 +11,8 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -20,10 +21,10 @@ from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig, PartSpec
 from paribus.train.config import TrainConfig
 
-DEFAULT_PRESET = "default"
+_SIZES = "sizes.yaml"
 
 # The study itself decides these fields of the model.
-_DECIDED = {"vocab_size", "ffn", "max_seq_len"}
+DECIDED = ("vocab_size", "max_seq_len")
 
 
 def _model_section() -> type[pydantic.BaseModel]:
@@ -31,7 +32,7 @@ def _model_section() -> type[pydantic.BaseModel]:
     hints = typing.get_type_hints(ModelConfig)
     fields: dict[str, Any] = {}
     for field in dataclasses.fields(ModelConfig):
-        if field.name in _DECIDED:
+        if field.name in DECIDED:
             continue
         required = field.default is dataclasses.MISSING and field.name != "d_ff"
         hint = hints[field.name] | None if field.name == "d_ff" else hints[field.name]
@@ -44,20 +45,33 @@ PositiveRate = Annotated[float, pydantic.Field(gt=0, lt=10)]
 
 
 class StudySettings(pydantic.BaseModel):
-    """The request for a study of feed-forward layers.
+    """The request for a study.
 
-    `rates` is the common grid of peak learning rates, `seeds` how many seeds from `base_seed` on every arm
-    and rate gets, `handicap` the share of the tokens that the handicapped control trains on.
+    `arms` are parts of `slot`, or mappings {name, set: {key: value}} of any settings; `vary` is a grid of
+    settings, each combination an arm. `rates` is the common grid of peak learning rates, `seeds` how many seeds
+    from `base_seed` on every arm and rate gets, `schemes` the initial schemes that all of it runs under (default:
+    the one of train.init_scheme), `handicap` the share of the tokens that the handicapped control trains on.
+    `match` is what is held equal beside the widths: see `plan.MATCHES`. `margin` is the difference that does not
+    matter. `until_resolved` looks after 4, 8 and 16 seeds and stops when nothing is open. `probes` are what a
+    trial measures beside its loss.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    arms: list[PartSpec] = pydantic.Field(min_length=1)
-    baseline: str
+    kind: Literal["compare", "position", "depth", "repetition"] = "compare"
+    slot: str = "ffn"
+    arms: list[PartSpec] | None = pydantic.Field(default=None, min_length=1)
+    vary: dict[str, Annotated[list[Any], pydantic.Field(min_length=1)]] = {}
+    baseline: str | None = None
+    match: Literal["params", "flops", "time", "none"] = "params"
+    margin: float | None = pydantic.Field(default=None, gt=0)
+    schemes: list[str] | None = pydantic.Field(default=None, min_length=1)
+    until_resolved: bool = False
     seeds: int = pydantic.Field(ge=1, le=10_000)
     base_seed: int = pydantic.Field(default=0, ge=0, le=2**62)
     rates: list[PositiveRate] = pydantic.Field(min_length=3)
     handicap: float = pydantic.Field(default=0.75, gt=0, lt=1)
+    probes: dict[str, dict[str, Any]] = {}
     data: str = "stdlib"
     text_field: str = "text"
     tokenizer: str = "bytes"
@@ -68,6 +82,11 @@ class StudySettings(pydantic.BaseModel):
         """The settings of the model as plain data."""
         section: pydantic.BaseModel = self.model
         return section.model_dump()
+
+    def model_given(self) -> dict[str, Any]:
+        """The settings of the model that the request names; the others have their defaults."""
+        section: pydantic.BaseModel = self.model
+        return section.model_dump(exclude_unset=True)
 
     @pydantic.field_validator("rates")
     @classmethod
@@ -80,24 +99,72 @@ class StudySettings(pydantic.BaseModel):
         return rates
 
 
-def preset_names() -> list[str]:
-    """Names of the presets that come with the package."""
-    return sorted(item.name.removesuffix(".yaml") for item in _presets().iterdir())
+def study_names() -> list[str]:
+    """Names of the studies that come with the package."""
+    return sorted(item.name.removesuffix(".yaml") for item in _presets().iterdir() if item.name != _SIZES)
 
 
-def resolve(preset: str, overrides: Mapping[str, Any], dotted: Sequence[str] = ()) -> StudySettings:
-    """Settings of a preset with options and then dotted `key=value` overrides laid over it.
+def size_names() -> list[str]:
+    """Names of the sizes that every one of them has."""
+    return list(load_yaml((_presets() / _SIZES).read_text()))
 
-    Values of `overrides` that are None are left out. Raises `RequestError`, one sentence, for an unknown
-    preset or key and for a value of the wrong kind.
+
+def resolve(
+    size: str,
+    overrides: Mapping[str, Any],
+    dotted: Sequence[str] = (),
+    *,
+    study: str = "ffn",
+    file: Mapping[str, Any] | None = None,
+) -> StudySettings:
+    """Settings of a study at a size, with a file, options and then dotted `key=value` overrides laid over it.
+
+    Values of `overrides` that are None are left out. A `vary` that the user gives replaces the arms of the preset.
+    Raises `RequestError`, one sentence, for an unknown study, size or key and for a value of the wrong kind.
     """
-    if preset not in preset_names():
-        raise RequestError(f"there is no preset {preset!r}; {nearest(preset, preset_names())}")
-    tree = load_yaml((_presets() / f"{preset}.yaml").read_text())
-    tree.update({key: value for key, value in overrides.items() if value is not None})
+    if size not in size_names():
+        raise RequestError(f"there is no preset {size!r}; {nearest(size, size_names())}")
+    if study not in study_names():
+        raise RequestError(f"there is no study of {study!r}; {nearest(study, study_names())}")
+    preset = load_yaml((_presets() / f"{study}.yaml").read_text())
+    tree: dict[str, Any] = {}
+    for layer in (load_yaml((_presets() / _SIZES).read_text())[size], preset["all"], preset[size]):
+        _overlay(tree, layer)
+    given = {key: value for key, value in overrides.items() if value is not None}
+    asked = [given, *([file] if file else [])]
+    if grids := [request["vary"] for request in asked if "vary" in request]:
+        for key in ("arms", "vary", "baseline"):
+            tree.pop(key, None)
+        if any({"ffn", "model.ffn", "activation"} & set(grid) for grid in grids):
+            tree["model"].pop("ffn", None)  # a preset's layer stands for what nobody asked about
+    for layer in reversed(asked):
+        _overlay(tree, layer)
     for override in dotted:
         _lay(tree, override)
     return validate(tree)
+
+
+def load_file(path: str) -> dict[str, Any]:
+    """A user's study file as plain data; raises `RequestError` if it cannot be read as a mapping of settings."""
+    try:
+        tree = load_yaml(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RequestError(f"the study file {path} cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f" in line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
+        raise RequestError(f"the study file {path} is not YAML{where}") from None
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise RequestError(f"the study file {path} must be a mapping of settings, as seeds: 8 is")
+    return tree
+
+
+def _overlay(tree: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    """Lay one mapping over another; the sections model and train field by field, all else whole."""
+    for key, value in layer.items():
+        if key in ("model", "train") and isinstance(value, Mapping):
+            tree[key] = {**tree.get(key, {}), **value}
+        else:
+            tree[key] = value
 
 
 def validate(tree: Mapping[str, Any]) -> StudySettings:

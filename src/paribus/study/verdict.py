@@ -1,8 +1,9 @@
 """From losses to words: which arm is better, which is worse, and which nobody can tell.
 
-The one idea: a verdict is given exactly when the simultaneous interval excludes zero *and* nothing stood in
-the way; what stood in the way is always said, as a `reason`. The maths is in `statistics.py`; how a verdict
-is shown is for `report.py`. Lower loss is better.
+The one idea: a verdict is given exactly when a simultaneous interval excludes zero, or lies inside the margin
+that the user calls the same, *and* nothing stood in the way; what stood in the way is always said, as a
+`reason`. The maths is in `score.py` and `statistics.py`, the types in `judgement.py`; how a verdict is shown is
+for `report.py`. Lower loss is better.
 """
 
 from __future__ import annotations
@@ -10,25 +11,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from paribus.errors import RequestError, nearest
-from paribus.study import statistics
+from paribus.study import dunnett, score, statistics
+from paribus.study.judgement import (
+    ArmVerdict,
+    ControlVerdict,
+    Difference,
+    Edge,
+    Judgement,
+    Method,
+    Scored,
+    Verdict,
+)
 from paribus.study.statistics import Comparisons, Floats, TwoWay
-
-Verdict = Literal["baseline", "better", "worse", "cannot tell", "diverged"]
-Method = Literal["dunnett", "welch"]
-Edge = Literal["low", "high", "both"]
 
 MIN_SEEDS = 4
 MAX_VARIANCE_RATIO = 10.0
 MAX_RATIO_CHANCE = 0.01
 
 DIVERGED = "at no rate did every seed converge"
-EDGES: dict[statistics.State, tuple[Edge, str]] = {
+EDGES: dict[score.State, tuple[Edge, str]] = {
     "low edge": ("low", "the lowest tried; the grid must grow towards lower rates"),
     "high edge": ("high", "the highest tried; the grid must grow towards higher rates"),
     "both edges": ("both", "the only one tried; the grid must grow towards lower and higher rates"),
@@ -38,76 +44,6 @@ CONTROLS = {
     "placebo": "the placebo, which is the baseline drawn anew, was found to differ from it",
     "handicap": "the handicap, which is the baseline on fewer tokens, was not found to be worse",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """Arm minus baseline in the unit of the loss, with its simultaneous 95 % interval [low, high]."""
-
-    mean: float
-    low: float
-    high: float
-    p_adjusted: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """What arms and controls share.
-
-    `rate` is the best rate of the grid, `fitted_rate` the vertex; `values` the pseudo-values by seed, empty
-    without a score; `edge` the end of the grid where the minimum lies. `reason` says why there is no
-    verdict (or why a baseline is no yardstick); None when the interval decided.
-    """
-
-    name: str
-    rate: float | None = None
-    fitted_rate: float | None = None
-    values: tuple[float, ...] = ()
-    mean: float | None = None
-    difference: Difference | None = None
-    reason: str | None = None
-    edge: Edge | None = None
-    diverged_trials: int
-    failed_trials: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmVerdict(Scored):
-    """An arm and its verdict."""
-
-    verdict: Verdict
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControlVerdict(Scored):
-    """A control: `ok` says whether it behaved, None when it could not be judged."""
-
-    ok: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judgement:
-    """Everything a report says about who won.
-
-    `method` is None when nothing could be compared; `critical`, `df` and `smallest_detectable_difference`
-    (80 % power, unit of the loss) are None under Welch, where they differ from arm to arm.
-    `seeds_to_halve` is how many seeds would halve that difference. `best_group`: the arms with an optimum
-    inside the grid that cannot be told from the best of them, best first. `edges` covers controls too.
-    """
-
-    arms: dict[str, ArmVerdict]
-    controls: dict[str, ControlVerdict]
-    method: Method | None
-    critical: float | None
-    df: int | None
-    residual_sd: float | None
-    pairing_ratio: float | None
-    seeds: int
-    smallest_detectable_difference: float | None
-    seeds_to_halve: int | None
-    best_group: tuple[str, ...]
-    edges: dict[str, Edge]
-    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,40 +58,52 @@ class _Family:
 
 
 def judge(
-    losses: Mapping[str, ArrayLike], *, rates: ArrayLike, baseline: str, controls: Sequence[str] = ()
+    losses: Mapping[str, ArrayLike],
+    *,
+    rates: ArrayLike,
+    baseline: str,
+    controls: Sequence[str] = (),
+    level: float = dunnett.LEVEL,
+    margin: float | None = None,
 ) -> Judgement:
-    """Compare every arm and control with the baseline in one family of simultaneous 95 % intervals.
+    """Compare every arm and control with the baseline in one family of simultaneous intervals of `level`.
 
     `losses` maps a name to [R rates, S seeds]: inf is a diverged trial, nan a failed or missing one. A rate
     counts only if every seed converged at it. `controls` are names of `losses`: `placebo`, `handicap`.
-    Fewer than 4 seeds give intervals (from 2) and no verdict. Raises RequestError (a ValueError) for
-    unknown names, ragged tables, or rates that are not positive and increasing.
+    Fewer than 4 seeds give intervals (from 2) and no verdict. With `margin` d > 0, in the unit of the loss, an
+    arm whose interval of two one-sided tests (see `Difference`) lies inside +-d is `same`, also where it is
+    clear that it differs: the user said what matters. Raises RequestError (a ValueError) for unknown names,
+    ragged tables, rates that are not positive and increasing, a level outside (0.5, 1), a margin <= 0.
     """
+    _check_demands(level, margin)
     tables = _checked(losses, rates, baseline, *controls)
     if unknown := [name for name in controls if name not in CONTROLS or name == baseline]:
         raise RequestError(f"{unknown[0]} is not a control; {nearest(unknown[0], CONTROLS)}")
     seeds = tables[baseline].shape[1]
     scores = {name: _score(name, table, rates) for name, table in tables.items()}
-    family = _compare(scores, baseline)
+    family = _compare(scores, baseline, level)
     obstacle = _obstacle(scores[baseline], family, seeds)
     arms: dict[str, ArmVerdict] = {}
     judged: dict[str, ControlVerdict] = {}
-    for name, score in scores.items():
+    for name, scored in scores.items():
         # Too few seeds is said first: it holds for all, and an edge seen by two seeds may be chance.
         shared = obstacle if name != baseline else None
-        reason = (shared or score.reason) if score.values and seeds < MIN_SEEDS else score.reason or shared
+        reason = (shared or scored.reason) if scored.values and seeds < MIN_SEEDS else scored.reason or shared
         if name in controls and np.array_equal(tables[name], tables[baseline]):
             reason = reason or "it equals the baseline bit for bit, so it controls nothing"
-        final = replace(score, difference=_difference(name, family, baseline), reason=reason)
+        final = replace(scored, difference=_difference(name, family, baseline), reason=reason)
         if name in controls:
             judged[name] = ControlVerdict(**vars(final), ok=_holds(final))
         else:
-            arms[name] = ArmVerdict(**vars(final), verdict=_verdict(final, name == baseline))
+            arms[name] = _decided(final, name == baseline, margin)
     layout, compared = family.layout, family.comparisons
-    detectable, enough = _sensitivity(family, seeds)
+    detectable, enough = _sensitivity(family, seeds, level)
     return Judgement(
         arms=arms,
         controls=judged,
+        baseline=baseline,
+        level=level,
+        margin=margin,
         method=family.method,
         critical=compared.critical if compared else None,
         df=compared.df if compared else None,
@@ -164,8 +112,8 @@ def judge(
         seeds=seeds,
         smallest_detectable_difference=detectable,
         seeds_to_halve=enough,
-        best_group=_best_group(family, arms) if obstacle is None else (),
-        edges={name: score.edge for name, score in scores.items() if score.edge},
+        best_group=_best_group(family, arms, level) if obstacle is None else (),
+        edges={name: scored.edge for name, scored in scores.items() if scored.edge},
         warnings=_warnings(judged, obstacle) + family.warnings,
     )
 
@@ -178,6 +126,13 @@ def needs_extension(losses: Mapping[str, ArrayLike], rates: ArrayLike) -> Edge |
     tables = _checked(losses, rates)
     edges = {_score(name, table, rates).edge for name, table in tables.items()} - {None}
     return edges.pop() if len(edges) == 1 else "both" if edges else None
+
+
+def _check_demands(level: float, margin: float | None) -> None:
+    if not 0.5 < level < 1:
+        raise RequestError(f"a level of confidence lies between 0.5 and 1, such as 0.95, not at {level:g}")
+    if margin is not None and not 0 < margin < math.inf:
+        raise RequestError(f"a margin is a positive difference in the unit of the loss, not {margin:g}")
 
 
 def _checked(losses: Mapping[str, ArrayLike], rates: ArrayLike, *names: str) -> dict[str, Floats]:
@@ -202,7 +157,7 @@ def _score(name: str, table: Floats, rates: ArrayLike) -> Scored:
     missing trial may well be the best; only if that place is fully known is there a score."""
     diverged, failed = int(np.isinf(table).sum()), int(np.isnan(table).sum())
     blank = Scored(name=name, diverged_trials=diverged, failed_trials=failed)
-    means = statistics.seed_means(table)
+    means = score.seed_means(table)
     if np.isinf(means).all():
         return replace(blank, reason=DIVERGED)
     known = ~np.isnan(table)
@@ -214,16 +169,16 @@ def _score(name: str, table: Floats, rates: ArrayLike) -> Scored:
         missing = int(np.isnan(table[near][np.isnan(means[near])]).sum())
         trials = "1 trial" if missing == 1 else f"{missing} trials"
         return replace(blank, reason=f"{trials} failed at its best rate or beside it")
-    optimum, values = statistics.optimum(rates, means), statistics.pseudo_values(rates, table)
+    optimum, values = score.optimum(rates, means), score.pseudo_values(rates, table)
     rate, mean = float(np.asarray(rates, float)[optimum.index]), float(values.mean())
     edge, why = EDGES.get(optimum.state, (None, None))
     reason = f"its best rate, {rate:.3g}, is {why}" if why else None
-    score = replace(blank, rate=rate, fitted_rate=optimum.rate, values=tuple(values.tolist()), mean=mean)
-    return replace(score, edge=edge, reason=reason)
+    scored = replace(blank, rate=rate, fitted_rate=optimum.rate, values=tuple(values.tolist()), mean=mean)
+    return replace(scored, edge=edge, reason=reason)
 
 
-def _compare(scores: Mapping[str, Scored], baseline: str) -> _Family:
-    names = tuple(name for name, score in scores.items() if score.values)
+def _compare(scores: Mapping[str, Scored], baseline: str, level: float) -> _Family:
+    names = tuple(name for name, scored in scores.items() if scored.values)
     if len(names) < 2 or baseline not in names or len(scores[baseline].values) < 2:
         return _Family(names=names)
     layout = statistics.two_way([scores[name].values for name in names])
@@ -231,13 +186,13 @@ def _compare(scores: Mapping[str, Scored], baseline: str) -> _Family:
     ratio, chance = statistics.variance_ratio(layout)
     # Two arms make a paired t test, which is exact whatever their variances are.
     if len(names) == 2 or ratio <= MAX_VARIANCE_RATIO or chance >= MAX_RATIO_CHANCE:
-        pooled = statistics.compare_pooled(layout, at)
+        pooled = statistics.compare_pooled(layout, at, level=level)
         return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
     warning = (
         f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
         "Welch's with Bonferroni's correction, and there is no common smallest detectable difference."
     )
-    welch = statistics.compare_welch(layout, at)
+    welch = statistics.compare_welch(layout, at, level=level)
     return _Family(names=names, layout=layout, method="welch", comparisons=welch, warnings=(warning,))
 
 
@@ -256,18 +211,38 @@ def _difference(name: str, family: _Family, baseline: str) -> Difference | None:
     if family.comparisons is None or name not in family.names or name == baseline:
         return None
     c, at = family.comparisons, family.names.index(name)
-    mean, half, p = (float(column[at]) for column in (c.differences, c.half_widths, c.p_adjusted))
-    return Difference(mean=mean, low=mean - half, high=mean + half, p_adjusted=p)
+    columns = (c.differences, c.half_widths, c.equivalence_widths, c.standard_errors, c.p_adjusted)
+    mean, half, half90, error, p = (float(column[at]) for column in columns)
+    return Difference(
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        low90=mean - half90,
+        high90=mean + half90,
+        standard_error=error,
+        p_adjusted=p,
+    )
 
 
-def _verdict(arm: Scored, is_baseline: bool) -> Verdict:
+def _decided(arm: Scored, is_baseline: bool, margin: float | None) -> ArmVerdict:
+    verdict = _verdict(arm, is_baseline, margin)
+    if verdict == "same" and (d := arm.difference) and not d.low <= 0 <= d.high:
+        arm = replace(arm, reason=f"it differs, but by less than the margin of {margin:g}")
+    return ArmVerdict(**vars(arm), verdict=verdict)
+
+
+def _verdict(arm: Scored, is_baseline: bool, margin: float | None) -> Verdict:
     if arm.reason == DIVERGED:
         return "diverged"
     if is_baseline:
         return "baseline"
-    if arm.reason or arm.difference is None or arm.difference.low <= 0 <= arm.difference.high:
+    if arm.reason or (d := arm.difference) is None:
         return "cannot tell"
-    return "better" if arm.difference.high < 0 else "worse"
+    if margin is not None and -margin < d.low90 and d.high90 < margin:
+        return "same"
+    if d.low <= 0 <= d.high:
+        return "cannot tell"
+    return "better" if d.high < 0 else "worse"
 
 
 def _holds(control: Scored) -> bool | None:
@@ -282,18 +257,18 @@ def _warnings(controls: Mapping[str, ControlVerdict], obstacle: str | None) -> t
     return (*failed, *([f"No verdict: {obstacle}."] if obstacle else []), *missed)
 
 
-def _sensitivity(family: _Family, seeds: int) -> tuple[float | None, int | None]:
+def _sensitivity(family: _Family, seeds: int, level: float) -> tuple[float | None, int | None]:
     if family.method != "dunnett" or not family.layout or not family.layout.residual_variance:
         return None, None
     arms, sd = len(family.names), math.sqrt(family.layout.residual_variance)
-    enough = statistics.seeds_to_halve(arms, arms - 1, seeds)
-    return statistics.detectable(arms, arms - 1, seeds) * sd, max(MIN_SEEDS, enough)
+    enough = dunnett.seeds_to_halve(arms, arms - 1, seeds, level)
+    return dunnett.detectable(arms, arms - 1, seeds, level) * sd, max(MIN_SEEDS, enough)
 
 
-def _best_group(family: _Family, arms: Mapping[str, ArmVerdict]) -> tuple[str, ...]:
+def _best_group(family: _Family, arms: Mapping[str, ArmVerdict], level: float) -> tuple[str, ...]:
     """Tukey's group among arms with an optimum inside the grid (an edge value is only a bound)."""
     rows = [i for i, name in enumerate(family.names) if name in arms and not arms[name].edge]
     if family.layout is None or len(rows) < 2:
         return ()
-    group = statistics.tukey_group(family.layout, rows, pooled=family.method == "dunnett")
+    group = statistics.tukey_group(family.layout, rows, pooled=family.method == "dunnett", level=level)
     return tuple(family.names[i] for i in group)

@@ -18,7 +18,10 @@ class TrainConfig:
     `objective` is a name of `paribus.train.objectives`; `auto` takes the one for the model's architecture.
     `weight_decay` is the share of a matrix removed in a step at the peak of the schedule, independent of
     the learning rate. `clip` bounds the global gradient norm (0: no clipping). `heldout_tokens` is how much
-    of the held-out text is scored. Raises `RequestError` for impossible values.
+    of the held-out text is scored. With `passes` the run sees tokens / passes different tokens of text, each
+    that often; without it, as many as there are. With `match_output_rms` the output matrices of feed-forward
+    layers start divided by the RMS of what they read, so that every kind of layer writes at one scale. Raises
+    `RequestError` for impossible values.
     """
 
     tokens: int = 400_000
@@ -30,7 +33,9 @@ class TrainConfig:
     beta2: float = 0.95
     eps: float = 1e-8
     clip: float = 1.0
+    passes: int | None = None
     init_scheme: str = "fan_in"
+    match_output_rms: bool = False
     objective: str = "auto"
     heldout_tokens: int = 65_536
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -44,6 +49,11 @@ class TrainConfig:
             raise RequestError(
                 f"train.tokens {self.tokens} is under two steps of {self.tokens_per_step} tokens "
                 "(train.batch_size times train.seq_len)"
+            )
+        if self.passes is not None and not 1 <= self.passes <= self.tokens // self.tokens_per_step:
+            raise RequestError(
+                f"train.passes is how often the text is repeated, from 1 to the number of steps, "
+                f"{self.steps}; it is {self.passes}"
             )
         if not 0 <= self.warmup < 1:
             raise RequestError(f"train.warmup is a share of the run, from 0 up to 1; it is {self.warmup}")
@@ -67,6 +77,13 @@ class TrainConfig:
     def steps(self) -> int:
         """Whole steps within `tokens`."""
         return self.tokens // self.tokens_per_step
+
+    @property
+    def unique_tokens(self) -> int | None:
+        """Tokens of text that the run may see, whole windows of them; None: the whole training split."""
+        if self.passes is None:
+            return None
+        return self.steps * self.tokens_per_step // self.passes // self.seq_len * self.seq_len
 
 
 def objective_for(train: TrainConfig, architecture: str) -> Objective:

@@ -60,7 +60,7 @@ class Batch:
 
 
 class Program:
-    """`loss(batch)`: summed nats of the scored targets, and what layers add to the loss of a step, or None.
+    """`loss(batch)`: nats of each row's scored targets, and what layers add to the loss of a step, or None.
 
     `objective` makes examples of text, `dtype` is the compute dtype, `compiled` whether the loss runs through
     `torch.compile`. Raises `RequestError` if the objective is for another architecture than the model's.
@@ -82,7 +82,7 @@ class Program:
             self._run = torch.compile(self._forward, fullgraph=True, dynamic=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Summed nats of the targets that are scored, and the auxiliary loss of a step if layers have one."""
+        """Summed nats [B] of each row's scored targets, and the auxiliary loss of a step if layers have one."""
         return self._run(
             batch.inputs_BT, batch.targets_BT, batch.inputs_valid_BT, batch.source_BS, batch.source_valid_BS
         )
@@ -103,9 +103,9 @@ class Program:
             source_valid_BS=source_valid_BS,
         )
         nats = F.cross_entropy(
-            logits.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORE, reduction="sum"
+            logits.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORE, reduction="none"
         )
-        return nats, aux.get("loss")
+        return nats.view_as(targets_BT).sum(dim=1), aux.get("loss")
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

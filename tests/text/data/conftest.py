@@ -1,22 +1,20 @@
-"""What the data tests share: small texts, a split made of given tokens, and the check of a refusal."""
+"""What the data tests share: small texts, a split made of given tokens, and what every refusal must be."""
 
 import os
 import random
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from paribus.errors import ParibusError, RequestError
+from paribus.errors import ParibusError
 from paribus.text.data import Dataset, Split, prepare
-from paribus.text.data.shards import write_shards
+from paribus.text.data.shards import write_documents, write_shards
 from paribus.text.tokenizers import ByteTokenizer
 
-Refused = Callable[..., AbstractContextManager[None]]
 Prepare = Callable[..., Dataset]
 
 
@@ -56,12 +54,17 @@ def prepared(tmp_path: Path) -> Prepare:
 
 @pytest.fixture
 def split_of(tmp_path: Path) -> Callable[..., Split]:
-    """`split_of(tokens, shard_tokens=...)`: a split on disk that holds just these tokens."""
+    """`split_of(tokens, shard_tokens=..., documents=[(length, group), ...])`: a split on disk of just these tokens."""
 
-    def write(tokens: object, shard_tokens: int = 2**20) -> Split:
+    def write(
+        tokens: object, shard_tokens: int = 2**20, documents: list[tuple[int, int]] | None = None
+    ) -> Split:
         array = np.asarray(tokens)
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
         shards = write_shards(folder, "train", [array], dtype="<u4", shard_tokens=shard_tokens)
+        lengths, groups = np.array(documents or [(len(array), 0)], dtype=np.int64).T
+        assert lengths.sum() == len(array)
+        write_documents(folder, "train", lengths=lengths, groups=groups)
         return Split(
             name="train",
             folder=folder,
@@ -69,27 +72,20 @@ def split_of(tmp_path: Path) -> Callable[..., Split]:
             shards=shards,
             num_tokens=len(array),
             num_bytes=len(array),
-            num_documents=1,
+            num_documents=len(lengths),
+            num_groups=int(groups.max()) + 1,
         )
 
     return write
 
 
-@pytest.fixture
-def refused() -> Refused:
-    """`with refused("part", ...)`: the block must raise one sentence that holds every part."""
-
-    @contextmanager
-    def check(*parts: str, error: type[ParibusError] = RequestError) -> Iterator[None]:
-        with pytest.raises(error) as caught:
-            yield
-        message = str(caught.value)
-        assert "\n" not in message
-        assert ". " not in message and not message.endswith("."), message
-        for part in parts:
-            assert part in message
-
-    return check
+def assert_sentence(caught: pytest.ExceptionInfo[ParibusError], *parts: str) -> None:
+    """What was raised says one sentence, on one line and without a full stop, that holds every part."""
+    message = str(caught.value)
+    assert "\n" not in message
+    assert ". " not in message and not message.endswith("."), message
+    for part in parts:
+        assert part in message
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from paribus.errors import WorkError
-from paribus.text.data import Dataset, Split
+from paribus.errors import RequestError, WorkError
+from paribus.text.data import Dataset, Split, build
 from paribus.text.tokenizers import ByteTokenizer
 
-from .conftest import Prepare, Refused
+from .conftest import Prepare, assert_sentence
 
 
 def documents_of(split: Split) -> list[str]:
@@ -84,6 +84,18 @@ def test_the_size_of_a_shard_changes_nothing_but_the_files(
     assert documents_of(second.train) == documents_of(first.train)
 
 
+@pytest.mark.parametrize("tokens", [1, 100, 1000])
+def test_the_size_of_the_buffer_changes_nothing(
+    source: Path, prepared: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int
+) -> None:
+    first = prepared(source)
+    monkeypatch.setattr(build, "_BUFFER_TOKENS", tokens)  # smaller than any document, than some, than none
+    second = prepared(source, cache=tmp_path / "cache 2")
+    assert second.sha256 == first.sha256
+    assert documents_of(second.train) == documents_of(first.train)
+    assert documents_of(second.heldout) == documents_of(first.heldout)
+
+
 def test_copies_and_empty_documents_and_binary_files_are_left_out(
     source: Path, texts: list[str], prepared: Prepare
 ) -> None:
@@ -96,6 +108,41 @@ def test_copies_and_empty_documents_and_binary_files_are_left_out(
     dataset = prepared(source)
     assert (dataset.documents, dataset.duplicates, dataset.skipped) == (len(texts), 1, 3)
     assert sorted(documents_of(dataset.train) + documents_of(dataset.heldout)) == sorted(texts)
+
+
+def test_near_duplicates_stand_on_one_side_and_are_counted(
+    source: Path, texts: list[str], prepared: Prepare
+) -> None:
+    long = [text for text in texts if len(text) > 200]
+    for number, text in enumerate(long):
+        (source / f"vendored {number}.txt").write_bytes(f"Copyright {number}\n{text}".encode())
+        indented = "".join(f"    {line}\n" for line in text.splitlines())
+        (source / f"indented {number}.txt").write_bytes(indented.encode())
+    dataset = prepared(source, held_out=0.4)
+    assert dataset.documents == len(texts) + 2 * len(long)
+    assert (dataset.near_duplicate_groups, dataset.near_duplicates) == (len(long), 3 * len(long))
+
+    def bare(document: str) -> str:
+        return "".join(document.removeprefix("Copyright ").split())
+
+    for split, other in ((dataset.train, dataset.heldout), (dataset.heldout, dataset.train)):
+        beyond = [bare(document) for document in documents_of(other)]
+        for document in map(bare, documents_of(split)):
+            if len(document) > 150:
+                assert not any(document in text or text in document for text in beyond)
+
+
+def test_a_split_keeps_where_its_documents_start_and_the_groups_they_form(
+    source: Path, texts: list[str], prepared: Prepare
+) -> None:
+    (source / "edited").write_bytes((max(texts, key=len) + " and a bit").encode())
+    dataset = prepared(source, shard_tokens=1000)
+    for split in (dataset.train, dataset.heldout):
+        lengths = [len(document.encode()) + 1 for document in documents_of(split)]
+        assert split.documents.tolist() == [sum(lengths[:number]) for number in range(len(lengths))]
+        assert split.num_groups == len(set(split.groups.tolist())) == split.groups.max() + 1
+    assert dataset.train.num_groups + dataset.heldout.num_groups == len(texts)
+    assert dataset.documents == len(texts) + 1
 
 
 def test_a_lone_file_is_split_into_pieces_that_make_it_up(prepared: Prepare, tmp_path: Path) -> None:
@@ -221,57 +268,73 @@ def test_two_processes_at_once_both_end_well(source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("held_out", [0.0, 1.0, -0.1, float("nan")])
-def test_a_share_that_is_none_is_refused(
-    source: Path, prepared: Prepare, refused: Refused, held_out: float
-) -> None:
-    with refused("held_out is", "more than 0 and less than 1"):
+def test_a_share_that_is_none_is_refused(source: Path, prepared: Prepare, held_out: float) -> None:
+    with pytest.raises(RequestError) as refusal:
         prepared(source, held_out=held_out)
+    assert_sentence(refusal, "held_out is", "more than 0 and less than 1")
 
 
-def test_a_lone_file_of_one_piece_is_refused(prepared: Prepare, refused: Refused, tmp_path: Path) -> None:
+def test_a_lone_file_of_one_piece_is_refused(prepared: Prepare, tmp_path: Path) -> None:
     (tmp_path / "small.txt").write_text("short\n\n" * 300)
-    with refused("small.txt", "1 different document of 2,100 bytes", "4,096 bytes"):
+    with pytest.raises(RequestError) as refusal:
         prepared(tmp_path / "small.txt")
+    assert_sentence(refusal, "small.txt", "1 different document of 2,100 bytes", "4,096 bytes")
 
 
-def test_a_folder_of_binary_files_is_refused_with_their_number(
-    prepared: Prepare, refused: Refused, tmp_path: Path
+def test_nothing_but_copies_is_refused(folder_of: Callable[..., Path], prepared: Prepare) -> None:
+    with pytest.raises(RequestError) as refusal:
+        prepared(folder_of(["the same text"] * 30))
+    assert_sentence(refusal, "1 different document of 13 bytes in all, so give more text")
+
+
+def test_nothing_but_near_duplicates_is_refused(
+    folder_of: Callable[..., Path], texts: list[str], prepared: Prepare
 ) -> None:
+    alike = [max(texts, key=len) + " " + "I" * number for number in range(20)]
+    with pytest.raises(RequestError) as refusal:
+        prepared(folder_of(alike))
+    assert_sentence(refusal, "20 different documents", "in 1 group of near-duplicates")
+
+
+def test_a_folder_of_binary_files_is_refused_with_their_number(prepared: Prepare, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(3):
         (folder / f"{number}.png").write_bytes(b"\0" * 10)
     (folder / "a.zip").touch()
-    with refused("pictures", "no text", "looked at: 4", "not UTF-8: 4"):
+    with pytest.raises(RequestError) as refusal:
         prepared(folder)
+    assert_sentence(refusal, "pictures", "no text", "looked at: 4", "not UTF-8: 4")
 
 
-def test_a_file_of_blanks_is_refused(prepared: Prepare, refused: Refused, tmp_path: Path) -> None:
+def test_a_file_of_blanks_is_refused(prepared: Prepare, tmp_path: Path) -> None:
     (tmp_path / "blank.txt").write_text("\n" * 10_000)
-    with refused("blank.txt", "no text"):
+    with pytest.raises(RequestError) as refusal:
         prepared(tmp_path / "blank.txt")
+    assert_sentence(refusal, "blank.txt", "no text")
 
 
 @pytest.mark.parametrize("lone", [True, False])
-def test_a_closed_file_is_refused(as_nobody: Path, prepared: Prepare, refused: Refused, lone: bool) -> None:
+def test_a_closed_file_is_refused(as_nobody: Path, prepared: Prepare, lone: bool) -> None:
     (as_nobody / "open.txt").write_text("text")
     (as_nobody / "closed.txt").write_text("text")
     (as_nobody / "closed.txt").chmod(0)
-    with refused("closed.txt", "permission denied"):
+    with pytest.raises(RequestError) as refusal:
         prepared(as_nobody / "closed.txt" if lone else as_nobody, cache=as_nobody / ".cache")
+    assert_sentence(refusal, "closed.txt", "permission denied")
 
 
-def test_a_cache_that_is_a_file_is_refused(
-    source: Path, prepared: Prepare, refused: Refused, tmp_path: Path
-) -> None:
+def test_a_cache_that_is_a_file_is_refused(source: Path, prepared: Prepare, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with refused(str(tmp_path / "file"), "PARIBUS_CACHE"):
+    with pytest.raises(RequestError) as refusal:
         prepared(source, cache=tmp_path / "file")
+    assert_sentence(refusal, str(tmp_path / "file"), "PARIBUS_CACHE")
 
 
-def test_a_wrong_line_leaves_nothing_behind(prepared: Prepare, refused: Refused, tmp_path: Path) -> None:
+def test_a_wrong_line_leaves_nothing_behind(prepared: Prepare, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a"}\n{"text": ')
-    with refused("line 2"):
+    with pytest.raises(RequestError) as refusal:
         prepared(path)
+    assert_sentence(refusal, "line 2")
     assert os.listdir(tmp_path / "cache" / "datasets") == []

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from paribus.errors import RequestError
 from paribus.text.data.corpus import list_source
 
-from .conftest import Prepare, Refused
+from .conftest import Prepare, assert_sentence
 
 
 def names_of(source: Path) -> list[str]:
@@ -129,56 +130,62 @@ def test_the_standard_library_gives_the_same_data_every_time(tmp_path: Path, pre
 # What cannot be used
 
 
-def test_a_missing_path_is_refused(tmp_path: Path, refused: Refused) -> None:
-    with refused("no file or folder", "nothing.txt", "stdlib"):
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as refusal:
         list_source(tmp_path / "nothing.txt")
+    assert_sentence(refusal, "no file or folder", "nothing.txt", "stdlib")
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "~nobody-of-this-name/text", "\ud800", "a\nb. c"])
-def test_an_impossible_path_is_refused_in_one_line(path: str, refused: Refused) -> None:
-    with refused("no file or folder"):
+def test_an_impossible_path_is_refused_in_one_line(path: str) -> None:
+    with pytest.raises(RequestError) as refusal:
         list_source(path.replace(". ", "_"))
+    assert_sentence(refusal, "no file or folder")
 
 
-def test_an_empty_name_is_refused(refused: Refused) -> None:
-    with refused("empty string"):
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(RequestError) as refusal:
         list_source("")
+    assert_sentence(refusal, "empty string")
 
 
-def test_an_empty_file_is_refused(tmp_path: Path, refused: Refused) -> None:
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    with refused("a.txt is empty"):
+    with pytest.raises(RequestError) as refusal:
         list_source(tmp_path / "a.txt")
+    assert_sentence(refusal, "a.txt is empty")
 
 
-def test_a_device_is_refused(refused: Refused) -> None:
-    with refused("/dev/zero is neither a file nor a folder"):
+def test_a_device_is_refused() -> None:
+    with pytest.raises(RequestError) as refusal:
         list_source("/dev/zero")
+    assert_sentence(refusal, "/dev/zero is neither a file nor a folder")
 
 
 @pytest.mark.parametrize("ending", [".zip", ".pdf", ".PDF", ".txt.gz", ".docx"])
-def test_an_ending_that_is_not_read_is_refused_with_those_that_are(
-    tmp_path: Path, refused: Refused, ending: str
-) -> None:
+def test_an_ending_that_is_not_read_is_refused_with_those_that_are(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a{ending}"
     path.write_text("x")
-    with refused(path.suffix.lower(), "not read", ".jsonl.gz", ".parquet"):
+    with pytest.raises(RequestError) as refusal:
         list_source(path)
+    assert_sentence(refusal, path.suffix.lower(), "not read", ".jsonl.gz", ".parquet")
 
 
-def test_a_folder_without_files_is_refused(tmp_path: Path, refused: Refused) -> None:
+def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".hidden").touch()
     (tmp_path / "a.zip").touch()
-    with refused(str(tmp_path), "no text", "looked at: 1", "not UTF-8: 1"):
+    with pytest.raises(RequestError) as refusal:
         list_source(tmp_path)
+    assert_sentence(refusal, str(tmp_path), "no text", "looked at: 1", "not UTF-8: 1")
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_path_behind_a_closed_folder_is_refused(as_nobody: Path, refused: Refused, what: str) -> None:
+def test_a_path_behind_a_closed_folder_is_refused(as_nobody: Path, what: str) -> None:
     closed = as_nobody / "closed"
     closed.mkdir()
     (closed / "a.txt").write_text("text")
     closed.chmod(0)
-    with refused("closed", "permission denied"):
+    with pytest.raises(RequestError) as refusal:
         list_source(closed / "a.txt" if what == "file" else as_nobody)
+    assert_sentence(refusal, "closed", "permission denied")
     closed.chmod(0o700)

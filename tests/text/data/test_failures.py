@@ -9,7 +9,7 @@ import pytest
 from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.text.data.failures import reading, shown, writing
 
-from .conftest import Refused
+from .conftest import assert_sentence
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,10 @@ from .conftest import Refused
         (errno.EIO, WorkError, os.strerror(errno.EIO)),
     ],
 )
-def test_reading_names_the_file(number: int, kind: type[ParibusError], part: str, refused: Refused) -> None:
-    with refused("a.txt", part, error=kind), reading(Path("a.txt")):
+def test_reading_names_the_file(number: int, kind: type[ParibusError], part: str) -> None:
+    with pytest.raises(kind) as refusal, reading(Path("a.txt")):
         raise OSError(number, os.strerror(number))
+    assert_sentence(refusal, "a.txt", part)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +35,16 @@ def test_reading_names_the_file(number: int, kind: type[ParibusError], part: str
         (errno.EIO, WorkError, os.strerror(errno.EIO)),
     ],
 )
-def test_writing_names_the_folder(number: int, kind: type[ParibusError], part: str, refused: Refused) -> None:
-    with refused("cache", part, error=kind), writing(Path("cache")):
+def test_writing_names_the_folder(number: int, kind: type[ParibusError], part: str) -> None:
+    with pytest.raises(kind) as refusal, writing(Path("cache")):
         raise OSError(number, os.strerror(number))
+    assert_sentence(refusal, "cache", part)
 
 
-def test_a_full_device_is_a_full_disk(refused: Refused) -> None:
-    with refused("disk is full", error=WorkError), writing(Path("/dev")), open("/dev/full", "w") as file:
+def test_a_full_device_is_a_full_disk() -> None:
+    with pytest.raises(WorkError) as refusal, writing(Path("/dev")), open("/dev/full", "w") as file:
         file.write("text")
+    assert_sentence(refusal, "disk is full")
 
 
 def test_our_own_errors_pass_unchanged() -> None:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from paribus.errors import RequestError
 from paribus.text.data import readers
 from paribus.text.data.readers import PIECE_BYTES, Document, read_jsonl, read_parquet, read_pieces, read_whole
 
-from .conftest import Refused
+from .conftest import assert_sentence
 
 
 def texts_of(documents: list[Document]) -> list[str | None]:
@@ -65,18 +66,18 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert texts_of(list(read_whole(tmp_path / "a.txt", "text"))) == ["hello"]
 
 
-def test_a_lone_binary_file_is_refused_with_the_offset(tmp_path: Path, refused: Refused) -> None:
-    with refused("photo.dat", "binary", "offset 9,001"):
+def test_a_lone_binary_file_is_refused_with_the_offset(tmp_path: Path) -> None:
+    with pytest.raises(RequestError) as refusal:
         pieces_of(tmp_path / "photo.dat", b"a" * 9001 + b"\0")
+    assert_sentence(refusal, "photo.dat", "binary", "offset 9,001")
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
-def test_invalid_utf8_in_a_lone_file_is_refused_with_the_offset(
-    tmp_path: Path, refused: Refused, start: bytes
-) -> None:
+def test_invalid_utf8_in_a_lone_file_is_refused_with_the_offset(tmp_path: Path, start: bytes) -> None:
     content = start + b"line\n" * 2000 + b"caf\xe9 \n"
-    with refused("latin.txt", "UTF-8", "0xe9", f"offset {len(start) + 10_003:,}"):
+    with pytest.raises(RequestError) as refusal:
         pieces_of(tmp_path / "latin.txt", content)
+    assert_sentence(refusal, "latin.txt", "UTF-8", "0xe9", f"offset {len(start) + 10_003:,}")
 
 
 @pytest.mark.parametrize(
@@ -115,23 +116,21 @@ def test_jsonl_gives_one_document_a_line(tmp_path: Path, ending: str, texts: lis
         (b'{"text": ' + b"9" * 10_000 + b"}", ["too many digits"]),
     ],
 )
-def test_a_wrong_line_is_refused_with_file_and_line(
-    tmp_path: Path, refused: Refused, line: bytes, parts: list[str]
-) -> None:
+def test_a_wrong_line_is_refused_with_file_and_line(tmp_path: Path, line: bytes, parts: list[str]) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"text": "fine"}\n\n' + line + b"\n")
-    with refused("line 3 of", "a.jsonl", *parts):
+    with pytest.raises(RequestError) as refusal:
         list(read_jsonl(path, "text"))
+    assert_sentence(refusal, "line 3 of", "a.jsonl", *parts)
 
 
-def test_an_endless_line_is_refused_and_not_loaded(
-    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_endless_line_is_refused_and_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "MAX_LINE_BYTES", 1000)
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": "a" * 2000}))
-    with refused("line 1 of", "longer than 1,000 bytes"):
+    with pytest.raises(RequestError) as refusal:
         list(read_jsonl(path, "text"))
+    assert_sentence(refusal, "line 1 of", "longer than 1,000 bytes")
 
 
 def test_a_lone_surrogate_in_json_is_not_text(tmp_path: Path) -> None:
@@ -141,9 +140,7 @@ def test_a_lone_surrogate_in_json_is_not_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no gzip", "cut", "wrong checksum", "wrong data"])
-def test_a_broken_gzip_file_is_refused(
-    tmp_path: Path, refused: Refused, damage: str, texts: list[str]
-) -> None:
+def test_a_broken_gzip_file_is_refused(tmp_path: Path, damage: str, texts: list[str]) -> None:
     content = bytearray(gzip.compress("\n".join(json.dumps({"text": text}) for text in texts).encode()))
     if damage == "cut":
         content = content[: len(content) // 2]
@@ -153,8 +150,9 @@ def test_a_broken_gzip_file_is_refused(
         content[10:40] = b"\xff" * 30
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(b'{"text": "a"}' if damage == "no gzip" else content)
-    with refused("a.jsonl.gz", "broken gzip"):
+    with pytest.raises(RequestError) as refusal:
         list(read_jsonl(path, "text"))
+    assert_sentence(refusal, "a.jsonl.gz", "broken gzip")
 
 
 # Parquet
@@ -179,24 +177,24 @@ def test_a_null_in_parquet_is_an_empty_document_and_broken_utf8_is_not_text(tmp_
     assert texts_of(list(read_parquet(path, "text"))) == ["fine", "", None]
 
 
-def test_a_missing_column_names_the_columns_there(tmp_path: Path, refused: Refused) -> None:
+def test_a_missing_column_names_the_columns_there(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"body": ["a"], "url": ["b"]}), path)
-    with refused("a.parquet", "no column 'text'", "'body', 'url'"):
+    with pytest.raises(RequestError) as refusal:
         list(read_parquet(path, "text"))
+    assert_sentence(refusal, "a.parquet", "no column 'text'", "'body', 'url'")
 
 
-def test_a_column_that_is_no_string_is_refused(tmp_path: Path, refused: Refused) -> None:
+def test_a_column_that_is_no_string_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": [1, 2]}), path)
-    with refused("'text'", "a.parquet", "int64 and not strings"):
+    with pytest.raises(RequestError) as refusal:
         list(read_parquet(path, "text"))
+    assert_sentence(refusal, "'text'", "a.parquet", "int64 and not strings")
 
 
 @pytest.mark.parametrize("damage", ["no parquet", "cut", "overwritten"])
-def test_a_broken_parquet_file_is_refused(
-    tmp_path: Path, refused: Refused, damage: str, texts: list[str]
-) -> None:
+def test_a_broken_parquet_file_is_refused(tmp_path: Path, damage: str, texts: list[str]) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"text": texts}), path)
     content = bytearray(path.read_bytes())
@@ -205,13 +203,13 @@ def test_a_broken_parquet_file_is_refused(
     elif damage == "overwritten":
         content[4:400] = b"\xff" * 396
     path.write_bytes(b"text" if damage == "no parquet" else content)
-    with refused("a.parquet", "broken parquet"):
+    with pytest.raises(RequestError) as refusal:
         list(read_parquet(path, "text"))
+    assert_sentence(refusal, "a.parquet", "broken parquet")
 
 
-def test_without_pyarrow_the_extra_is_named(
-    tmp_path: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with refused("pip install 'paribus[parquet]'"):
+    with pytest.raises(RequestError) as refusal:
         list(read_parquet(tmp_path / "a.parquet", "text"))
+    assert_sentence(refusal, "pip install 'paribus[parquet]'")

@@ -70,7 +70,7 @@ def test_another_request_is_not_answered_by_an_earlier_one(
     assert calls
 
 
-@pytest.mark.parametrize("damage", ["truncated", "gone", "no meta", "broken pointer"])
+@pytest.mark.parametrize("damage", ["truncated", "gone", "no meta", "broken pointer", "old format"])
 def test_what_was_damaged_is_built_again(
     source: Path, prepared: Prepare, tmp_path: Path, damage: str
 ) -> None:
@@ -83,6 +83,9 @@ def test_what_was_damaged_is_built_again(
         shard.unlink()
     elif damage == "no meta":
         (first.folder / "meta.json").unlink()
+    elif damage == "old format":
+        meta = json.loads((first.folder / "meta.json").read_text())
+        (first.folder / "meta.json").write_text(json.dumps(meta | {"format": 1}))
     else:
         for pointer in (tmp_path / "cache" / "sources").iterdir():
             pointer.write_text("{")

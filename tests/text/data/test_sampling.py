@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from paribus.errors import RequestError
 from paribus.text.data import Split, batch
 from paribus.text.data.sampling import num_windows
 
-from .conftest import Refused
+from .conftest import assert_sentence
 
 SEQ_LEN = 8
 # Token number i is i itself, so the first column of a batch says where its windows start.
@@ -110,9 +111,10 @@ def test_every_window_is_equally_likely_to_come_first_and_neighbours_do_not_stay
     assert abs(followed - epochs * (windows - 1) / windows) < 5 * np.sqrt(epochs)
 
 
-def test_one_window_is_the_least(split_of: Callable[..., Split], refused: Refused) -> None:
-    with refused("15 tokens", "needs 16"):
+def test_one_window_is_the_least(split_of: Callable[..., Split]) -> None:
+    with pytest.raises(RequestError) as refusal:
         batch(split_of(np.arange(15)), seed=0, step=0, batch_size=1, seq_len=SEQ_LEN)
+    assert_sentence(refusal, "15 tokens", "needs 16")
     assert batch(split_of(np.arange(16)), seed=0, step=0, batch_size=1, seq_len=SEQ_LEN).shape == (1, 9)
 
 
@@ -120,8 +122,53 @@ def test_one_window_is_the_least(split_of: Callable[..., Split], refused: Refuse
     "wrong",
     [{"batch_size": 0}, {"seq_len": 0}, {"step": -1}, {"rank": 2, "world_size": 2}, {"rank": -1}],
 )
-def test_impossible_arguments_are_refused(
-    split_of: Callable[..., Split], refused: Refused, wrong: dict[str, int]
-) -> None:
-    with refused(*(f"{name}={value}" for name, value in wrong.items())):
+def test_impossible_arguments_are_refused(split_of: Callable[..., Split], wrong: dict[str, int]) -> None:
+    with pytest.raises(RequestError) as refusal:
         batch(split_of(TOKENS), **{"seed": 0, "step": 0, "batch_size": 2, "seq_len": SEQ_LEN} | wrong)
+    assert_sentence(refusal, *(f"{name}={value}" for name, value in wrong.items()))
+
+
+# Fewer unique tokens
+
+
+def starts_within(split: Split, unique_tokens: int, *, seed: int, rows: int) -> np.ndarray:
+    ids = batch(split, seed=seed, step=0, batch_size=rows, seq_len=SEQ_LEN, unique_tokens=unique_tokens)
+    return ids[:, 0]
+
+
+@pytest.mark.parametrize("unique_tokens", [SEQ_LEN, 5 * SEQ_LEN, 5 * SEQ_LEN + 7, 20 * SEQ_LEN])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_epoch_of_unique_tokens_is_the_first_whole_windows_whatever_the_seed(
+    split_of: Callable[..., Split], unique_tokens: int, seed: int
+) -> None:
+    windows = unique_tokens // SEQ_LEN
+    visited = starts_within(split_of(TOKENS), unique_tokens, seed=seed, rows=3 * windows)
+    for epoch in range(3):
+        places = np.sort(visited[epoch * windows : (epoch + 1) * windows])
+        phase = places[0]
+        assert 0 <= phase < SEQ_LEN
+        assert places.tolist() == list(range(phase, phase + windows * SEQ_LEN, SEQ_LEN))
+
+
+def test_unique_tokens_give_the_batches_of_a_split_that_ends_there(split_of: Callable[..., Split]) -> None:
+    whole, short = split_of(TOKENS), split_of(TOKENS[: 7 * SEQ_LEN])
+    for step in range(9):
+        options = {"seed": 2, "step": step, "batch_size": 5, "seq_len": SEQ_LEN}
+        assert (batch(whole, **options, unique_tokens=6 * SEQ_LEN) == batch(short, **options)).all()
+
+
+def test_all_unique_tokens_are_as_good_as_none_said(split_of: Callable[..., Split]) -> None:
+    split = split_of(TOKENS)
+    most = num_windows(split, seq_len=SEQ_LEN) * SEQ_LEN
+    for step in range(9):
+        options = {"seed": 2, "step": step, "batch_size": 11, "seq_len": SEQ_LEN}
+        assert (batch(split, **options, unique_tokens=most) == batch(split, **options)).all()
+
+
+@pytest.mark.parametrize("unique_tokens", [-1, 0, SEQ_LEN - 1, 50 * SEQ_LEN, 10**9])
+def test_less_than_a_window_and_more_than_there_is_are_refused(
+    split_of: Callable[..., Split], unique_tokens: int
+) -> None:
+    with pytest.raises(RequestError) as refusal:
+        starts_within(split_of(TOKENS), unique_tokens, seed=0, rows=1)
+    assert_sentence(refusal, f"unique_tokens is {unique_tokens:,}", "8 tokens at least", "392 at most")

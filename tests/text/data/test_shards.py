@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paribus.errors import RequestError
 from paribus.text.data import Split
-from paribus.text.data.shards import token_dtype, write_shards
+from paribus.text.data.shards import token_dtype, write_documents, write_shards
 
-from .conftest import Refused
+from .conftest import assert_sentence
 
 TOKENS = np.arange(100) * 3 + 70_000
 
@@ -38,14 +39,14 @@ def test_full_shards_leave_no_empty_one_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("start", "length"), [(-1, 5), (96, 5), (0, 101), (0, -1)])
-def test_reading_outside_is_refused(
-    split_of: Callable[..., Split], refused: Refused, start: int, length: int
-) -> None:
+def test_reading_outside_is_refused(split_of: Callable[..., Split], start: int, length: int) -> None:
     split = split_of(TOKENS, 30)
-    with refused("train split", "0 to 100"):
+    with pytest.raises(RequestError) as refusal:
         split.read(start, length)
-    with refused("train split", "0 to 100"):
+    assert_sentence(refusal, "train split", "0 to 100")
+    with pytest.raises(RequestError) as refusal:
         split.windows(np.array([10, start]), length)
+    assert_sentence(refusal, "train split", "0 to 100")
 
 
 def test_what_is_read_is_a_copy(split_of: Callable[..., Split]) -> None:
@@ -57,3 +58,29 @@ def test_what_is_read_is_a_copy(split_of: Callable[..., Split]) -> None:
 
 def test_tokens_take_two_bytes_while_they_fit() -> None:
     assert [token_dtype(size) for size in (257, 65_536, 65_537)] == ["<u2", "<u2", "<u4"]
+
+
+def test_documents_and_groups_are_flat_little_endian_files(tmp_path: Path) -> None:
+    write_documents(tmp_path, "train", lengths=np.array([300, 1, 5]), groups=np.array([0, 1, 0]))
+    starts = (tmp_path / "train-documents.bin").read_bytes()
+    assert starts == b"".join(start.to_bytes(8, "little") for start in (0, 300, 301))
+    groups = (tmp_path / "train-groups.bin").read_bytes()
+    assert groups == b"".join(group.to_bytes(8, "little") for group in (0, 1, 0))
+
+
+def test_a_split_knows_where_its_documents_start_and_which_group_each_token_is_of(
+    split_of: Callable[..., Split],
+) -> None:
+    split = split_of(np.arange(10), documents=[(3, 0), (1, 1), (4, 0), (2, 2)])
+    assert split.documents.dtype == split.groups.dtype == np.int64
+    assert split.documents.tolist() == [0, 3, 4, 8]
+    assert split.groups.tolist() == [0, 1, 0, 2]
+    assert split.groups_at(np.arange(10)).tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 2, 2]
+    assert split.groups_at(np.arange(0)).tolist() == []
+
+
+@pytest.mark.parametrize("outside", [-1, 10])
+def test_a_token_outside_is_of_no_group(split_of: Callable[..., Split], outside: int) -> None:
+    with pytest.raises(RequestError) as refusal:
+        split_of(np.arange(10)).groups_at(np.array([3, outside]))
+    assert_sentence(refusal, "train split", "0 to 10")

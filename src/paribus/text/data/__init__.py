@@ -7,10 +7,11 @@ ids = batch(dataset.train, seed=0, step=0, batch_size=16, seq_len=64)   # inputs
 
 from paribus.text.data.build import prepare
 from paribus.text.data.dataset import Dataset, load_dataset
-from paribus.text.data.evaluation import check_size, heldout_windows
+from paribus.text.data.evaluation import check_size, heldout_window_groups, heldout_windows
 from paribus.text.data.reuse import default_cache
 from paribus.text.data.sampling import batch
 from paribus.text.data.shards import Split
+from paribus.text.data.unigram import unigram_bits_per_byte
 
 __all__ = [
     "Dataset",
@@ -18,7 +19,9 @@ __all__ = [
     "batch",
     "check_size",
     "default_cache",
+    "heldout_window_groups",
     "heldout_windows",
     "load_dataset",
     "prepare",
+    "unigram_bits_per_byte",
 ]

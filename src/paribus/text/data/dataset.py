@@ -13,18 +13,20 @@ from typing import Any
 
 from paribus.errors import RequestError
 from paribus.text.data.failures import shown
-from paribus.text.data.shards import Split, shard_path
+from paribus.text.data.shards import Split, documents_path, groups_path, shard_path
 
-FORMAT = 1
+FORMAT = 2
 _META = "meta.json"
-_COUNTS = ("bytes", "documents", "duplicates", "skipped")
+_COUNTS = ("bytes", "documents", "duplicates", "near_duplicates", "near_duplicate_groups", "skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Text ready for training: `sha256` is its identity, `bytes` and `documents` count what was kept.
 
-    `duplicates` counts documents left out as exact copies, `skipped` those that were not text.
+    `duplicates` counts documents left out as exact copies, `skipped` those that were not text. The kept ones
+    that are nearly the same as another, `near_duplicates`, make up `near_duplicate_groups`, each of them on
+    one side.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Dataset:
     bytes: int
     documents: int
     duplicates: int
+    near_duplicates: int
+    near_duplicate_groups: int
     skipped: int
     folder: Path
     tokenizer: str
@@ -49,6 +53,7 @@ def write_meta(dataset: Dataset, folder: Path) -> None:
             "num_tokens": split.num_tokens,
             "num_bytes": split.num_bytes,
             "num_documents": split.num_documents,
+            "num_groups": split.num_groups,
             "shards": list(split.shards),
         }
         for split in (dataset.train, dataset.heldout)
@@ -59,7 +64,7 @@ def write_meta(dataset: Dataset, folder: Path) -> None:
 def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     """Open the prepared folder `folder`, for example `dataset.folder` in a worker.
 
-    Raises `RequestError` if it is no such folder or if a shard has not the size that meta.json gives it.
+    Raises `RequestError` if it is no such folder or if a file has not the size that meta.json gives it.
     """
     folder = Path(folder).absolute()
     try:
@@ -69,10 +74,7 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         return Dataset(
             name=meta["name"],
             sha256=meta["sha256"],
-            bytes=int(meta["bytes"]),
-            documents=int(meta["documents"]),
-            duplicates=int(meta["duplicates"]),
-            skipped=int(meta["skipped"]),
+            **{count: int(meta[count]) for count in _COUNTS},
             folder=folder,
             tokenizer=meta["tokenizer"],
             train=_split("train", folder, meta),
@@ -95,12 +97,16 @@ def _split(name: str, folder: Path, meta: dict[str, Any]) -> Split:
         num_tokens=int(entry["num_tokens"]),
         num_bytes=int(entry["num_bytes"]),
         num_documents=int(entry["num_documents"]),
+        num_groups=int(entry["num_groups"]),
     )
     width = {"<u2": 2, "<u4": 4}[split.dtype]
     if sum(split.shards) != split.num_tokens or split.num_tokens == 0:
         raise ValueError(f"its {name} shards do not add up to {split.num_tokens} tokens")
-    for number, tokens in enumerate(split.shards):
-        path = shard_path(folder, name, number)
-        if (size := path.stat().st_size) != width * tokens:
-            raise ValueError(f"{path.name} has {size:,} bytes and should have {width * tokens:,}")
+    sizes = {shard_path(folder, name, number): width * tokens for number, tokens in enumerate(split.shards)}
+    sizes |= {
+        path: 8 * split.num_documents for path in (documents_path(folder, name), groups_path(folder, name))
+    }
+    for path, expected in sizes.items():
+        if (size := path.stat().st_size) != expected:
+            raise ValueError(f"{path.name} has {size:,} bytes and should have {expected:,}")
     return split

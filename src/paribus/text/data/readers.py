@@ -73,18 +73,16 @@ def read_jsonl(path: Path, text_field: str) -> Iterator[Document]:
     """
     with reading(path), open(path, "rb") as raw:
         lines: IO[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw  # type: ignore[assignment]
-        number = 0
+        number, place = 0, shown(path)
         while True:
             try:
                 line = lines.readline(MAX_LINE_BYTES + 1)
             except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-                raise RequestError(
-                    f"{shown(path)} is a broken gzip file after line {number:,}: {error}"
-                ) from error
+                raise RequestError(f"{place} is a broken gzip file after line {number:,}: {error}") from error
             if not line:
                 return
             number += 1
-            where = f"line {number:,} of {shown(path)}"
+            where = f"line {number:,} of {place}"
             if len(line) > MAX_LINE_BYTES:
                 raise RequestError(
                     f"{where} is longer than {MAX_LINE_BYTES:,} bytes: one document a line, please"

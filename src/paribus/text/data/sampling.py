@@ -1,7 +1,7 @@
 """Training batches as a pure function of (data, seed, step, rank): no state, nothing to save or to restore.
 
-The windows of an epoch are visited in the order of a keyed permutation that is computed where it is asked for,
-so it costs no memory however long the text is. Held-out text is read in `evaluation.py`.
+The windows of an epoch are visited in the order of a keyed permutation that is computed where it is asked
+for, so it costs no memory however long the text is. Held-out text is read in `evaluation.py`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,26 @@ def num_windows(split: Split, *, seq_len: int) -> int:
 
 
 def batch(
-    split: Split, *, seed: int, step: int, batch_size: int, seq_len: int, rank: int = 0, world_size: int = 1
+    split: Split,
+    *,
+    seed: int,
+    step: int,
+    batch_size: int,
+    seq_len: int,
+    rank: int = 0,
+    world_size: int = 1,
+    unique_tokens: int | None = None,
 ) -> npt.NDArray[np.int64]:
     """int64 [batch_size, seq_len + 1]: inputs are [:, :-1], targets [:, 1:]; the same for the same arguments.
 
     Row r is window number i = (step * world_size + rank) * batch_size + r. With n = num_windows, epoch i // n
     visits each of its n windows once, at phase + seq_len * permutation(i % n); phase in [0, seq_len) and the
-    permutation are drawn from sha256 of (seed, epoch). Raises `RequestError` if no window fits.
+    permutation are drawn from sha256 of (seed, epoch).
+
+    With `unique_tokens` an epoch is the first n = unique_tokens // seq_len windows: the batches of a split
+    that ends after (n + 1) * seq_len tokens, the same text for every seed, seen once in every n * seq_len
+    tokens of training. Raises `RequestError` if no window fits, or if `unique_tokens` is less than one window
+    or more than all.
     """
     if batch_size < 1 or seq_len < 1 or step < 0 or not 0 <= rank < world_size:
         raise RequestError(
@@ -53,6 +66,13 @@ def batch(
             f"the {split.name} split has {split.num_tokens:,} tokens and one window of seq_len={seq_len} needs "
             f"{2 * seq_len:,}: give more text or a smaller seq_len"
         )
+    if unique_tokens is not None:
+        if not seq_len <= unique_tokens < (windows + 1) * seq_len:
+            raise RequestError(
+                f"unique_tokens is {unique_tokens:,}: at seq_len={seq_len} the {split.name} split can be cut to "
+                f"{seq_len:,} tokens at least and {windows * seq_len:,} at most"
+            )
+        windows = unique_tokens // seq_len
     first = (step * world_size + rank) * batch_size
     starts = np.empty(batch_size, dtype=np.int64)
     row = 0

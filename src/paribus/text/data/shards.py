@@ -1,6 +1,7 @@
 """Tokens on disk: flat files of little-endian ids, written in order and read as memory maps.
 
-A split is one long row of tokens; that it is cut into files is known here only.
+A split is one long row of tokens; that it is cut into files is known here only. Beside the shards stand two
+files of uint64, one number a document: where it starts in that row, and its group of near-duplicates.
 """
 
 from __future__ import annotations
@@ -40,18 +41,38 @@ def write_shards(
         with open(shard_path(folder, split, len(sizes)), "wb") as file:
             while rest is not None and room:
                 part = rest[:room]
-                file.write(part.astype(dtype, copy=False).tobytes())
+                file.write(part.astype(dtype, copy=False).data)
                 room -= len(part)
                 rest = rest[len(part) :] if len(part) < len(rest) else next(waiting, None)
         sizes.append(shard_tokens - room)
     return tuple(sizes)
 
 
+def documents_path(folder: Path, split: str) -> Path:
+    """`folder`/train-documents.bin: the first token of each document."""
+    return folder / f"{split}-documents.bin"
+
+
+def groups_path(folder: Path, split: str) -> Path:
+    """`folder`/train-groups.bin: the group of near-duplicates that each document is of."""
+    return folder / f"{split}-groups.bin"
+
+
+def write_documents(
+    folder: Path, split: str, *, lengths: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]
+) -> None:
+    """Write where documents of `lengths` tokens start, one after the other, and their `groups`."""
+    starts = np.cumsum(lengths) - lengths
+    for path, numbers in ((documents_path(folder, split), starts), (groups_path(folder, split), groups)):
+        numbers.astype("<u8").tofile(path)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """One side of a dataset: a row of `num_tokens` ids that stand for `num_bytes` bytes of text.
 
-    The shards are mapped on first use and never loaded whole.
+    Its documents fall into `num_groups` groups of near-duplicates; one that is like no other is a group of
+    its own. All files are mapped on first use and never loaded whole.
     """
 
     name: str
@@ -61,6 +82,23 @@ class Split:
     num_tokens: int
     num_bytes: int
     num_documents: int
+    num_groups: int
+
+    @cached_property
+    def documents(self) -> npt.NDArray[np.int64]:
+        """int64 [num_documents]: the first token of each document, from 0 upwards."""
+        return _numbers(documents_path(self.folder, self.name))
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """int64 [num_documents]: the group of each document, numbered from 0 as they first appear in the split."""
+        return _numbers(groups_path(self.folder, self.name))
+
+    def groups_at(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """int64 of the shape of `tokens`: the group of the document that each of these tokens is of."""
+        if tokens.size:
+            self._check(int(tokens.min()), int(tokens.max()), 1)
+        return self.groups[np.searchsorted(self.documents, tokens, side="right") - 1]
 
     @cached_property
     def _maps(self) -> list[npt.NDArray[Any]]:
@@ -106,3 +144,7 @@ class Split:
                 f"tokens {lowest:,} to {highest + length:,} were asked of the {self.name} split, which has "
                 f"0 to {self.num_tokens:,}"
             )
+
+
+def _numbers(path: Path) -> npt.NDArray[np.int64]:
+    return np.asarray(np.memmap(path, dtype="<u8", mode="r")).view("<i8")

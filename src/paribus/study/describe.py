@@ -1,0 +1,177 @@
+"""What can be said of a study without its results: its question, its arms, what it holds equal and what not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from paribus.model.count import num_params
+from paribus.study.match import params_in
+from paribus.study.plan import MATCHES, Arm, Plan
+from paribus.study.planning import flops_per_token
+
+_QUESTIONS = {
+    "ffn": "Which feed-forward layer is better",
+    "norm": "Which norm is better",
+    "residual": "Which residual placement is better",
+    "position": "Which position encoding is better",
+    "attention": "Which attention is better",
+}
+_BY_KIND = {
+    "position": "Which position encoding is better, and how far past its trained length can each run",
+    "depth": "Which placement of the norms still trains when the model is deep",
+    "repetition": "What does it cost to train on the same text again",
+}
+
+
+def question(plan: Plan) -> str:
+    """The heading of the report."""
+    varied = [key.rpartition(".")[2] for key in plan.varied]
+    if plan.study == "activation":
+        asked = "Which activation is better"
+    elif plan.kind in _BY_KIND:
+        asked = _BY_KIND[plan.kind]
+    elif len(varied) == 1 and varied[0] in _QUESTIONS:
+        asked = _QUESTIONS[varied[0]]
+    else:
+        asked = f"Which combination of {', '.join(varied)} is better" if varied else "Which arm is better"
+    return f"{asked} on {plan.data['name']}, everything else equal?"
+
+
+def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
+    """What is known of an arm before it runs, under the keys of `results.json`."""
+    cost = flops_per_token(arm)
+    return {
+        "name": arm.name,
+        "overrides": dict(arm.overrides),
+        "parts": arm.model.part_names(),
+        "d_ff": arm.model.d_ff,
+        "slot_params": params_in(arm.model, plan.slots or None),
+        "slot_mismatch": arm.mismatch,
+        "compute_mismatch": arm.compute_mismatch,
+        "params": num_params(arm.model),
+        "flops_per_token": cost,
+        "tokens": arm.tokens,
+        "flops": cost * arm.train.steps * arm.train.tokens_per_step,
+    }
+
+
+def notes(plan: Plan) -> tuple[str, ...]:
+    """What a user should hear of before a study runs."""
+    said = []
+    lengths = {arm.train.seq_len for arm in plan.arms}
+    if len(lengths) > 1:
+        said.append(
+            "the arms read windows of different lengths, and each is scored on windows of its own length"
+        )
+    if plan.matched == "none":
+        said.append(
+            "nothing is matched (match=none): the arms differ in size, and their parameters are reported"
+        )
+    return tuple(said)
+
+
+def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
+    """What every arm shares, one sentence each."""
+    train, model = plan.train, plan.arm(plan.baseline).model
+    parts = {slot: name for slot, name in model.part_names().items() if slot not in plan.slots}
+    fields = {key.removeprefix("model.") for key in plan.varied}
+    shape = {
+        "d_model": f"d_model {model.d_model}",
+        "num_layers": f"{model.num_layers} layers",
+        "num_heads": f"{model.num_heads} heads",
+    }
+    same_shape = [said for name, said in shape.items() if name not in fields]
+    schedule = (
+        f"{train.steps:,} steps of {train.batch_size} x {train.seq_len} tokens"
+        if plan.matched in ("params", "none") and not any(key.startswith("train.") for key in plan.varied)
+        else "as many steps as the arm's own settings say"
+    )
+    return [
+        *_matched(plan),
+        "All other parts: " + ", ".join(f"{slot} {name}" for slot, name in parts.items()) + ".",
+        *([f"Shape: {', '.join(same_shape)}."] if same_shape else []),
+        "Every parameter outside what is compared starts from the same bits in every arm of a seed.",
+        "Batches: the same text in the same order in every arm of a seed.",
+        f"Objective: {train.objective}.",
+        f"Training: {schedule}, a completed schedule.",
+        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
+        f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
+    ]
+
+
+def _matched(plan: Plan) -> list[str]:
+    if plan.matched == "none":
+        return []
+    arms = [arm for arm in plan.arms if not arm.control]
+    counted = (
+        " and ".join(dict.fromkeys([*plan.slots, "ffn"]))
+        if plan.slots
+        else "everything but embedding and head"
+    )
+    said = [_within(f"Parameters of {counted}", max(abs(arm.mismatch) for arm in arms))]
+    if plan.matched in ("flops", "time"):
+        what = {"flops": "Training FLOPs", "time": "Training time at the measured throughput"}[plan.matched]
+        said.append(
+            _within(f"{what} (the number of tokens moved)", max(abs(arm.compute_mismatch) for arm in arms))
+        )
+    return said
+
+
+def _within(what: str, worst: float) -> str:
+    return f"{what}: " + (
+        "equal in every arm." if worst == 0 else f"within {worst:.2%} of the baseline's in every arm."
+    )
+
+
+def not_controlled(plan: Plan) -> list[str]:
+    """What the study cannot speak of, one sentence each."""
+    model = plan.arm(plan.baseline).model
+    params = num_params(model)
+    schemes = " and ".join(plan.schemes)
+    unmatched = {
+        "params": "FLOPs and seconds",
+        "flops": "seconds",
+        "time": "FLOPs",
+        "none": "parameters, FLOPs and seconds",
+    }
+    return [
+        f"Scale: {params:,} parameters, {plan.train.tokens / params:.1f} tokens a parameter. It is no law for others.",
+        *(
+            []
+            if "model.num_layers" in plan.varied
+            else [f"Depth and shape: one only ({model.num_layers} layers)."]
+        ),
+        "Optimiser: AdamW only; rankings are known to differ under others.",
+        f"Initialisation: {schemes} only; close calls can turn with the initial scale."
+        + (
+            " Output matrices of feed-forward layers start at matched scale."
+            if plan.train.match_output_rms
+            else ""
+        ),
+        f"Data: {plan.data['name']} only.",
+        "Seconds: workers ran side by side, so tokens/s is what each got while sharing the machine.",
+        f"Compute: matched are {MATCHES[plan.matched]}; {unmatched[plan.matched]} are reported, not matched.",
+        "Memory: the peak is that of a whole worker process, which keeps what earlier trials freed.",
+    ]
+
+
+def training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
+    """How the baseline was trained, and the seeds and rates of all."""
+    train = plan.train
+    return {
+        "objective": train.objective,
+        "tokens": train.tokens,
+        "steps": train.steps,
+        "batch_size": train.batch_size,
+        "seq_len": train.seq_len,
+        "tokens_per_parameter": train.tokens / num_params(plan.arm(plan.baseline).model),
+        "learning_rates": [float(rate) for rate in rates],
+        "schedule": f"linear warm-up over {train.warmup * train.tokens:,.0f} tokens, linear decay to zero",
+        "optimizer": f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}",
+        "weight_decay": train.weight_decay,
+        "clip": train.clip,
+        "init_scheme": ", ".join(plan.schemes),
+        "init_output_rms": "matched" if train.match_output_rms else "as drawn",
+        "seeds": list(plan.seeds),
+    }

@@ -1,0 +1,52 @@
+"""A run's checkpoint: weights, optimiser and what the run remembers of its steps; gone when the run is done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside weights and optimiser."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)  # summed nats of each step
+    seconds: list[float] = field(default_factory=list)  # of each step; nan where it compiled
+    compile_seconds: float = 0.0
+    clipped: int = 0
+
+
+def save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, state: State) -> None:
+    """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(
+            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)},
+            temporary,
+        )
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when a write falls short
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            print(f"no checkpoint was written: {error}", file=sys.stderr)
+
+
+def load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> State | None:
+    """The state of a checkpoint, its weights and moments put in place; None if it cannot be used."""
+    try:
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        return State(**saved["state"])
+    except Exception as error:  # noqa: BLE001 - torch raises whatever it stumbles over in a broken file
+        with contextlib.suppress(OSError):
+            print(f"{path} cannot be read and is not used: {error}", file=sys.stderr)
+        return None

@@ -1,0 +1,84 @@
+"""The score of a model: nats of held-out windows, and the bits per byte they come to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from paribus.text.data import Dataset, heldout_window_groups, heldout_windows
+from paribus.text.tokenizers import get_tokenizer
+from paribus.train.config import TrainConfig
+from paribus.train.objectives import IGNORE, Examples, Objective
+from paribus.train.program import Batch, Program
+
+_SEED = 0  # of what an objective hides in held-out text, whatever the seed of the run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Held-out loss: summed `nats` by group of documents [D], how many targets, and the bytes of these."""
+
+    nats: npt.NDArray[np.float64]
+    targets: int
+    num_bytes: int
+
+    @property
+    def nats_per_token(self) -> float:
+        return float(self.nats.sum()) / self.targets
+
+    @property
+    def bits_per_byte(self) -> float:
+        return float(self.nats.sum()) / math.log(2) / self.num_bytes
+
+
+def evaluate(program: Program, data: Dataset, config: TrainConfig) -> Score:
+    """The loss on the same held-out examples for every model; bits per byte = nats / ln 2 / bytes of the targets."""
+    examples = heldout_examples(program.objective, data, config)
+    rows = []
+    with program.scoring():
+        for batch in examples.batches(config.batch_size):
+            nats_B, _ = program.loss(Batch.of(batch, program.device))
+            rows.append(nats_B.detach().double())
+    # The last batch was filled up with rows that score nothing.
+    nats = torch.cat(rows)[: len(examples.targets)].cpu().numpy()
+    return Score(
+        nats=heldout_groups(examples, data, config).sums(nats),
+        targets=examples.scored().size,
+        num_bytes=examples.scored_bytes(get_tokenizer(data.tokenizer).byte_lengths),
+    )
+
+
+def heldout_examples(objective: Objective, data: Dataset, config: TrainConfig) -> Examples:
+    """Examples of evenly spaced held-out windows; what is hidden in them does not depend on a run's seed."""
+    windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    vocab = get_tokenizer(data.tokenizer).vocab_size
+    return objective.examples(windows, seed=_SEED, step=0, tokenizer_vocab=vocab)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """Which group of documents each held-out window is of, `index` [n], and each group's scored bytes, [D]."""
+
+    index: npt.NDArray[np.int64]
+    num_bytes: npt.NDArray[np.int64]
+
+    def sums(self, per_window: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What the windows of each group have together, [D]."""
+        return np.bincount(self.index, weights=per_window, minlength=len(self.num_bytes)).astype(np.float64)
+
+
+def heldout_groups(examples: Examples, data: Dataset, config: TrainConfig) -> Groups:
+    """The groups of near-duplicate documents that held-out windows begin in.
+
+    They are what a bootstrap over text resamples: windows of one document are not independent.
+    """
+    groups = heldout_window_groups(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    index = np.unique(groups, return_inverse=True)[1]
+    byte_lengths = get_tokenizer(data.tokenizer).byte_lengths
+    known = (examples.targets != IGNORE) & (examples.targets < len(byte_lengths))
+    window_bytes = np.where(known, byte_lengths[np.where(known, examples.targets, 0)], 0).sum(axis=1)
+    return Groups(index=index, num_bytes=np.bincount(index, weights=window_bytes).astype(np.int64))

@@ -1,0 +1,63 @@
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from paribus.errors import RequestError
+from paribus.study import reproduce, session
+from paribus.study.plan import Plan
+from paribus.study.settings import resolve
+
+from .conftest import TINY, Heard
+
+
+@pytest.fixture
+def finished(corpus: Path, tmp_path: Path) -> tuple[Path, Plan]:
+    """A study of real runs in a folder of its own."""
+    settings = resolve("default", {"data": str(corpus), "arms": ["relu"], "seeds": 1}, TINY)
+    prepared = session.make(settings, workers=1)
+    session.run(prepared, tmp_path / "runs" / "it", command="x", listener=Heard().listener())
+    return tmp_path / "runs", prepared.plan
+
+
+def test_a_run_comes_out_again_bit_for_bit(finished: tuple[Path, Plan]) -> None:
+    runs, plan = finished
+    trial = plan.trials(plan.rates)[0]
+    run = reproduce.find_run(plan.run_id(trial)[:12], runs)
+    assert run.trial == trial and run.folder == runs / "it"
+    again = reproduce.reproduce(run)
+    assert again.same and again.holds and again.elsewhere == ()
+    assert again.then == again.now is not None
+
+
+def test_a_run_that_comes_out_otherwise_is_said_to(finished: tuple[Path, Plan]) -> None:
+    runs, plan = finished
+    trial = plan.trials(plan.rates)[0]
+    with sqlite3.connect(runs / "it" / "ledger.sqlite") as ledger:
+        (text,) = ledger.execute("SELECT result FROM trials WHERE key = ?", (trial.key,)).fetchone()
+        changed = json.loads(text) | {"val_bpb": 1.0}
+        ledger.execute("UPDATE trials SET result = ? WHERE key = ?", (json.dumps(changed), trial.key))
+    again = reproduce.reproduce(reproduce.find_run(plan.run_id(trial), runs))
+    assert not again.same and not again.holds
+
+
+def test_elsewhere_a_tolerance_takes_the_place_of_bits() -> None:
+    def compared(now: float, *, elsewhere: tuple[str, ...]) -> bool:
+        found = reproduce.Comparison(
+            run_id="x", trial="x", then=2.0, now=now, same=now == 2.0, elsewhere=elsewhere
+        )
+        return found.holds
+
+    assert compared(2.0, elsewhere=()) and not compared(2.001, elsewhere=())
+    assert compared(2.009, elsewhere=("cpu",)) and not compared(2.011, elsewhere=("cpu",))
+
+
+def test_an_unknown_id_is_one_sentence(finished: tuple[Path, Plan]) -> None:
+    with pytest.raises(RequestError, match=r"no finished run in .* has the id 'zzz'"):
+        reproduce.find_run("zzz", finished[0])
+
+
+def test_an_id_that_names_several_runs_is_refused(finished: tuple[Path, Plan]) -> None:
+    with pytest.raises(RequestError, match=r"\d+ runs in .* begin with ''"):
+        reproduce.find_run("", finished[0])
