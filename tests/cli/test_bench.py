@@ -17,6 +17,7 @@ from paribus.cli import bench
 from paribus.errors import RequestError
 from paribus.study import bank as banks
 from paribus.study import calibration
+from paribus.study.calibration_page import percent
 from tests.study.test_bank import rows_of, write
 
 RUNNER = CliRunner(env={"COLUMNS": "200"})
@@ -189,5 +190,5 @@ def test_the_page_in_docs_holds_and_is_about_the_settings_there_are(monkeypatch)
     assert [row["setting"].endswith("‡") for row in rows] == [not s.held for s in calibration.SETTINGS]
     for row in rows:
         false, studies = int(row["false"]), int(row["studies"])
-        assert studies >= 20_000 and row["rate"] == f"{100 * false / studies:.2f} %"
-        assert row["at most"] == f"{100 * calibration.upper_limit(false, studies):.2f} %"
+        assert studies >= 20_000 and row["rate"] == percent(false / studies, 2)
+        assert row["at most"] == percent(calibration.upper_limit(false, studies), 2)

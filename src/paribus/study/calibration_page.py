@@ -25,8 +25,8 @@ def verdict_of(settings: Sequence[Document], bank: Document | None) -> tuple[boo
     quiet = worst["false_upper"] <= FALSE_LIMIT
     over = [row["name"] for row in settings if row["held"] and row["false_upper"] > FALSE_LIMIT]
     sentences = [
-        f"Of {worst['studies']} simulated studies of each kind at most {worst['false_upper']:.2%} have a false verdict "
-        f"(limit {FALSE_LIMIT:.0%}); the worst kind is “{worst['name']}”"
+        f"Of {worst['studies']} simulated studies of each kind at most {percent(worst['false_upper'], 2)} "
+        f"have a false verdict (limit {percent(FALSE_LIMIT, 0)}); the worst kind is “{worst['name']}”"
         + (f", one of {len(over)} over the limit." if len(over) > 1 else ".")
     ]
     if bank is None:
@@ -34,8 +34,8 @@ def verdict_of(settings: Sequence[Document], bank: Document | None) -> tuple[boo
     (size,) = [row for row in bank["sizes"] if row["seeds"] == POWER_SEEDS]
     (handicap,) = [row for row in size["found"] if row["arm"] == HANDICAP]
     sentences.append(
-        f"The handicap was found in {handicap['rate']:.1%} of the {POWER_SEEDS}-seed studies from the bank "
-        f"(at least {POWER_LIMIT:.0%} must be)."
+        f"The handicap was found in {percent(handicap['rate'], 1)} of the {POWER_SEEDS}-seed studies from the bank "
+        f"(at least {percent(POWER_LIMIT, 0)} must be)."
     )
     return quiet and handicap["rate"] >= POWER_LIMIT, sentences
 
@@ -50,13 +50,14 @@ def page(document: Document) -> str:
     environment.filters |= {"percent": percent, "rate": rate}
     text = (resources.files("paribus.study") / "templates" / "calibration.md.j2").read_text()
     bank = document["bank"]
-    return environment.from_string(text).render(
+    filled = environment.from_string(text).render(
         document,
         false_limit=FALSE_LIMIT,
         looks=[{"seeds": seeds, "alpha": alpha} for seeds, alpha in LOOKS],
         disjoint=" or ".join(f"{bank['seeds'] // row['seeds']}" for row in bank["sizes"]) if bank else "",
         found_in_bank=headings(bank) if bank else [],
     )
+    return filled.rstrip() + "\n"
 
 
 def headings(bank: Document) -> list[str]:
