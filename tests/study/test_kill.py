@@ -17,7 +17,10 @@ from paribus.study.folder import LEDGER
 from .conftest import LONGER, write_corpus
 
 #: What depends on how long things took.
-CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minutes", "command", "curve"}
+CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minutes", "command", "curve"} | {
+    "reference",
+    "effective_speedup",
+}
 
 
 def _command(corpus: Path, out: Path) -> list[str]:

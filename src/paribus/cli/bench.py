@@ -221,6 +221,7 @@ def _table(document: Mapping[str, Any]) -> RenderableType:
 def _simulated(settings: Sequence[Mapping[str, Any]]) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from paribus.study.calibration import FALSE_LIMIT
 
@@ -236,7 +237,7 @@ def _simulated(settings: Sequence[Mapping[str, Any]]) -> Table:
             f"{row['false']:,}",
             f"{row['false_rate']:.2%}",
             f"{row['false_upper']:.2%}",
-            ("pass" if within else "[red]FAIL[/red]") if row["held"] else "not held to it",
+            (Text("pass") if within else Text("FAIL", style="red")) if row["held"] else "not held to it",
         )
     return table
 

@@ -168,7 +168,7 @@ def study(
     attention, tie_embeddings, architecture, encoder_layers, embedding_norm, final_norm, embedding_scale,
     logit_scale, logit_softcap}, train.{tokens, batch_size, seq_len, warmup, weight_decay, beta1, beta2, eps,
     clip, passes, init_scheme, match_output_rms, objective, heldout_tokens, dtype, compile}, handicap, and the
-    options above by their names.
+    options above by their names; in a FILE also kind, slot and probes.
     """
     if what is not None and "=" in what and not Path(what).exists():
         overrides, what = [what, *(overrides or [])], None

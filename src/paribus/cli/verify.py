@@ -126,17 +126,17 @@ def _plain(dtype: str, check: Check) -> dict[str, Any]:
 def _table(rows: Sequence[tuple[str, Check]]) -> Table:
     """Of each part, dtype and kind of check the worst, and whatever fails."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     several = len({dtype for dtype, _ in rows}) > 1
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("slot", "part", "worst check", *(["dtype"] if several else []), "error", "bound", ""):
         table.add_column(heading, no_wrap=heading != "worst check")
     for dtype, check in _worst(rows):
-        what = escape(f"{check.what}: {check.reason}" if check.reason else check.what)
+        what = f"{check.what}: {check.reason}" if check.reason else check.what
         numbers = ("", "") if check.reason else (f"{check.error:.2e}", f"{check.bound:.2e}")
-        verdict = "pass" if check.passed else "[red]FAIL[/red]"
+        verdict = Text("pass") if check.passed else Text("FAIL", style="red")
         table.add_row(check.slot, check.part, what, *([dtype] if several else []), *numbers, verdict)
     return table
 
