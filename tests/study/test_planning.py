@@ -52,6 +52,13 @@ def test_parameters_are_equal_where_the_width_divides_them() -> None:
     assert rmsnorm.model.d_ff == layernorm.model.d_ff + 1
 
 
+def test_an_arm_that_leaves_a_slot_to_its_default_is_matched_too() -> None:
+    """Its layer is the default one, which is another than the baseline's and not free of charge."""
+    plan = _plan(arms=["relu", {"name": "shorter", "set": {"train.tokens": 100_000}}])
+    assert plan.arm("shorter").model.ffn != plan.arm("relu").model.ffn
+    assert abs(plan.arm("shorter").mismatch) <= 0.005
+
+
 def test_a_changed_size_is_matched_over_the_whole_body() -> None:
     plan = _plan(vary={"model.num_heads": [3, 1], "attention": ["mha", "mqa"]})
     for arm in plan.arms:

@@ -146,11 +146,11 @@ def _matched(
         layers = sum(stack.depth.num_layers for stack in model.stacks().values())
         width = nearest_width(count, 8 * model.d_model**2 * layers)
     budget = counter(build(base, width)[0], counted)(width)
+    models_differ = any(key.startswith("model.") for key in differing)
     arms = []
     for name, overrides in named.items():
         rest = {key: value for key, value in overrides.items() if key != _WIDTH}
-        needs_match = settings.match != "none" and name != baseline
-        if needs_match and any(key.startswith("model.") and key in differing for key in overrides):
+        if settings.match != "none" and name != baseline and models_differ:
             match = match_width(counter(build(rest, 1)[0], counted), budget=budget, name=name)
         else:
             here = overrides.get(_WIDTH, width)
