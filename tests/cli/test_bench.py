@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from paribus.cli import bench
 from paribus.errors import RequestError
-from paribus.study import bank as banks
-from paribus.study import calibration
-from paribus.study.calibration_page import percent
+from paribus.study.calibration import bank as banks
+from paribus.study.calibration import simulation as calibration
+from paribus.study.calibration.page import percent
 from tests.study.test_bank import rows_of, write
 
 RUNNER = CliRunner(env={"COLUMNS": "200"})

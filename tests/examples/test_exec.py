@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from paribus.study.command import CommandPlan, make_command_plan, read_vary
-from paribus.study.command_launch import CommandLauncher
+from paribus.study.command.launch import CommandLauncher
+from paribus.study.command.plan import CommandPlan, make_command_plan, read_vary
 from paribus.study.folder import LEDGER, hold
 from paribus.study.ledger import Ledger
 
@@ -116,7 +116,7 @@ def test_the_nanogpt_style_program_refuses_a_setting_it_does_not_know() -> None:
 def test_a_whole_study_of_the_plain_program_ends_with_sound_controls(tmp_path: Path) -> None:
     """What its arms are worth is not asked: no ranking of parts is baked into a test."""
     from paribus.study.engine import losses
-    from paribus.study.verdict import judge
+    from paribus.study.verdicts.verdict import judge
 
     plan, _ = planned(documented()[0])
     tables = losses(plan, plan.rates, results_of(plan, tmp_path))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from paribus.study.verdict import judge
+from paribus.study.verdicts.verdict import judge
 
 RATES = np.array([1.5e-3, 3e-3, 6e-3])
 VALLEY = np.array([0.1, 0.0, 0.08])[:, None]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study import records
-from paribus.study.archive import find, open_study, read
-from paribus.study.command import CommandArm, CommandPlan
+from paribus.study.command.plan import CommandArm, CommandPlan
+from paribus.study.finished import records
+from paribus.study.finished.archive import find, open_study, read
 from paribus.study.folder import LEDGER, hold
 from paribus.study.ledger import Ledger
 from paribus.study.plan import Plan
@@ -140,7 +140,7 @@ def test_a_folder_without_permission_is_listed_as_broken(tmp_path: Path) -> None
     locked.chmod(0)
     code = (
         "import os, sys, pathlib\n"
-        "from paribus.study.archive import find, read\n"
+        "from paribus.study.finished.archive import find, read\n"
         "os.chdir(sys.argv[1])\n"
         "if os.geteuid() == 0: os.setegid(65534); os.seteuid(65534)\n"
         "for study in find(pathlib.Path('.')): print(study.name, study.state, study.reason, sep=';')\n"

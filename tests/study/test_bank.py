@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from paribus.errors import RequestError
-from paribus.study import bank as banks
-from paribus.study.bank import Bank, noise, read_bank, resample, share, studies_in
-from paribus.study.calibration import Setting, draw
-from paribus.study.parallel import Processes
+from paribus.study.calibration import bank as banks
+from paribus.study.calibration.bank import Bank, noise, read_bank, resample, share, studies_in
+from paribus.study.calibration.parallel import Processes
+from paribus.study.calibration.simulation import Setting, draw
 
 RATES = (1.5e-3, 3e-3, 6e-3)
 SHIFT = {"relu": 0.0, "placebo": 0.0, "handicap": 0.5, "handicap_95": 0.1}

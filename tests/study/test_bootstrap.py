@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from paribus.study import score
-from paribus.study.bootstrap import bootstrap
+from paribus.study.verdicts import score
+from paribus.study.verdicts.bootstrap import bootstrap
 
 RATES = np.array([1.5e-3, 3e-3, 6e-3])
 LN2 = math.log(2)
@@ -109,7 +109,7 @@ def test_a_document_without_scored_bytes_changes_nothing():
 def test_the_same_seed_gives_the_same_interval_and_chunks_do_not_show(monkeypatch):
     nats, num_bytes = valleys(np.random.default_rng(5), seeds=4, documents=9)
     first = bootstrap(nats, num_bytes, rates=RATES, baseline="relu")
-    monkeypatch.setattr("paribus.study.bootstrap._AT_ONCE", 100)
+    monkeypatch.setattr("paribus.study.verdicts.bootstrap._AT_ONCE", 100)
     assert bootstrap(nats, num_bytes, rates=RATES, baseline="relu")["swiglu"] == pytest.approx(
         first["swiglu"]
     )

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from paribus.errors import RequestError
-from paribus.study import calibration, engine
-from paribus.study.calibration import (
+from paribus.study import engine
+from paribus.study.calibration import simulation as calibration
+from paribus.study.calibration.parallel import Processes
+from paribus.study.calibration.simulation import (
     BASELINE,
     GROWTHS,
     LOOKS,
@@ -20,7 +22,6 @@ from paribus.study.calibration import (
     study,
     upper_limit,
 )
-from paribus.study.parallel import Processes
 
 TRUTH = {"arm": 0.0, "placebo": 0.0, "handicap": 6.0}
 PLAIN = Setting(name="plain", about="", truth=TRUTH)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study.command import (
+from paribus.study.command.plan import (
     OWN_DATA,
     CommandPlan,
     CommandTrial,

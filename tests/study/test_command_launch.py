@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from paribus.errors import WorkError
-from paribus.study.command import CommandPlan, CommandTrial, make_command_plan
-from paribus.study.command_launch import LOG, CommandLauncher, trial_folder
+from paribus.study.command.launch import LOG, CommandLauncher, trial_folder
+from paribus.study.command.plan import CommandPlan, CommandTrial, make_command_plan
 from paribus.study.folder import hold
 
 from .test_command import HOSTILE
@@ -289,8 +289,8 @@ def test_a_command_whose_keeper_was_killed_is_ended_with_it(tmp_path: Path) -> N
 STUDY = """
 import sys
 from pathlib import Path
-from paribus.study.command import CommandTrial
-from paribus.study.command_launch import CommandLauncher
+from paribus.study.command.plan import CommandTrial
+from paribus.study.command.launch import CommandLauncher
 from paribus.study.folder import hold
 folder = Path(sys.argv[1])
 trial = CommandTrial.from_json((folder / 'trial.json').read_text())

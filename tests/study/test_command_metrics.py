@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from paribus.study.command_metrics import FILE, Follower, outcome
+from paribus.study.command.metrics import FILE, Follower, outcome
 
 
 def told(out: Path, *lines: Any, failure: str | None = None, metric: str = "val_bpb") -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import json
 import sys
 
-from paribus.study import command_results
-from paribus.study.command import CommandPlan, make_command_plan
+from paribus.study.command import results as command_results
+from paribus.study.command.plan import CommandPlan, make_command_plan
 
 COMMAND = f"{sys.executable} t.py {{ffn}} {{lr}} {{seed}} {{out}} 'two words'"
 

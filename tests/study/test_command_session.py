@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study import command_session, session
+from paribus.study import session
+from paribus.study.command import session as command_session
 
 from .conftest import Heard
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from paribus.study.command import CommandPlan, make_command_plan
-from paribus.study.command_launch import trial_folder
+from paribus.study.command.launch import trial_folder
+from paribus.study.command.plan import CommandPlan, make_command_plan
 from paribus.study.folder import LEDGER
 
 #: Bits per byte with a valley at 2e-3, a little chance from every seed, less of it with more tokens.
@@ -33,12 +33,12 @@ lines = [{"tokens": tokens // 2, "train_bpb": 4.0}, {"tokens": tokens, "train_bp
 STUDY = """
 import json, sys
 from pathlib import Path
-from paribus.study.command import make_command_plan
-from paribus.study.command_launch import CommandLauncher
+from paribus.study.command.plan import make_command_plan
+from paribus.study.command.launch import CommandLauncher
 from paribus.study.engine import Listener, execute, losses
 from paribus.study.folder import LEDGER, hold
 from paribus.study.ledger import Ledger
-from paribus.study.verdict import judge
+from paribus.study.verdicts.verdict import judge
 
 out, request = Path(sys.argv[1]), json.loads(sys.argv[2])
 plan, _ = make_command_plan(**request)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from paribus.study.archive import read
-from paribus.study.compare import compare
+from paribus.study.finished.archive import read
+from paribus.study.finished.compare import compare
 from paribus.study.folder import LEDGER
 from paribus.study.ledger import Ledger
 

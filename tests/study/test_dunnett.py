@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paribus.study import dunnett
+from paribus.study.verdicts import dunnett
 
 # Dunnett (1964), two-sided, equal correlation 1/2: comparisons 1 to 9.
 DUNNETT_95 = {

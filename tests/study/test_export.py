@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.study.archive import Study, read
-from paribus.study.export import FORMS, curve_rows, encode, trial_rows, write
+from paribus.study.finished.archive import Study, read
+from paribus.study.finished.export import FORMS, curve_rows, encode, trial_rows, write
 from paribus.study.folder import LEDGER
 from paribus.study.ledger import Ledger
 from paribus.study.plan import digest

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from paribus.study.looks import LOOKS, level_at, look
+from paribus.study.verdicts.looks import LOOKS, level_at, look
 
 from .losses import simulated, study, verdict, words
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.study.archive import Study, read
+from paribus.study.finished.archive import Study, read
 from paribus.study.folder import LEDGER
 from paribus.study.ledger import Ledger
 from paribus.study.mirror import BACKENDS, Guarded, Run, listen, open_mirror, replay, run_of

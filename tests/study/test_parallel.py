@@ -6,7 +6,7 @@ import os
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.study.parallel import Processes
+from paribus.study.calibration.parallel import Processes
 
 
 @pytest.mark.parametrize("workers", [1, 2])

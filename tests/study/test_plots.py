@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 
-from paribus.study import plots
+from paribus.study.pages import plots
 
 SVG = "{http://www.w3.org/2000/svg}"
 

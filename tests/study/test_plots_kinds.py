@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from paribus.study import plots
-from paribus.study.plots.chart import compact, spaced
+from paribus.study.pages import plots
+from paribus.study.pages.plots.chart import compact, spaced
 
 from .studies import complete, depth, ladder, position, repetition, study, thirty, usual
 

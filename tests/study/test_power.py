@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from paribus.study import dunnett
-from paribus.study.power import power, round_differences
+from paribus.study.verdicts import dunnett
+from paribus.study.verdicts.power import power, round_differences
 
 from .losses import VALLEY, study, verdict
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study import records
-from paribus.study.archive import find, open_study, read
+from paribus.study.finished import records
+from paribus.study.finished.archive import find, open_study, read
 from paribus.study.folder import LEDGER
 from paribus.study.ledger import Ledger
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study.report import answer, write_report
+from paribus.study.pages.report import answer, write_report
 
 from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, usual
 

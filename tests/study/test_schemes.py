@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paribus.study.schemes import combine
+from paribus.study.verdicts.schemes import combine
 
 from .losses import study, verdict
 

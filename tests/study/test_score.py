@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from paribus.study import score
+from paribus.study.verdicts import score
 
 
 def polyfit_minimum(rates, means):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paribus.study.speedup import PowerLaw, effective_speedup, fit_power_law, speedup_on_curve
+from paribus.study.verdicts.speedup import PowerLaw, effective_speedup, fit_power_law, speedup_on_curve
 
 # Half the tokens cost 0.2; the arm is 0.1 better: half a halving, so sqrt(2) of the compute.
 BASE = np.array([3.0, 3.1, 2.9, 3.0])

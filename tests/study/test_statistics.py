@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paribus.study import statistics as st
+from paribus.study.verdicts import statistics as st
 
 # Pearson and Hartley, table 31: upper 5 % and 1 % points of F_max, 3 degrees of freedom, k = 2 to 6.
 F_MAX_3 = {0.05: (15.4, 27.8, 39.2, 50.7, 62.0), 0.01: (47.5, 85, 120, 151, 184)}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from paribus.study.trend import trend
+from paribus.study.verdicts.trend import trend
 
 
 def test_two_sizes_give_their_line_and_the_interval_of_their_errors():

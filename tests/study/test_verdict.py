@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from paribus.study.verdict import judge
+from paribus.study.verdicts.verdict import judge
 
 from .losses import NOISE, VALLEY, study, verdict, words
 

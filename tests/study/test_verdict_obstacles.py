@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from paribus.study.verdict import needs_extension
+from paribus.study.verdicts.verdict import needs_extension
 
 from .losses import RATES, VALLEY, study, verdict, words
 

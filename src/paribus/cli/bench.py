@@ -72,11 +72,11 @@ def verdict(
     A bank is made by: [bold]paribus study ffn --arms relu --seeds 40 --out runs/bank[/bold]
     """
     from paribus.cli.display import Display
-    from paribus.study import calibration
-    from paribus.study.bank import read_bank, resample, studies_in
-    from paribus.study.calibration_page import page, verdict_of
+    from paribus.study.calibration import simulation as calibration
+    from paribus.study.calibration.bank import read_bank, resample, studies_in
+    from paribus.study.calibration.page import page, verdict_of
+    from paribus.study.calibration.parallel import Processes
     from paribus.study.environment import cores
-    from paribus.study.parallel import Processes
 
     calibration.check_simulations(simulations)
     if out is not None:
@@ -223,7 +223,7 @@ def _simulated(settings: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from paribus.study.calibration import FALSE_LIMIT
+    from paribus.study.calibration.simulation import FALSE_LIMIT
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title="False verdicts in simulated studies")
     for heading in ("setting", "seeds", "studies", "false", "rate", "at most", ""):
@@ -259,7 +259,7 @@ def _found(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _drawn(bank: Mapping[str, Any]) -> Table:
-    from paribus.study.calibration_page import headings, rate
+    from paribus.study.calibration.page import headings, rate
 
     rows = [
         [str(row["seeds"]), *(rate(item, digits=0) for item in (row["false"], *row["found"]))]

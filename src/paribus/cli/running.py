@@ -17,7 +17,7 @@ from paribus.errors import RequestError
 
 if TYPE_CHECKING:
     from paribus.cli.display import Display
-    from paribus.study.command import CommandPlan
+    from paribus.study.command.plan import CommandPlan
     from paribus.study.engine import Listener
     from paribus.study.session import Launching, Prepared
     from paribus.study.settings import StudySettings
@@ -115,7 +115,7 @@ def run_command(
 ) -> None:
     """A study around somebody else's training program."""
     from paribus.cli.display import Display
-    from paribus.study import command_session
+    from paribus.study.command import session as command_session
 
     display = Display()
     prepared = command_session.make(
@@ -192,7 +192,7 @@ def _finish(
     prepared: Prepared, folder: Path, how: Running, display: Display, launching: Launching | None = None
 ) -> None:
     from paribus.cli.tables import verdict_table
-    from paribus.study.answer import answer
+    from paribus.study.pages.answer import answer
     from paribus.study.session import failed_trials
 
     results, files = _run(prepared, folder, how, display, launching)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from paribus.study.archive import Study
+    from paribus.study.finished.archive import Study
 
 _StudyName = Annotated[
     str, typer.Argument(metavar="STUDY", help="Its folder, its name in runs, or the start of that name.")
@@ -44,7 +44,7 @@ def list_studies(
     from rich.console import Console
 
     from paribus.cli import study_tables
-    from paribus.study.archive import find
+    from paribus.study.finished.archive import find
 
     studies = [] if folder == RUNS and not folder.exists() else find(folder)
     if as_json:
@@ -64,7 +64,7 @@ def show(study: _StudyName, as_json: _AsJson = False) -> None:
     from rich.console import Console
 
     from paribus.cli import study_tables
-    from paribus.study.archive import open_study
+    from paribus.study.finished.archive import open_study
 
     found = open_study(study, runs=RUNS)
     if as_json:
@@ -100,8 +100,8 @@ def compare(
     from rich.console import Console
 
     from paribus.cli import study_tables
-    from paribus.study.archive import open_study
-    from paribus.study.compare import compare as side_by_side
+    from paribus.study.finished.archive import open_study
+    from paribus.study.finished.compare import compare as side_by_side
 
     compared = side_by_side(open_study(a, runs=RUNS), open_study(b, runs=RUNS))
     if as_json:
@@ -143,8 +143,8 @@ def export(
 
     Example: [bold]paribus study export ffn-stdlib --to csv --curves > curves.csv[/bold]
     """
-    from paribus.study import export as tables
-    from paribus.study.archive import open_study
+    from paribus.study.finished import export as tables
+    from paribus.study.finished.archive import open_study
     from paribus.study.mirror import BACKENDS
 
     if to not in (known := [*tables.FORMS, *BACKENDS]):

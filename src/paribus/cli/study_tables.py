@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from paribus.study.archive import Study
+from paribus.study.finished.archive import Study
 
 _MOST_LINES = 12  # of one heading of differences; --json has all
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from paribus.study import looks
-from paribus.study.judgement import Judgement
 from paribus.study.launch import Launcher
 from paribus.study.ledger import Ledger
 from paribus.study.plan import Plan, Trial, extended
-from paribus.study.verdict import MIN_SEEDS, judge, needs_extension
+from paribus.study.verdicts import looks
+from paribus.study.verdicts.judgement import Judgement
+from paribus.study.verdicts.verdict import MIN_SEEDS, judge, needs_extension
 
 MAX_EXTENSIONS = 4
 

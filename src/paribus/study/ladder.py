@@ -17,11 +17,11 @@ from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.count import num_params
 from paribus.study import session
+from paribus.study.pages.report import write_report
 from paribus.study.plan import digest as hashed
-from paribus.study.report import write_report
 from paribus.study.session import Prepared
 from paribus.study.settings import StudySettings, validate
-from paribus.study.trend import trend
+from paribus.study.verdicts.trend import trend
 
 _CLOSE = 0.3  # how far a rung may be off its size; what it really has is what counts
 _DEEPEST = 128

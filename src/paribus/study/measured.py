@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from paribus.study.bootstrap import bootstrap
 from paribus.study.engine import Ran, Results
-from paribus.study.judgement import ArmVerdict, ControlVerdict, Difference
 from paribus.study.plan import HANDICAP, Arm, Plan
-from paribus.study.score import rate_sensitivity
-from paribus.study.speedup import effective_speedup
+from paribus.study.verdicts.bootstrap import bootstrap
+from paribus.study.verdicts.judgement import ArmVerdict, ControlVerdict, Difference
+from paribus.study.verdicts.score import rate_sensitivity
+from paribus.study.verdicts.speedup import effective_speedup
 
 
 def measured(

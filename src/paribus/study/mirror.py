@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from paribus.errors import RequestError, WorkError, nearest
-from paribus.study.archive import Study
-from paribus.study.export import flat, points
-from paribus.study.records import load_plan, load_trials
+from paribus.study.finished.archive import Study
+from paribus.study.finished.export import flat, points
+from paribus.study.finished.records import load_plan, load_trials
 
 if TYPE_CHECKING:
     from paribus.study.engine import Listener

@@ -21,10 +21,10 @@ from paribus.model.initialise import EVERYTHING, roles
 from paribus.model.transformer import slot_of
 from paribus.parts.init import SCHEMES
 from paribus.study.arms import Overrides, baseline_name, laid_over, named_arms, varied
-from paribus.study.looks import LOOKS
 from paribus.study.match import Match, counter, match_width, nearest_width
 from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Look, Plan, slots_of
 from paribus.study.settings import StudySettings
+from paribus.study.verdicts.looks import LOOKS
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.probes import make_probe

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError
-from paribus.study import archive, environment
+from paribus.study import environment
+from paribus.study.finished import archive
+from paribus.study.finished.reading import load_ledger
+from paribus.study.finished.records import load_trials
 from paribus.study.folder import LEDGER, hold
 from paribus.study.launch import LocalLauncher
 from paribus.study.launchers.remote import open_dataset
 from paribus.study.plan import Plan, Trial
 from paribus.study.planning import code_versions
-from paribus.study.reading import load_ledger
-from paribus.study.records import load_trials
 from paribus.text.data import Dataset
 
 #: Bits per byte within which a run elsewhere counts as the same.

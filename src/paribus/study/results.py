@@ -8,15 +8,17 @@ from types import ModuleType
 from typing import Any
 
 import paribus
-from paribus.study import command_results, describe, schemes
-from paribus.study.command import CommandPlan
+from paribus.study import describe
+from paribus.study.command import results as command_results
+from paribus.study.command.plan import CommandPlan
 from paribus.study.engine import Ran, Results, judgements, losses
-from paribus.study.judgement import ArmVerdict, ControlVerdict, Judgement
 from paribus.study.kinds import sections
 from paribus.study.measured import add_speedups, difference_row, measured, over_texts
 from paribus.study.plan import EXPECTED, Plan
-from paribus.study.power import power
 from paribus.study.published import published_section
+from paribus.study.verdicts import schemes
+from paribus.study.verdicts.judgement import ArmVerdict, ControlVerdict, Judgement
+from paribus.study.verdicts.power import power
 
 _SESSION = ("command", "began", "seconds")  # what a session holds beside its environment
 

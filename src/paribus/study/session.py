@@ -19,9 +19,9 @@ from paribus.study.engine import Listener, execute
 from paribus.study.folder import LEDGER, hold, open_folder
 from paribus.study.launch import ALLOCATOR, Launcher, LocalLauncher
 from paribus.study.ledger import Ledger
+from paribus.study.pages.report import write_report
 from paribus.study.plan import Arm, Plan
 from paribus.study.planning import make_plan
-from paribus.study.report import write_report
 from paribus.study.settings import StudySettings
 from paribus.text.data import Dataset, check_size, default_cache, prepare, unigram_bits_per_byte
 from paribus.text.tokenizers import get_tokenizer

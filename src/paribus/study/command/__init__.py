@@ -1,0 +1,1 @@
+"""Studies around somebody else's training program."""

@@ -1,0 +1,1 @@
+"""Studies that are there already: found, read with suspicion, compared and exported."""

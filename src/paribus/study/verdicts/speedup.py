@@ -1,0 +1,227 @@
+"""Effective speed-up: how much longer the baseline would have to train to reach an arm's loss.
+
+The one idea: the handicap, which is the baseline on a fraction of the tokens, tells what compute is worth in loss
+*here*; so a difference of losses becomes a factor of compute without an exponent borrowed from elsewhere.
+Multiplied by the ratio of throughputs it is a factor of time. Where three or more compute points are known (a
+ladder of sizes) the baseline's curve L = E + A C^-alpha takes the place of the straight line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from paribus.study.verdicts.dunnett import LEVEL
+from paribus.study.verdicts.score import Floats
+
+_ALPHAS = np.geomspace(0.01, 3.0, 61)  # beyond these a curve is a straight line or a step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speedup:
+    """`value` = `loss_factor` x `throughput_ratio`, with its interval [low, high].
+
+    Above 1 the arm is faster than the baseline to one loss. None: no finite number says it (the handicap was
+    no worse, or the baseline never gets there); an end that is None is unbounded. The throughput ratio counts
+    as known, so its error is not in the interval. `extrapolated`: the arm's loss lies outside what was measured
+    of the baseline.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    loss_factor: float | None
+    throughput_ratio: float
+    extrapolated: bool
+
+
+def effective_speedup(
+    baseline: ArrayLike,
+    handicap: ArrayLike,
+    arm: ArrayLike,
+    *,
+    fraction: float,
+    throughput_ratio: float = 1.0,
+    level: float = LEVEL,
+) -> Speedup:
+    """Speed-up from pseudo-values [n] of the baseline, the baseline on `fraction` of the tokens, and an arm.
+
+    With L(C) = L(1) - slope ln C through both points, slope = (handicap - baseline) / -ln fraction, the
+    baseline needs exp((baseline - arm) / slope) of its compute. Interval: Fieller's, for the ratio of two means
+    paired by seed (exact for normal seeds, and it keeps that the baseline is in both); where the slope itself
+    may be zero it has no ends. `throughput_ratio` is tokens/s of the arm over that of the baseline.
+    Raises ValueError unless 0 < fraction < 1 and all three have the same n >= 1. Source: Fieller 1954.
+    """
+    base, less, own = (np.asarray(values, float) for values in (baseline, handicap, arm))
+    if not 0 < fraction < 1 or base.ndim != 1 or not base.size or not base.shape == less.shape == own.shape:
+        raise ValueError(
+            f"no speed-up from a fraction {fraction:g} and shapes {base.shape, less.shape, own.shape}"
+        )
+    gain, cost, log_ratio = base - own, less - base, -math.log(fraction)
+    low, high = _fieller(gain, cost, level)
+    theta = float(gain.mean() / cost.mean()) if cost.mean() > 0 else None
+    ends = sorted((float(base.mean()), float(less.mean())))
+    return _speedup(
+        *(None if end is None else end * log_ratio for end in (theta, low, high)),
+        throughput_ratio=throughput_ratio,
+        extrapolated=not ends[0] <= own.mean() <= ends[1],
+    )
+
+
+def _speedup(
+    log_factor: float | None,
+    low: float | None,
+    high: float | None,
+    *,
+    throughput_ratio: float,
+    extrapolated: bool,
+) -> Speedup:
+    factor = _exp(log_factor)
+
+    def times(value: float | None) -> float | None:
+        return None if value is None else value * throughput_ratio
+
+    return Speedup(
+        value=times(factor),
+        low=times(_exp(low)),
+        high=times(_exp(high)),
+        loss_factor=factor,
+        throughput_ratio=throughput_ratio,
+        extrapolated=extrapolated,
+    )
+
+
+def _exp(log_value: float | None) -> float | None:
+    """None also where the number is past all meaning: more than 1e12 times, or less than its inverse."""
+    return None if log_value is None or abs(log_value) > 12 * math.log(10) else math.exp(log_value)
+
+
+def _fieller(x: Floats, y: Floats, level: float) -> tuple[float | None, float | None]:
+    """Fieller's interval of mean(x) / mean(y) for pairs; without ends unless mean(y) is clearly positive.
+
+    All r with (x - r y)^2 <= t^2 var(x - r y) / n, means and variances over pairs: a quadratic in r.
+    """
+    n = len(x)
+    if n < 2:
+        return None, None
+    t2 = float(special.stdtrit(n - 1, (1 + level) / 2)) ** 2 / n
+    (xx, xy), (_, yy) = np.cov(x, y)
+    mean_x, mean_y = float(x.mean()), float(y.mean())
+    a, b, c = mean_y**2 - t2 * yy, mean_x * mean_y - t2 * xy, mean_x**2 - t2 * xx
+    if mean_y <= 0 or a <= 0:
+        return None, None
+    root = math.sqrt(max(b * b - a * c, 0.0))
+    return float((b - root) / a), float((b + root) / a)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerLaw:
+    """Loss against compute, L = `floor` + `scale` C^-`exponent`; C in whatever unit it was fitted in."""
+
+    floor: float
+    scale: float
+    exponent: float
+
+    def loss(self, compute: ArrayLike) -> Floats:
+        """L(C), elementwise."""
+        return np.asarray(self.floor + self.scale * np.asarray(compute, float) ** -self.exponent, float)
+
+    def compute(self, loss: float) -> float | None:
+        """C of that loss; None at or below the floor, which no compute reaches."""
+        if loss <= self.floor or self.scale <= 0:
+            return None
+        log_compute = (math.log(self.scale) - math.log(loss - self.floor)) / self.exponent
+        return math.exp(log_compute) if log_compute < 700 else None
+
+
+def fit_power_law(compute: ArrayLike, losses: ArrayLike) -> PowerLaw:
+    """Least squares fit of L = E + A C^-alpha with E, A >= 0 and 0.01 <= alpha <= 3, to three or more points.
+
+    For one alpha E and A are linear; alpha is searched on a grid in log alpha and then by Brent's method.
+    `compute` and `losses` [P]. Raises ValueError for fewer than three different, positive, finite points.
+    """
+    c, y = np.asarray(compute, float), np.asarray(losses, float)
+    if c.shape != y.shape or len(np.unique(c)) < 3 or not (c > 0).all() or not np.isfinite([c, y]).all():
+        raise ValueError(f"a curve needs three or more compute points and their losses, not {c.tolist()}")
+    log_c = np.log(c / np.exp(np.log(c).mean()))  # about 1, so that C^-alpha neither under- nor overflows
+    best = float(_minimise(lambda log_alpha: _linear(log_c, y, math.exp(log_alpha))[2], np.log(_ALPHAS)))
+    alpha = math.exp(best)
+    floor, scale, _ = _linear(log_c, y, alpha)
+    return PowerLaw(floor=floor, scale=scale * math.exp(alpha * float(np.log(c).mean())), exponent=alpha)
+
+
+def _linear(log_c: Floats, y: Floats, alpha: float) -> tuple[float, float, float]:
+    """E, A >= 0 of least squares and the sum of squares, for a given alpha."""
+    x = np.exp(-alpha * log_c)
+    away = x - x.mean()
+    scale = max(float(away @ y / (away @ away)), 0.0)
+    floor = float(y.mean() - scale * x.mean())
+    if floor < 0:
+        floor, scale = 0.0, float(x @ y / (x @ x))
+    return floor, scale, float(((y - floor - scale * x) ** 2).sum())
+
+
+def _minimise(f: Callable[[float], float], grid: Floats) -> float:
+    from scipy import optimize  # 0.1 s to import
+
+    at = int(np.argmin([f(x) for x in grid]))
+    bounds = float(grid[max(at - 1, 0)]), float(grid[min(at + 1, len(grid) - 1)])
+    found = optimize.minimize_scalar(f, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return float(found.x) if found.fun < f(grid[at]) else float(grid[at])
+
+
+def speedup_on_curve(
+    compute: ArrayLike,
+    baseline: ArrayLike,
+    arm: ArrayLike,
+    *,
+    at: float,
+    throughput_ratio: float = 1.0,
+    level: float = LEVEL,
+) -> Speedup:
+    """Speed-up of an arm trained with compute `at`, against the baseline's own fitted curve.
+
+    `compute` [P], three or more; `baseline` [P, n] its losses there, `arm` [n]; column j is one seed throughout,
+    and `at` is one of `compute`. The factor is C(L(at) + arm - baseline at `at`) / at: the curve is recentred
+    on the baseline, so that an arm of equal loss gets exactly 1 however well the curve fits. Interval: Student's
+    over jackknife pseudo-values of the log factor, the curve fitted anew without each seed; without ends where
+    the baseline never gets there (also without some seed). `extrapolated`: C lies outside `compute`. Raises
+    ValueError as `fit_power_law`, or if shapes or `at` do not fit.
+    """
+    c, table, own = (np.asarray(values, float) for values in (compute, baseline, arm))
+    if c.ndim != 1 or own.ndim != 1 or not own.size or table.shape != (len(c), len(own)):
+        raise ValueError(f"losses of shape {table.shape} and {own.shape} do not fit {c.shape} compute points")
+
+    here = int(np.argmin(np.abs(c - at)))
+    if not math.isclose(c[here], at, rel_tol=1e-6):
+        raise ValueError(f"the baseline has no losses at {at:g}, only at {c.tolist()}")
+
+    def log_factor(keep: list[int]) -> float | None:
+        curve = fit_power_law(c, table[:, keep].mean(axis=1))
+        reached = curve.compute(float(curve.loss(at) + own[keep].mean() - table[here, keep].mean()))
+        return None if not reached else math.log(reached / at)
+
+    seeds = list(range(len(own)))
+    whole = log_factor(seeds)
+    extrapolated = whole is None or not c.min() <= at * math.exp(whole) <= c.max()
+    low, high = _jackknife(
+        whole, [log_factor([s for s in seeds if s != j]) for j in seeds] if seeds[1:] else [], level
+    )
+    return _speedup(whole, low, high, throughput_ratio=throughput_ratio, extrapolated=extrapolated)
+
+
+def _jackknife(
+    whole: float | None, without: list[float | None], level: float
+) -> tuple[float | None, float | None]:
+    n = len(without)
+    known = [value for value in without if value is not None]
+    if whole is None or n < 2 or len(known) < n:
+        return None, None
+    pseudo = n * whole - (n - 1) * np.array(known)
+    half = float(special.stdtrit(n - 1, (1 + level) / 2) * pseudo.std(ddof=1) / math.sqrt(n))
+    return whole - half, whole + half
