@@ -13,6 +13,7 @@ import pytest
 
 from paribus import registry
 from paribus.cli import main
+from paribus.cli.explain import _document
 from paribus.study.settings import ModelSection, StudySettings
 from paribus.text.data import prepare
 from paribus.text.tokenizers import get_tokenizer
@@ -98,6 +99,20 @@ def test_explain_counts_are_those_of_the_glu_paper(paribus: Paribus) -> None:
     shown = paribus("explain", "swiglu").stdout
     assert "d_ff 2048" in shown
     assert f"{3 * 768 * 2048:,} parameters" in shown
+
+
+@pytest.mark.parametrize("slot", sorted(registry.catalog()))
+def test_every_part_can_be_explained(slot: str) -> None:
+    for card in registry.catalog()[slot].values():
+        assert _document(card)["formula"] == card.formula
+
+
+def test_explain_says_how_large_the_hidden_vector_starts_out(paribus: Paribus) -> None:
+    """Under fan-in a ReLU of N(0, 1) has a mean square of 1/2, and a bilinear product one of 1."""
+    assert "0.707 under fan_in" in paribus("explain", "reglu").stdout  # 1/2 * 1
+    assert "1.000 under fan_in" in paribus("explain", "bilinear").stdout
+    without = paribus("explain", "self_gate_gelu").stdout
+    assert "no d_ff to choose" in without and "hidden RMS" not in without
 
 
 def test_help_names_every_setting(paribus: Paribus) -> None:

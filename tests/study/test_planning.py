@@ -1,18 +1,22 @@
 """What is held equal: parameters by width, FLOPs and time by tokens, and controls that control something."""
 
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import paribus
 from paribus import registry
 from paribus.errors import RequestError
 from paribus.model.initialise import build, initialise
 from paribus.model.transformer import slot_of
+from paribus.study import planning
 from paribus.study.match import params_in
 from paribus.study.plan import Arm, Plan
-from paribus.study.planning import flops_per_token, make_plan, matched_slots
+from paribus.study.planning import code_versions, flops_per_token, make_plan, matched_slots
 from paribus.study.settings import resolve
 
 DATA = {"name": "text", "sha256": "0" * 64}
@@ -190,6 +194,25 @@ def test_a_run_is_named_by_settings_data_code_and_threads() -> None:
     ]
     assert plan.run_id(trial) == _plan().run_id(trial)
     assert len({plan.run_id(trial), *others}) == 4
+
+
+def test_a_run_is_named_by_the_source_that_computes_it_and_by_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    root = tmp_path / "paribus"
+    shutil.copytree(Path(paribus.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(paribus, "__file__", str(root / "__init__.py"))
+    request.addfinalizer(planning._source.cache_clear)
+
+    def source() -> str:
+        planning._source.cache_clear()
+        return code_versions([])["paribus source"]
+
+    before = source()
+    (root / "cli" / "study.py").write_text("")
+    assert source() == before
+    (root / "parts" / "norm" / "rmsnorm.py").write_text("")
+    assert source() != before
 
 
 def test_a_plan_comes_back_from_its_file() -> None:

@@ -121,15 +121,17 @@ def _write_figure(cards: list[Any], path: Path) -> None:
 def _example(card: Any) -> dict[str, str]:
     """Counts at the width of the GLU paper, of a part that maps d_model to d_model by itself."""
     if card.slot == "ffn":
-        from paribus.study.match import match_width
+        from paribus.study.match import nearest_width
 
-        match = match_width(
-            lambda d_ff: card.num_params(d_model=_EXAMPLE_WIDTH, d_ff=d_ff),
-            budget=8 * _EXAMPLE_WIDTH**2,
-            name=card.name,
+        def params(d_ff: int) -> int:
+            return int(card.num_params(d_model=_EXAMPLE_WIDTH, d_ff=d_ff))
+
+        sizes = {"d_model": _EXAMPLE_WIDTH, "d_ff": nearest_width(params, 8 * _EXAMPLE_WIDTH**2)}
+        said = (
+            f"at d_model {_EXAMPLE_WIDTH}, d_ff {sizes['d_ff']} (nearest to a two-matrix layer of 4 d_model)"
         )
-        sizes = {"d_model": _EXAMPLE_WIDTH, "d_ff": match.d_ff}
-        said = f"at d_model {_EXAMPLE_WIDTH}, d_ff {match.d_ff} (equal to a two-matrix layer of 4 d_model)"
+        if params(1) == params(2):
+            said = f"at d_model {_EXAMPLE_WIDTH} (there is no d_ff to choose)"
     elif card.slot == "norm":
         sizes = {"d_model": _EXAMPLE_WIDTH}
         said = f"at d_model {_EXAMPLE_WIDTH}"
@@ -137,7 +139,25 @@ def _example(card: Any) -> dict[str, str]:
         return _attention_example(card)
     else:
         return {}
-    return {said: f"{card.num_params(**sizes):,} parameters, {card.flops(**sizes):,} FLOPs a token forward"}
+    example = {
+        said: f"{card.num_params(**sizes):,} parameters, {card.flops(**sizes):,} FLOPs a token forward"
+    }
+    return example | (_hidden_rms(card, **sizes) if card.slot == "ffn" else {})
+
+
+def _hidden_rms(card: Any, *, d_model: int, d_ff: int) -> dict[str, str]:
+    """How large the hidden vector starts out, which decides how loud the layer is at first."""
+    from paribus.errors import RequestError
+    from paribus.model.config import ModelConfig
+    from paribus.model.hidden_rms import hidden_rms
+    from paribus.parts.init import SCHEMES
+
+    config = ModelConfig(vocab_size=256, num_layers=1, num_heads=1, ffn=card.name, d_model=d_model, d_ff=d_ff)
+    try:
+        values = ", ".join(f"{hidden_rms(config, scheme=scheme):.3f} under {scheme}" for scheme in SCHEMES)
+    except RequestError:  # it has no hidden vector
+        return {}
+    return {"hidden RMS as it starts, from inputs of unit RMS": values}
 
 
 def _attention_example(card: Any) -> dict[str, str]:

@@ -7,6 +7,7 @@ tokens gives way: every arm still completes its own schedule.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ from paribus.train.probes import make_probe
 JUDGED = ("compare", "position", "repetition")
 _DIAGNOSTICS: dict[str, dict[str, Any]] = {"health": {"num_tokens": 4096}, "reference_time": {}}
 _WIDTH = "model.d_ff"
+_COMPUTING = ("ops", "parts", "model", "train", "text")  # what a trial's numbers come from
 
 
 def make_plan(
@@ -220,15 +222,26 @@ def _controls(settings: StudySettings, reference: Arm, slots: Sequence[str]) -> 
 
 
 def code_versions(values: Sequence[Any]) -> dict[str, str]:
-    """Versions of torch and paribus, and hashes of the files that parts among these values are taken from."""
+    """Versions of torch and paribus, a hash of what of paribus computes a trial, and hashes of the files that parts
+    among these values are taken from."""
     return {
         "paribus": paribus.__version__,
+        "paribus source": _source(),
         "torch": importlib.metadata.version("torch"),
         **{
             file: hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()
             for file in sorted(_files(values))
         },
     }
+
+
+@functools.cache
+def _source() -> str:
+    """A version says which release this is, and nothing about a line changed since."""
+    root = Path(paribus.__file__).parent
+    files = [root / "registry.py", *(file for room in _COMPUTING for file in (root / room).rglob("*.py"))]
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.relative_to(root)}" for file in files]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _files(value: Any) -> set[str]:

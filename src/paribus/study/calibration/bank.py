@@ -3,7 +3,7 @@
 The one idea: a study with a placebo, a handicap and many seeds holds hundreds of smaller studies of which
 the truth is known: the placebo does not differ, every other arm does. Its seeds are parted at random, again
 and again, into disjoint studies of n seeds, and each is judged by the real `judge`. The simulated studies,
-and what is counted as false, are in `calibration.py`.
+and what is counted as false, are in `simulation.py`.
 """
 
 from __future__ import annotations

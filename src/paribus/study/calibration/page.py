@@ -1,4 +1,4 @@
-"""The page of a calibration: the numbers of `calibration.py` and `bank.py` as Markdown, and what passed.
+"""The page of a calibration: the numbers of `simulation.py` and `bank.py` as Markdown, and what passed.
 
 The page is a view of one plain document, the same that `paribus bench verdict --json` prints.
 """
