@@ -126,6 +126,9 @@ def test_help_has_examples_and_loads_nothing_heavy():
 def test_ctrl_c_stops_with_code_130_and_no_traceback(tmp_path):
     code = "from paribus.cli.bench import app; app()"
     out = tmp_path / "page.md"
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background job's is ignored, and inherited
     process = subprocess.Popen(
         [sys.executable, "-c", code, "verdict", "--workers", "2", "--out", str(out)],
         stderr=subprocess.PIPE,
@@ -133,6 +136,7 @@ def test_ctrl_c_stops_with_code_130_and_no_traceback(tmp_path):
         text=True,
         start_new_session=True,
     )
+    signal.signal(signal.SIGINT, before)
     assert process.stderr is not None
     assert (line := process.stderr.readline()).startswith("judging "), line + process.stderr.read()
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the worker processes too

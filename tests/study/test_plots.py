@@ -219,5 +219,5 @@ def test_drawing_leaves_no_trace_in_matplotlib() -> None:
 
 
 def test_importing_figures_and_report_does_not_import_matplotlib() -> None:
-    code = "import sys; from paribus.study import plots, report; print('matplotlib' in sys.modules)"
+    code = "import sys; from paribus.study.pages import plots, report; print('matplotlib' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
