@@ -135,6 +135,26 @@ def test_a_command_is_shown_as_it_would_be_run(tmp_path: Path) -> None:
     assert "there is no handicap control" in done.stderr
 
 
+def test_a_command_takes_nothing_of_other_studies() -> None:
+    command = ("--exec", "train {lr} {seed} {out} {width}", "--vary", "width=1,2")
+    for more, odd in (
+        (("--ladder", "1M"), "--ladder"),
+        (("--launcher", "ray"), "--launcher"),
+        (("norm",), "norm"),
+    ):
+        assert _refused(*command, *more).startswith(f"{odd} is for studies of our own trainer")
+
+
+def test_a_ladder_can_be_looked_at_first() -> None:
+    shown = _run(
+        *("ffn", "--arms", "relu,swiglu", "--ladder", "8k,20k", "--data", "corpus.txt", "--seeds", "1"),
+        *("--dry-run", "--json", *TINY, "train.tokens=2048"),
+    )
+    small, large = json.loads(shown).values()
+    assert small["arms"][0]["params"] < large["arms"][0]["params"]
+    assert 0 < small["expected_minutes"] and small["arms"][0]["tokens"] < large["arms"][0]["tokens"]
+
+
 def test_a_dry_run_shows_looks_and_schemes() -> None:
     shown = _run(
         *("ffn", "--data", "corpus.txt", "--until-resolved", "--schemes", "fan_in,normal_0.02", "--dry-run"),

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paribus.cli.display import Display
     from paribus.study.command.plan import CommandPlan
     from paribus.study.engine import Listener
+    from paribus.study.ladder import Rung
     from paribus.study.session import Launching, Prepared
     from paribus.study.settings import StudySettings
 
@@ -99,9 +100,15 @@ def run_study(name: str, settings: StudySettings, how: Running) -> None:
     schemes = f" x {len(plan.schemes)} initial schemes" if len(plan.schemes) > 1 else ""
     display.say(
         f"{len(plan.arms)} arms{controls} x {len(plan.rates)} rates x {len(plan.seeds)} seeds{schemes} on "
-        f"{plan.data['name']}, {prepared.division.workers} workers; study in {folder}"
+        f"{plan.data['name']}, {_workers(prepared, how)}; study in {folder}"
     )
     _finish(prepared, folder, how, display)
+
+
+def _workers(prepared: Prepared, how: Running) -> str:
+    if how.launcher == "local":
+        return f"{prepared.division.workers} workers"
+    return f"on {how.launcher}, {f'{how.workers} workers' if how.workers else 'as many workers as there is room for'}"
 
 
 def run_command(
@@ -140,8 +147,8 @@ def run_command(
 def run_ladder(name: str, settings: StudySettings, rungs: Sequence[tuple[str, int]], how: Running) -> None:
     """One study at several sizes, and the trend of every difference over them."""
     from paribus.cli.display import Display
-    from paribus.cli.tables import ladder_table
-    from paribus.study import ladder
+    from paribus.cli.tables import ladder_table, plan_table
+    from paribus.study import ladder, session
 
     display = Display()
     prepared = ladder.make(
@@ -150,15 +157,23 @@ def run_ladder(name: str, settings: StudySettings, rungs: Sequence[tuple[str, in
     for rung in prepared:
         display.say(f"{rung.label}: {rung.describe()}")
     if how.dry_run:
+        planned = {rung.label: session.dry_run(rung.prepared) for rung in prepared}
+        if how.as_json:
+            print(json.dumps(planned, indent=2))
+        else:
+            for plan in planned.values():
+                display.show(plan_table(plan))
         return
     for rung in prepared:
         _agree(rung.prepared, how, display)
     folder = how.out or RUNS / f"{name}-ladder-{ladder.digest(prepared)[:8]}"
     display.say(f"{len(prepared)} sizes; studies in {folder}")
+    everything = sum(rung.flops for rung in prepared)
 
-    def run(rung: Any) -> dict[str, Any]:
-        display.say(f"{rung.label}")
-        return _run(rung.prepared, folder / rung.label, how, display)[0]
+    def run(rung: Rung) -> dict[str, Any]:
+        display.say(rung.label)
+        share = how.budget_seconds and how.budget_seconds * rung.flops / everything
+        return _run(rung.prepared, folder / rung.label, replace(how, budget_seconds=share), display)[0]
 
     results, files = ladder.run(prepared, folder, name=name, run=run, command=_typed())
     if how.as_json:

@@ -200,6 +200,11 @@ def study(
         as_json=as_json,
     )
     if command is not None:
+        if what is not None or ladder is not None or launcher != "local":
+            odd = what if what is not None else "--ladder" if ladder is not None else "--launcher"
+            raise RequestError(
+                f"{odd} is for studies of our own trainer; --exec is a study by itself, run here"
+            )
         run_command(command, vary or [], options, how, metric=metric, overrides=overrides or [])
         return
     if metric is not None:

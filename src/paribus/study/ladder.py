@@ -19,6 +19,7 @@ from paribus.model.count import num_params
 from paribus.study import session
 from paribus.study.pages.report import write_report
 from paribus.study.plan import digest as hashed
+from paribus.study.planning import flops_per_token
 from paribus.study.session import Prepared
 from paribus.study.settings import StudySettings, validate
 from paribus.study.verdicts.trend import trend
@@ -42,6 +43,11 @@ class Rung:
     @property
     def params(self) -> int:
         return num_params(self.baseline)
+
+    @property
+    def flops(self) -> float:
+        """What one seed at one rate costs, over all arms."""
+        return sum(flops_per_token(arm) * arm.tokens for arm in self.prepared.plan.arms)
 
     def describe(self) -> str:
         model, train = self.baseline, self.prepared.plan.train
