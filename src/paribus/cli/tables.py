@@ -51,7 +51,7 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
     table = Table()
     for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
-        table.add_column(heading, no_wrap=heading != "arm")
+        table.add_column(heading, no_wrap=heading != "arm", overflow="fold")
     rows = [*results["arms"], *results["controls"]]
     for row in rows:
         table.add_row(*_verdict_row(row))

@@ -80,6 +80,8 @@ def _bytes(value: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    if 0 < seconds < 0.1:
+        return f"{1000 * seconds:.3g} ms"
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"

@@ -158,7 +158,8 @@ def _scales(c: Canvas, every: Sequence[Series], spec: Spec) -> tuple[float, floa
         ends += [guide.at for guide in spec.guides if not guide.upright]
         low, high = min(ends), max(ends) if spec.y.top is None else min(max(ends), spec.y.top)
         room = 0.07 * (high - low) or 0.1 * abs(high) or 0.1
-        low, high = low - room, high + room
+        # All zero: the axis goes up from there, for most of what is zero all over cannot be less.
+        low, high = (low - room, high + room) if (low, high) != (0, 0) else (-0.07 * room, room)
     xs = [p.x for one in every for p in one.points]
     if min(xs) == max(xs):  # a single point stands in the middle
         c.ax.set_xlim(*((xs[0] / 2, xs[0] * 2) if spec.x.log else (xs[0] - 1, xs[0] + 1)))
