@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,9 +21,13 @@ _MARKS = {
 }
 
 
+def _table(*headings: str, title: str | None = None) -> Table:
+    return Table(*headings, title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
 def plan_table(planned: Mapping[str, Any]) -> RenderableType:
     """The plan as a person reads it."""
-    table = Table("arm", "d_ff", "layer parameters", "off by", "parameters", "FLOPs a token", "tokens")
+    table = _table("arm", "d_ff", "layer parameters", "off by", "parameters", "FLOPs a token", "tokens")
     for row in [*planned["arms"], *planned["controls"]]:
         table.add_row(
             row["name"],
@@ -49,7 +54,7 @@ def plan_table(planned: Mapping[str, Any]) -> RenderableType:
 def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     """The verdict as a person reads it, failed controls first; fits a terminal of 80 columns."""
     lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
-    table = Table()
+    table = _table()
     for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
         table.add_column(heading, no_wrap=heading != "arm", overflow="fold")
     rows = [*results["arms"], *results["controls"]]
@@ -72,7 +77,7 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
 def ladder_table(results: Mapping[str, Any]) -> RenderableType:
     """A size ladder: the difference of every arm at every size, and what a doubling adds to it."""
     ladder = results["ladder"]
-    table = Table(
+    table = _table(
         "arm", *[f"{size['label']} ({size['params']:,})" for size in ladder["sizes"]], "per doubling"
     )
     trends = {trend["arm"]: trend for trend in ladder["trends"]}
@@ -95,7 +100,7 @@ def _length(section: Mapping[str, Any] | None) -> RenderableType | None:
     if not section:
         return None
     contexts = section["contexts"]
-    table = Table(title=f"bits per byte by context, trained at {section['train_length']}")
+    table = _table(title=f"bits per byte by context, trained at {section['train_length']}")
     for heading in ("arm", *map(str, contexts), "reach", "in a window"):
         table.add_column(heading, justify="left" if heading == "arm" else "right")
     for row in section["arms"]:
@@ -112,7 +117,7 @@ def _stability(section: Mapping[str, Any] | None) -> RenderableType | None:
     """The largest rate at which every seed trained, placement by depth."""
     if not section:
         return None
-    table = Table(title="largest rate at which every seed trained")
+    table = _table(title="largest rate at which every seed trained")
     for heading in ("placement", "warm-up", *[f"{depth} layers" for depth in section["depths"]]):
         table.add_column(heading)
     found = {(row["placement"], row["warmup"], row["depth"]): row for row in section["largest_stable_rate"]}
@@ -130,7 +135,7 @@ def _repetition(section: Mapping[str, Any] | None) -> RenderableType | None:
     """What each number of passes costs, beside what the law predicts."""
     if not section:
         return None
-    table = Table("passes", "different tokens", "excess", "by the law", "distinct-2", "longest copy")
+    table = _table("passes", "different tokens", "excess", "by the law", "distinct-2", "longest copy")
 
     def shown(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
