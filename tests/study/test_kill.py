@@ -80,11 +80,11 @@ def undisturbed(corpus: Path) -> Any:
     return _results(out)
 
 
-def test_five_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
+def test_three_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
     out = tmp_path / "killed"
     command = _command(corpus, out)
-    killed = [_kill_when(command, out, trials=trials) for trials in (0, 1, 4, 7, 9)]
-    assert sum(killed) == 5
+    killed = [_kill_when(command, out, trials=trials) for trials in (0, 4, 9)]
+    assert sum(killed) == 3
     assert 9 <= _finished(out) < _finished(corpus.parent / "undisturbed")  # something was left to do
     _finish(command)
     assert _finished(out) == _finished(corpus.parent / "undisturbed")

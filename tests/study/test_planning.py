@@ -17,8 +17,9 @@ from paribus.study import planning
 from paribus.study.match import params_in
 from paribus.study.plan import Arm, Plan
 from paribus.study.planning import code_versions, flops_per_token, make_plan, matched_slots
-from paribus.study.settings import resolve
+from paribus.study.settings import load_file, resolve
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "studies"
 DATA = {"name": "text", "sha256": "0" * 64}
 
 
@@ -54,6 +55,14 @@ def test_parameters_are_equal_where_the_width_divides_them() -> None:
     layernorm, rmsnorm = plan.arm("layernorm"), plan.arm("rmsnorm")
     assert rmsnorm.mismatch == 0
     assert rmsnorm.model.d_ff == layernorm.model.d_ff + 1
+
+
+@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_study_among_the_examples_can_be_planned(file: Path) -> None:
+    given = load_file(file)
+    study, size = str(given.pop("study", "ffn")), str(given.pop("preset", "default"))
+    plan = make_plan(resolve(size, {}, (), study=study, file=given), data=DATA, study=study)
+    assert all(abs(arm.mismatch) <= 0.005 for arm in plan.arms)
 
 
 def test_an_arm_that_leaves_a_slot_to_its_default_is_matched_too() -> None:
