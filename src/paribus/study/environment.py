@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import platform
 from pathlib import Path
 from typing import Any
+
+import paribus
+
+_COMPUTING = ("ops", "parts", "model", "train", "text")  # what the numbers of a trial come from
 
 
 def cores() -> int:
@@ -37,6 +43,16 @@ def describe() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": cores(),
     }
+
+
+@functools.cache
+def source() -> str:
+    """Hash of the files of this package that compute a trial: a version says which release it is, and nothing about a
+    line changed since."""
+    root = Path(paribus.__file__).parent
+    files = [root / "registry.py", *(file for room in _COMPUTING for file in (root / room).rglob("*.py"))]
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.relative_to(root)}" for file in files]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _cpu() -> str:

@@ -7,7 +7,6 @@ tokens gives way: every arm still completes its own schedule.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from paribus.model.count import on_meta, training_flops
 from paribus.model.initialise import EVERYTHING, roles
 from paribus.model.transformer import slot_of
 from paribus.parts.init import SCHEMES
+from paribus.study import environment
 from paribus.study.arms import Overrides, baseline_name, laid_over, named_arms, varied
 from paribus.study.match import Match, counter, match_width, nearest_width
 from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Look, Plan, slots_of
@@ -34,7 +34,6 @@ from paribus.train.probes import make_probe
 JUDGED = ("compare", "position", "repetition")
 _DIAGNOSTICS: dict[str, dict[str, Any]] = {"health": {"num_tokens": 4096}, "reference_time": {}}
 _WIDTH = "model.d_ff"
-_COMPUTING = ("ops", "parts", "model", "train", "text")  # what a trial's numbers come from
 
 
 def make_plan(
@@ -226,22 +225,13 @@ def code_versions(values: Sequence[Any]) -> dict[str, str]:
     among these values are taken from."""
     return {
         "paribus": paribus.__version__,
-        "paribus source": _source(),
+        "paribus source": environment.source(),
         "torch": importlib.metadata.version("torch"),
         **{
             file: hashlib.sha256(Path(file).expanduser().read_bytes()).hexdigest()
             for file in sorted(_files(values))
         },
     }
-
-
-@functools.cache
-def _source() -> str:
-    """A version says which release this is, and nothing about a line changed since."""
-    root = Path(paribus.__file__).parent
-    files = [root / "registry.py", *(file for room in _COMPUTING for file in (root / room).rglob("*.py"))]
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.relative_to(root)}" for file in files]
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def _files(value: Any) -> set[str]:

@@ -122,6 +122,12 @@ def test_a_machine_with_another_torch_is_unfit_and_says_what_to_install(study: S
     assert "the study began with 1.0: install torch 1.0 there" in result["reason"]
 
 
+def test_a_machine_with_other_lines_of_the_same_version_is_unfit(study: Study) -> None:
+    runner = RemoteRunner(terms={**terms(study.described, folder=study.folder), "source": "0" * 64})
+    result = runner.run(pack(trial()), progress=lambda tokens: None)
+    assert result["unfit"] and "with other lines than the study began with" in result["reason"]
+
+
 def test_a_remote_worker_keeps_its_own_caches() -> None:
     assert remote_environment(3)["OMP_NUM_THREADS"] == "3"
     assert not any("CACHE" in name for name in remote_environment(1))

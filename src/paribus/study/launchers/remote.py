@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paribus.errors import ParibusError, RequestError, WorkError
+from paribus.study import environment
 from paribus.study.launch import worker_environment
 from paribus.study.plan import Trial
 from paribus.text.data import Dataset, default_cache, load_dataset, prepare
@@ -92,6 +93,7 @@ def terms(data: Mapping[str, Any], *, folder: Path) -> dict[str, Any]:
     shared = {
         "data": {**data, "source": source},
         "versions": {name: _version(name) for name in _PACKAGES},
+        "source": environment.source(),
         "place": f"{platform.node()}:{folder.absolute()}",
     }
     return {**shared, "study": hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16]}
@@ -183,6 +185,11 @@ class RemoteRunner:
                     f"{platform.node()} has {name} {here} and the study began with {version}: install {name} "
                     f"{version} there, or give the study the machines that have it"
                 )
+        if environment.source() != self.terms["source"]:
+            raise WorkError(
+                f"{platform.node()} has paribus {_version('paribus')} with other lines than the study began with: "
+                "install the same there, or give the study the machines that have it"
+            )
         # Before torch is imported: programs are for one kind of processor, and a cache may be shared by several.
         os.environ.setdefault(_COMPILED, str(default_cache() / f"inductor-{_processor()}"))
         import torch
