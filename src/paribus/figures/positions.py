@@ -158,7 +158,7 @@ def alibi(heads: int = 8) -> Drawn:
         axes = figure.subplots(1, 3)
         for axis, head in zip(axes[:2], (0, heads // 2), strict=True):
             shown = axis.imshow(
-                slopes[head] * causal, cmap="viridis", vmin=-12, vmax=0, interpolation="nearest"
+                (slopes[head] * causal).numpy(), cmap="viridis", vmin=-12, vmax=0, interpolation="nearest"
             )
             axis.set(xlabel="key", ylabel="query", title=f"head {head + 1}: m = {slopes[head]:.4g}")
             axis.grid(visible=False)
