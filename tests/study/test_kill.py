@@ -80,6 +80,7 @@ def undisturbed(corpus: Path) -> Any:
     return _results(out)
 
 
+@pytest.mark.xdist_group("kill")  # they share what an undisturbed study gives
 def test_three_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
     out = tmp_path / "killed"
     command = _command(corpus, out)
@@ -91,6 +92,7 @@ def test_three_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: A
     assert _results(out) == undisturbed
 
 
+@pytest.mark.xdist_group("kill")
 def test_ctrl_c_stops_the_study_and_leaves_it_resumable(
     corpus: Path, tmp_path: Path, undisturbed: Any
 ) -> None:

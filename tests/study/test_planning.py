@@ -1,7 +1,6 @@
 """What is held equal: parameters by width, FLOPs and time by tokens, and controls that control something."""
 
 import shutil
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from paribus.model.initialise import build, initialise
 from paribus.model.transformer import slot_of
 from paribus.study import environment
 from paribus.study.match import params_in
-from paribus.study.plan import Arm, Plan
+from paribus.study.plan import Plan
 from paribus.study.planning import code_versions, flops_per_token, make_plan, matched_slots
 from paribus.study.settings import load_file, resolve
 
@@ -115,11 +114,8 @@ def test_flops_are_matched_by_tokens() -> None:
 
 
 def test_time_is_matched_by_tokens_from_a_given_throughput() -> None:
-    def throughput(arms: Sequence[Arm]) -> Mapping[str, float]:
-        return {arm.name: 1000.0 if arm.name == "relu" else 500.0 for arm in arms}
-
     settings = resolve("default", {"arms": ["relu", "swiglu"]}, ["match=time"])
-    plan = make_plan(settings, data=DATA, throughput=throughput)
+    plan = make_plan(settings, data=DATA, throughput={"relu": 1000.0, "swiglu": 500.0})
     relu, swiglu = plan.arm("relu"), plan.arm("swiglu")
     assert swiglu.train.steps == round(relu.train.steps / 2)
     assert abs(swiglu.compute_mismatch) < 1 / swiglu.train.steps

@@ -135,6 +135,7 @@ def test_the_others_take_every_architecture(name: str, architecture: Any, data: 
         assert len(found["layers"]) == len(list(program.model.blocks()))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_compiler")
 def test_the_compiled_program_is_not_compiled_again(data: Dataset) -> None:
     program = Program(MODEL, dataclasses.replace(EAGER32, compile="on"))

@@ -56,7 +56,8 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
     table = _table()
     for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
-        table.add_column(heading, no_wrap=heading != "arm", overflow="fold")
+        words = heading in ("arm", "verdict")
+        table.add_column(heading, no_wrap=not words, overflow="fold", min_width=11 if words else None)
     rows = [*results["arms"], *results["controls"]]
     for row in rows:
         table.add_row(*_verdict_row(row))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def make_plan(
     data: Mapping[str, Any],
     study: str = "ffn",
     threads: int = 1,
-    throughput: Callable[[Sequence[Arm]], Mapping[str, float]] | None = None,
+    throughput: Mapping[str, float] | None = None,
 ) -> Plan:
     """Work out arms, widths, tokens and controls; raises `RequestError` for what cannot be compared fairly.
 
@@ -60,16 +60,11 @@ def make_plan(
     _check(settings, named, differing)
     arms = _matched(settings, named, baseline, differing)
     if settings.match == "flops":
-        arms = [
-            _of_equal_compute(arm, arms, baseline, cost={a.name: flops_per_token(a) for a in arms})
-            for arm in arms
-        ]
+        cost = {arm.name: flops_per_token(arm) for arm in arms}
+        arms = [_of_equal_compute(arm, arms, baseline, cost=cost) for arm in arms]
     elif settings.match == "time" and throughput is not None:
-        speeds = throughput(arms)
-        arms = [
-            _of_equal_compute(arm, arms, baseline, cost={name: 1 / speed for name, speed in speeds.items()})
-            for arm in arms
-        ]
+        cost = {name: 1 / speed for name, speed in throughput.items()}
+        arms = [_of_equal_compute(arm, arms, baseline, cost=cost) for arm in arms]
     judged = settings.kind in JUDGED
     reference = next(arm for arm in arms if arm.name == baseline)
     if judged:

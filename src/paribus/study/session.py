@@ -89,14 +89,16 @@ def make(
     prepared = Prepared(plan=plan, data=data, division=division, notes=(*notes, *describe.notes(plan)))
     if settings.match != "time":
         return prepared
+    arms = [arm for arm in plan.arms if not arm.control]
+    found = speed.alone(plan, arms, _speed_launcher(prepared))
     final = make_plan(
         settings,
         data=plan.data,
         study=study,
         threads=plan.threads,
-        throughput=lambda arms: speed.alone(plan, arms, _speed_launcher(prepared), data=plan.data),
+        throughput=found.tokens_per_second,
     )
-    return dataclasses.replace(prepared, plan=final)
+    return dataclasses.replace(prepared, plan=final, notes=(*prepared.notes, found.note()))
 
 
 def _described(settings: StudySettings, plan: Plan, data: Dataset) -> dict[str, Any]:

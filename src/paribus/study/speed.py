@@ -12,6 +12,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from paribus.study.planning import flops_per_token
 from paribus.text.data import Dataset, default_cache
 
 _STEPS = 80
-_ROUNDS = 3
+_ROUNDS = 5
+_UNSTEADY = 0.03  # rounds that differ by more are worth a word
 _START_SECONDS = 5.0  # a worker's imports
 _EVALUATION_COST = 0.4  # of a training step of as many tokens, measured
 
@@ -47,42 +49,77 @@ def expected(plan: Plan, data: Dataset, make_launcher: MakeLauncher, *, workers:
     return speed, _START_SECONDS + (tokens / speed + compiling * graphs) / workers
 
 
-def alone(
-    plan: Plan, arms: Sequence[Arm], make_launcher: MakeLauncher, *, data: Mapping[str, Any]
-) -> Mapping[str, float]:
-    """Tokens a second of each arm with one worker and nothing beside it: medians of three interleaved rounds."""
+@dataclass(frozen=True, kw_only=True)
+class Throughput:
+    """Tokens a second by arm; half of the rounds differ by less than `spread` (relative) in an arm's ratio to the first."""
+
+    tokens_per_second: Mapping[str, float]
+    spread: float
+
+    def note(self) -> str:
+        """What a user should know of it."""
+        speeds = ", ".join(f"{name} {speed:,.0f}" for name, speed in self.tokens_per_second.items())
+        doubt = "; time is matched no better than that, so measure on a machine with nothing else to do"
+        unsteady = doubt if self.spread > _UNSTEADY else ""
+        return f"tokens a second, measured once and alone: {speeds}; half of the rounds agree within {self.spread:.1%}{unsteady}"
+
+
+def alone(plan: Plan, arms: Sequence[Arm], make_launcher: MakeLauncher) -> Throughput:
+    """The throughput of each arm with one worker and nothing beside it, in five interleaved rounds.
+
+    Machines drift and other work comes and goes, so an arm is compared with the first one round by round; its
+    speed is the median of those ratios times the first one's median.
+    """
     machine = {key: value for key, value in environment.describe().items() if key != "platform"}
     shapes = [[arm.model.to_dict(), dataclasses.asdict(arm.train)] for arm in arms]
-    kept = default_cache() / "throughput" / f"{digest([machine, plan.threads, dict(plan.code), shapes])}.json"
+    known_by = digest([_ROUNDS, machine, plan.threads, dict(plan.code), shapes])
+    kept = default_cache() / "throughput" / f"{known_by}.json"
     if (known := _read(kept, arms)) is not None:
         return known
     runs = [(arm, seed) for seed in range(_ROUNDS) for arm in arms]
-    outcomes = _short_runs(plan, runs, make_launcher, workers=1)
-    speeds = {
-        arm.name: statistics.median(
-            outcome["tokens_per_second"]
-            for (ran, _), outcome in zip(runs, outcomes, strict=True)
-            if ran is arm
-        )
-        for arm in arms
-    }
+    outcomes = iter(_short_runs(plan, runs, make_launcher, workers=1, in_order=True))
+    rounds = [[next(outcomes)["tokens_per_second"] for _ in arms] for _ in range(_ROUNDS)]
+    found = _compared([arm.name for arm in arms], rounds)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(speeds))
-    return speeds
+    kept.write_text(json.dumps(dataclasses.asdict(found)))
+    return found
 
 
-def _read(path: Path, arms: Sequence[Arm]) -> dict[str, float] | None:
+def _compared(names: Sequence[str], rounds: Sequence[Sequence[float]]) -> Throughput:
+    """From tokens a second by round and arm."""
+    ratios = [[speeds[i] / speeds[0] for speeds in rounds] for i in range(len(names))]
+    middles = [statistics.median(each) for each in ratios]
+    first = statistics.median(speeds[0] for speeds in rounds)
+    return Throughput(
+        tokens_per_second={name: first * middle for name, middle in zip(names, middles, strict=True)},
+        spread=max(
+            statistics.median(abs(ratio / middle - 1) for ratio in each)
+            for each, middle in zip(ratios, middles, strict=True)
+        ),
+    )
+
+
+def _read(path: Path, arms: Sequence[Arm]) -> Throughput | None:
     try:
-        speeds = json.loads(path.read_text())
-        return {arm.name: float(speeds[arm.name]) for arm in arms}
+        kept = json.loads(path.read_text())
+        speeds = {arm.name: float(kept["tokens_per_second"][arm.name]) for arm in arms}
+        return Throughput(tokens_per_second=speeds, spread=float(kept["spread"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _short_runs(
-    plan: Plan, runs: Sequence[tuple[Arm, int]], make_launcher: MakeLauncher, *, workers: int
+    plan: Plan,
+    runs: Sequence[tuple[Arm, int]],
+    make_launcher: MakeLauncher,
+    *,
+    workers: int,
+    in_order: bool = False,
 ) -> list[dict[str, Any]]:
-    """What runs of 80 steps gave, in the order asked for; raises `WorkError` if one failed."""
+    """What runs of 80 steps gave, as they were asked for; raises `WorkError` if one failed.
+
+    A launcher runs what shares a program one after the other, unless they have to go `in_order`.
+    """
     trials: list[Trial] = []
     for arm, seed in runs:
         step = arm.train.tokens_per_step
@@ -94,7 +131,11 @@ def _short_runs(
         hold(Path(folder)) as lock,
         make_launcher(workers, Path(folder), lock) as launcher,
     ):
-        outcomes = {trial.key: result for trial, result in launcher.run(trials, progress=lambda _: None)}
+        outcomes = {
+            trial.key: result
+            for together in ([[trial] for trial in trials] if in_order else [trials])
+            for trial, result in launcher.run(together, progress=lambda _: None)
+        }
     for trial in trials:
         result = outcomes.get(trial.key)
         if result is None or result["status"] == "failed":
