@@ -16,10 +16,10 @@ study: $(VENV)/.ready
 	$(BIN)/paribus study ffn
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 test-all: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not soak"
+	$(BIN)/python -m pytest -n 2 -m "not soak"
 
 soak: $(VENV)/.test-ready
 	$(BIN)/python -m pytest -m soak

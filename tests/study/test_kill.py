@@ -80,38 +80,31 @@ def undisturbed(corpus: Path) -> Any:
     return _results(out)
 
 
-@pytest.mark.xdist_group("kill")  # they share what an undisturbed study gives
-def test_three_kills_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
-    out = tmp_path / "killed"
-    command = _command(corpus, out)
-    killed = [_kill_when(command, out, trials=trials) for trials in (0, 4, 9)]
-    assert sum(killed) == 3
-    assert 9 <= _finished(out) < _finished(corpus.parent / "undisturbed")  # something was left to do
-    _finish(command)
-    assert _finished(out) == _finished(corpus.parent / "undisturbed")
-    assert _results(out) == undisturbed
-
-
-@pytest.mark.xdist_group("kill")
-def test_ctrl_c_stops_the_study_and_leaves_it_resumable(
-    corpus: Path, tmp_path: Path, undisturbed: Any
-) -> None:
-    out = tmp_path / "interrupted"
-    command = _command(corpus, out)
+def _interrupt_when(command: list[str], out: Path, *, trials: int) -> str:
+    """Ctrl-C once the ledger holds so many trials; what the study said."""
     # A shell's background job ignores Ctrl-C, and so would what it starts: the study is to be in the foreground.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     signal.signal(signal.SIGINT, before)
-    while _finished(out) < 2:
+    while _finished(out) < trials:
         assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: the whole group gets it
     said = process.communicate(timeout=10)[1]
     assert process.returncode == 130
-    assert "the same command goes on from here" in said
-    assert "Traceback" not in said
+    return said
+
+
+def test_kills_and_ctrl_c_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
+    out = tmp_path / "killed"
+    command = _command(corpus, out)
+    assert all(_kill_when(command, out, trials=trials) for trials in (0, 4))
+    said = _interrupt_when(command, out, trials=8)
+    assert "the same command goes on from here" in said and "Traceback" not in said
+    assert 8 <= _finished(out) < _finished(corpus.parent / "undisturbed")  # something was left to do
     _finish(command)
+    assert _finished(out) == _finished(corpus.parent / "undisturbed")
     assert _results(out) == undisturbed
 
 
