@@ -120,22 +120,31 @@ def test_prompts_that_leave_no_room_are_refused_at_the_start(data: Dataset) -> N
 
 
 def test_only_the_text_that_the_run_sees_counts_as_copied(data: Dataset) -> None:
-    def copied(visible: int) -> int:
-        seen = data.train.read(0, visible)
-        return len(longest_copy(texts, lambda at, length: seen[at : at + length], num_tokens=visible))
+    seq_len, train = TRAIN32.seq_len, data.train
+
+    def copied(count: int) -> int:
+        """Window by window, over those that stand evenly over the text."""
+        most = (train.num_tokens - seq_len) // seq_len
+        windows = [train.read(i * most // count * seq_len, seq_len + 1) for i in range(count)]
+        return max(
+            len(
+                longest_copy(
+                    texts, lambda at, length, seen=seen: seen[at : at + length], num_tokens=len(seen)
+                )
+            )
+            for seen in windows
+        )
 
     options: dict[str, Any] = {"num_samples": 4, "prompt_tokens": 4, "length": 28}
     texts = heldout_windows(data.heldout, seq_len=31, num_tokens=4 * 31)[:, 4:]
-    assert generation(made(), data, **options)["heldout"]["longest_copy"]["tokens"] > copied(16 + 64)
+    everywhere = generation(made(), data, **options)["heldout"]["longest_copy"]["tokens"]
     unlike = []
     for passes in (60, 30, 20, 12, 8, 5):
         repeating = dataclasses.replace(TRAIN32, passes=passes)
-        unique = repeating.unique_tokens
-        assert unique is not None
-        found = generation(made(), data, config=repeating, **options)
-        # Windows start at any phase below seq_len.
-        assert found["heldout"]["longest_copy"]["tokens"] == copied(unique + TRAIN32.seq_len)
-        unlike.append(copied(unique) != copied(unique + TRAIN32.seq_len))
+        assert repeating.unique_tokens is not None
+        found = generation(made(), data, config=repeating, **options)["heldout"]["longest_copy"]["tokens"]
+        assert found == copied(repeating.unique_tokens // seq_len)
+        unlike.append(found != everywhere)
     assert any(unlike)
 
 

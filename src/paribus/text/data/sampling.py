@@ -50,10 +50,9 @@ def batch(
     visits each of its n windows once, at phase + seq_len * permutation(i % n); phase in [0, seq_len) and the
     permutation are drawn from sha256 of (seed, epoch).
 
-    With `unique_tokens` an epoch is the first n = unique_tokens // seq_len windows: the batches of a split
-    that ends after (n + 1) * seq_len tokens, the same text for every seed, seen once in every n * seq_len
-    tokens of training. Raises `RequestError` if no window fits, or if `unique_tokens` is less than one window
-    or more than all.
+    With `unique_tokens` an epoch is the n = unique_tokens // seq_len windows of `spread_windows`: the same text for
+    every seed and in every epoch, seen once in every n * seq_len tokens of training. Raises `RequestError` if no
+    window fits, or if `unique_tokens` is less than one window or more than all.
     """
     if batch_size < 1 or seq_len < 1 or step < 0 or not 0 <= rank < world_size:
         raise RequestError(
@@ -81,9 +80,22 @@ def batch(
         count = min(batch_size - row, windows - index)
         wanted = np.arange(index, index + count, dtype=np.uint64)
         visited = _permuted(wanted, windows, _round_keys(seed, epoch)).astype(np.int64)
-        starts[row : row + count] = visited * seq_len + _draw(seed, epoch, "phase") % seq_len
+        if unique_tokens is None:
+            starts[row : row + count] = visited * seq_len + _draw(seed, epoch, "phase") % seq_len
+        else:
+            starts[row : row + count] = spread_windows(split, visited, seq_len=seq_len, count=windows)
         row += count
     return split.windows(starts, seq_len + 1).astype(np.int64)
+
+
+def spread_windows(
+    split: Split, index: npt.NDArray[np.int64], *, seq_len: int, count: int
+) -> npt.NDArray[np.int64]:
+    """Where the windows `index` of `count` start that stand evenly over the whole text.
+
+    So less text is not text about less: of half as many windows every one is among these, from every part.
+    """
+    return index * num_windows(split, seq_len=seq_len) // count * seq_len
 
 
 def _permuted(

@@ -34,7 +34,7 @@ def distinct(ids_NT: Ids, n: int) -> float | None:
 
 
 def longest_copy(
-    ids_NT: Ids, read: Callable[[int, int], npt.NDArray[Any]], *, num_tokens: int, hash_bits: int = 64
+    ids_NT: Ids, read: Callable[[int, int], npt.NDArray[Any]], num_tokens: int, *, hash_bits: int = 64
 ) -> Ids:
     """The longest run of tokens in a row of `ids_NT` that also stands in a text; of several, an early one.
 

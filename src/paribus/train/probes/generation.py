@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from paribus.errors import RequestError
 from paribus.model.generate import generate
 from paribus.text.data import Dataset, heldout_windows
+from paribus.text.data.sampling import spread_windows
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.probes.base import Probe, check_causal, check_whole, untouched
 from paribus.train.probes.copying import Ids, distinct, longest_copy
 from paribus.train.program import Program
+
+_GAP = -1  # no token: what is copied does not reach from one window over to the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +89,7 @@ class GenerationProbe(Probe):
 
     def _measured(self, ids_NT: Ids, data: Dataset, config: TrainConfig) -> dict[str, Any]:
         tokenizer = get_tokenizer(data.tokenizer)
-        visible = data.train.num_tokens
-        if config.unique_tokens is not None:
-            # Windows start at any phase, so they reach one window further.
-            visible = min(visible, (config.unique_tokens // config.seq_len + 1) * config.seq_len)
-        copied = longest_copy(ids_NT, data.train.read, num_tokens=visible)
+        copied = longest_copy(ids_NT, *_seen(data, config))
         return {
             "distinct": {str(n): distinct(ids_NT, n) for n in range(1, self.max_n + 1)},
             "longest_copy": {
@@ -97,6 +98,23 @@ class GenerationProbe(Probe):
                 "text": tokenizer.decode(copied),
             },
         }
+
+
+def _seen(data: Dataset, config: TrainConfig) -> tuple[Callable[[int, int], npt.NDArray[Any]], int]:
+    """A reader of the text that training saw, and its length: all of it, or its windows with a gap after each."""
+    train = data.train
+    if config.unique_tokens is None:
+        return train.read, train.num_tokens
+    count, period = config.unique_tokens // config.seq_len, config.seq_len + 2  # a target more, and the gap
+
+    def read(start: int, length: int) -> Ids:
+        index = np.arange(start // period, min(count, -(-(start + length) // period)))
+        starts = spread_windows(train, index, seq_len=config.seq_len, count=count)
+        windows = train.windows(starts, config.seq_len + 1).astype(np.int64)
+        gapped = np.pad(windows, ((0, 0), (0, 1)), constant_values=_GAP).ravel()
+        return gapped[start % period :][:length]
+
+    return read, count * period
 
 
 def _reads(program: Program, length: int) -> bool:
