@@ -54,18 +54,11 @@ def plan_table(planned: Mapping[str, Any]) -> RenderableType:
 def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     """The verdict as a person reads it, failed controls first; fits a terminal of 80 columns."""
     lines: list[RenderableType] = [Text(warning, style="bold red") for warning in results["warnings"]]
-    table = _table()
-    for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
-        words = heading in ("arm", "verdict")
-        table.add_column(heading, no_wrap=not words, overflow="fold", min_width=11 if words else None)
-    rows = [*results["arms"], *results["controls"]]
-    for row in rows:
-        table.add_row(*_verdict_row(row))
-    lines += [table]
-    lines += [Text(f"{row['name']}: {row['reason']}") for row in rows if row["reason"]]
+    if results.get("kind") != "depth":  # a study of stability gives no verdicts
+        lines += _verdicts(results)
     lines += [Text(answer)]
     lines += [more for section, make in _SECTIONS.items() if (more := make(results.get(section)))]
-    if results["smallest_detectable_difference"] is not None:
+    if results.get("kind") != "depth" and results["smallest_detectable_difference"] is not None:
         lines.append(
             Text(
                 f"Smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
@@ -73,6 +66,17 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
             )
         )
     return Group(*lines)
+
+
+def _verdicts(results: Mapping[str, Any]) -> list[RenderableType]:
+    table = _table()
+    for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
+        words = heading in ("arm", "verdict")
+        table.add_column(heading, no_wrap=not words, overflow="fold", min_width=11 if words else None)
+    rows = [*results["arms"], *results["controls"]]
+    for row in rows:
+        table.add_row(*_verdict_row(row))
+    return [table, *(Text(f"{row['name']}: {row['reason']}") for row in rows if row["reason"])]
 
 
 def ladder_table(results: Mapping[str, Any]) -> RenderableType:

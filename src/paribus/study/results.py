@@ -65,7 +65,8 @@ def build(
             arms.append(row | {"verdict": word, "reason": reason})
     add_speedups(plan, arms, controls)
     last = dict(sessions[-1]) if sessions else {}
-    warnings = [text for each in judged.values() for text in each.warnings]
+    # A study of stability asks for no verdict, so nothing is wrong when there is none.
+    warnings = [text for each in judged.values() for text in each.warnings if plan.kind != "depth"]
     return {
         "study": plan.study,
         "kind": plan.kind,
