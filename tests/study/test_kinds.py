@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from paribus.cli.tables import verdict_table
 from paribus.study import results
 from paribus.study.engine import Ran
 from paribus.study.kinds.repetition import R_STAR, effective_tokens
@@ -154,3 +156,12 @@ def test_an_unfinished_study_has_what_there_is() -> None:
     assert "length" not in built
     built = _build(_plan("depth"), lambda trial: None)
     assert all(row["lr"] is None for row in built["stability"]["largest_stable_rate"])
+
+
+def test_a_study_without_verdicts_does_not_miss_them(capsys: pytest.CaptureFixture[str]) -> None:
+    built = _build(_plan("depth", "seeds=2"), lambda trial: outcome(_valley(trial)))
+    assert not any("No verdict" in warning for warning in built["warnings"])
+    Console(width=80).print(verdict_table(built, "The answer."))
+    shown = capsys.readouterr().out
+    assert "largest rate at which every seed trained" in shown and "The answer." in shown
+    assert "cannot tell" not in shown and "a verdict needs" not in shown
