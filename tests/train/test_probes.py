@@ -113,7 +113,9 @@ def test_a_model_that_diverged_gives_plain_data_too(name: str, data: Dataset) ->
     with torch.no_grad():
         program.model.embedding.weight.fill_(torch.nan)
     found = measure(name, program, data, TRAIN)
-    json.dumps(found, allow_nan=False)
+    assert (
+        json.loads(json.dumps(found, allow_nan=False)) == found
+    )  # neither nan nor anything that is not data
 
 
 @pytest.mark.parametrize("name", ["length", "generation"])

@@ -46,8 +46,8 @@ Progress = Callable[[int, int], None]  # steps done, steps in all
 class RunResult:
     """What a run gave. Bits per byte are over the scored held-out bytes; None when training diverged early.
 
-    `heldout_nats` has the loss of each group of held-out documents. `curve` has the mean training loss in bits per byte at up
-    to 50 token counts, with the seconds spent in steps until then; `first_bpb` is that of the first step.
+    `heldout_nats` has the loss of each group of held-out documents. `curve` has the mean training loss in bits per
+    byte at up to 50 token counts, with the seconds spent in steps until then; `first_bpb` is that of the first step.
     `branch_rms` is the RMS of what feed-forward layers write at step 0. `probes` has what each probe found, at
     the start and at the end; `as_run` says which forms ran.
     """
@@ -87,7 +87,8 @@ def run(
     """Train the program's model on `data` from `seed` at peak learning rate `rate`, and score it.
 
     The slots in `salted` are drawn anew; `probes` names what is measured beside the loss, with options. With
-    `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds. A loss that is not finite, or a final loss above the first one, gives status `diverged`.
+    `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds. A loss that
+    is not finite, or a final loss above the first one, gives status `diverged`.
     """
     with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
         return _run(
