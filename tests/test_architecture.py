@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "paribus"
 FLOORS = {
     "errors": 0,
     "registry": 0,
+    "source": 0,
     "oracles": 0,
     "ops": 1,
     "parts": 2,

@@ -9,10 +9,10 @@ import torch
 
 import paribus
 from paribus import registry
+from paribus import source as source_of
 from paribus.errors import RequestError
 from paribus.model.initialise import build, initialise
 from paribus.model.transformer import slot_of
-from paribus.study import environment
 from paribus.study.match import params_in
 from paribus.study.plan import Plan
 from paribus.study.planning import code_versions, flops_per_token, make_plan, matched_slots
@@ -207,10 +207,10 @@ def test_a_run_is_named_by_the_source_that_computes_it_and_by_no_other(
     root = tmp_path / "paribus"
     shutil.copytree(Path(paribus.__file__).parent, root, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(paribus, "__file__", str(root / "__init__.py"))
-    request.addfinalizer(environment.source.cache_clear)
+    request.addfinalizer(source_of.digest.cache_clear)
 
     def source() -> str:
-        environment.source.cache_clear()
+        source_of.digest.cache_clear()
         return code_versions([])["paribus source"]
 
     before = source()

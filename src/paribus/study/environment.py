@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import os
 import platform
 from pathlib import Path
 from typing import Any
 
-import paribus
-
-_COMPUTING = ("ops", "parts", "model", "train", "text")  # what the numbers of a trial come from
+from paribus.source import digest
 
 
 def cores() -> int:
@@ -45,14 +41,9 @@ def describe() -> dict[str, Any]:
     }
 
 
-@functools.cache
 def source() -> str:
-    """Hash of the files of this package that compute a trial: a version says which release it is, and nothing about a
-    line changed since."""
-    root = Path(paribus.__file__).parent
-    files = [root / "registry.py", *(file for room in _COMPUTING for file in (root / room).rglob("*.py"))]
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {file.relative_to(root)}" for file in files]
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    """Hash of the lines of this package that the numbers of a trial come from."""
+    return digest("ops", "parts", "model", "train", "text")
 
 
 def _cpu() -> str:

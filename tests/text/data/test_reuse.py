@@ -117,3 +117,14 @@ def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch
     assert default_cache() == tmp_path / "xdg" / "paribus"
     monkeypatch.setenv("PARIBUS_CACHE", "~/mine")
     assert default_cache() == tmp_path / "mine"
+
+
+def test_text_is_prepared_again_by_code_that_has_changed(
+    source: Path, prepared: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version may cut or group documents otherwise; what the old one made is not what it would make."""
+    prepared(source)
+    monkeypatch.setattr("paribus.text.data.reuse.digest", lambda *rooms: "other lines")
+    calls = Calls()
+    prepared(source, progress=calls)
+    assert calls != []

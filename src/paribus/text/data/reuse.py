@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
+from paribus.source import digest
 from paribus.text.data.corpus import Source
 from paribus.text.data.dataset import FORMAT, Dataset, load_dataset
 
@@ -70,8 +71,15 @@ class Store:
 
 
 def request_key(source: Source, *, tokenizer_name: str, text_field: str, held_out: float) -> str:
-    """Equal for two requests whose results must be equal, judged without reading any text."""
-    request = [FORMAT, source.fingerprint(), tokenizer_name, text_field, repr(float(held_out))]
+    """Equal for two requests whose results must be equal, judged without reading any text: the code is one of them."""
+    request = [
+        FORMAT,
+        digest("text"),
+        source.fingerprint(),
+        tokenizer_name,
+        text_field,
+        repr(float(held_out)),
+    ]
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
