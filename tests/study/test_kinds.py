@@ -12,6 +12,7 @@ from paribus.study import results
 from paribus.study.engine import Ran
 from paribus.study.kinds.repetition import R_STAR, effective_tokens
 from paribus.study.kinds.stability import outcome as judged
+from paribus.study.pages.answer import answer
 from paribus.study.plan import Plan, Trial
 from paribus.study.planning import make_plan
 from paribus.study.settings import resolve
@@ -165,3 +166,25 @@ def test_a_study_without_verdicts_does_not_miss_them(capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "largest rate at which every seed trained" in shown and "The answer." in shown
     assert "cannot tell" not in shown and "a verdict needs" not in shown
+
+
+def test_a_control_that_fails_under_any_initial_scheme_has_failed() -> None:
+    def shifted(trial: Trial) -> dict[str, Any]:
+        off = 0.5 if (trial.arm, trial.train.init_scheme) == ("placebo", "normal_0.02") else 0.0
+        noise = 0.001 * ((3 * trial.seed + len(trial.arm) * (trial.seed + 1)) % 7)
+        return outcome(_valley(trial) + off + noise)
+
+    built = _build(_plan("ffn", "seeds=4", "schemes=[fan_in, normal_0.02]"), shifted)
+    placebo, _ = built["controls"]
+    assert (placebo["ok"], placebo["verdict"]) == (False, "worse")
+    assert placebo["difference"]["mean"] == pytest.approx(0.5, abs=0.01)
+    assert answer(built).startswith("A control failed")
+
+
+def test_the_interval_is_named_by_its_confidence(capsys: pytest.CaptureFixture[str]) -> None:
+    built = _build(
+        _plan("ffn", "seeds=4", "schemes=[fan_in, normal_0.02]"),
+        lambda trial: outcome(_valley(trial) + 0.001 * (trial.seed % 3)),
+    )
+    Console(width=100).print(verdict_table(built, "The answer."))
+    assert "97.5 % interval" in capsys.readouterr().out

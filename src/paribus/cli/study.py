@@ -158,8 +158,8 @@ def study(
 
     Example: [bold]paribus study position --preset quick[/bold]
 
-    Example: [bold]paribus study --exec 'python train.py --ffn {ffn} --lr {lr} --seed {seed} --out {out}'
-    --vary ffn=relu,swiglu[/bold]
+    Example: [bold]paribus study --exec 'python train.py --ffn {ffn} --lr {lr} --seed {seed}
+    --tokens {tokens} --out {out}' --vary ffn=relu,swiglu tokens=100000[/bold]
 
     Afterwards: [bold]paribus study list[/bold], [bold]show[/bold], [bold]compare A B[/bold],
     [bold]export[/bold], [bold]reproduce RUN_ID[/bold]; each has its own --help.

@@ -61,16 +61,22 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     if results.get("kind") != "depth" and results["smallest_detectable_difference"] is not None:
         lines.append(
             Text(
-                f"Smallest detectable difference {results['smallest_detectable_difference']:.3f}; to halve it: "
+                f"Smallest detectable difference {results['smallest_detectable_difference']:.3f} "
+                f"{_unit(results)}; to halve it: "
                 f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes."
             )
         )
     return Group(*lines)
 
 
+def _unit(results: Mapping[str, Any]) -> str:
+    return "bits/byte" if results["metric"] == "val_bpb" else str(results["metric"])
+
+
 def _verdicts(results: Mapping[str, Any]) -> list[RenderableType]:
     table = _table()
-    for heading in ("arm", "bits/byte", "difference", "95 % interval", "verdict", "rate"):
+    level = f"{100 * (results.get('statistics') or {}).get('confidence', 0.95):.3g} % interval"
+    for heading in ("arm", _unit(results), "difference", level, "verdict", "rate"):
         words = heading in ("arm", "verdict")
         table.add_column(heading, no_wrap=not words, overflow="fold", min_width=11 if words else None)
     rows = [*results["arms"], *results["controls"]]
@@ -91,7 +97,7 @@ def ladder_table(results: Mapping[str, Any]) -> RenderableType:
         trend = trends.get(arm)
         slope = "" if trend is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(trend["slope"], *trend["ci95"])
         table.add_row(arm, *cells, slope)
-    return Group(*[Text(warning) for warning in results["warnings"]], table)
+    return Group(table, Text(results["answer"]))
 
 
 def _at_size(row: Mapping[str, Any] | None) -> str:

@@ -82,17 +82,21 @@ def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
         "num_heads": f"{model.num_heads} heads",
     }
     same_shape = [said for name, said in shape.items() if name not in fields]
+    steps = {(a.train.steps, a.train.batch_size, a.train.seq_len) for a in plan.arms if not a.control}
     schedule = (
         f"{train.steps:,} steps of {train.batch_size} x {train.seq_len} tokens"
-        if plan.matched in ("params", "none") and not any(key.startswith("train.") for key in plan.varied)
+        if len(steps) == 1
         else "as many steps as the arm's own settings say"
     )
+    cut = [key for key in ("train.passes", "train.batch_size", "train.seq_len") if key in plan.varied]
     return [
         *_matched(plan),
         "All other parts: " + ", ".join(f"{slot} {name}" for slot, name in parts.items()) + ".",
         *([f"Shape: {', '.join(same_shape)}."] if same_shape else []),
         "Every parameter outside what is compared starts from the same bits in every arm of a seed.",
-        "Batches: the same text in the same order in every arm of a seed.",
+        f"Batches: drawn by the seed in every arm alike, and cut as its {' and '.join(cut)} says."
+        if cut
+        else "Batches: the same text in the same order in every arm of a seed.",
         f"Objective: {train.objective}.",
         f"Training: {schedule}, a completed schedule.",
         f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
@@ -127,7 +131,13 @@ def _within(what: str, worst: float) -> str:
 def not_controlled(plan: Plan) -> list[str]:
     """What the study cannot speak of, one sentence each."""
     model = plan.arm(plan.baseline).model
-    params = num_params(model)
+    sizes = [(num_params(arm.model), arm.tokens) for arm in plan.arms if not arm.control]
+    (params, tokens), (most, tokens_of_most) = min(sizes), max(sizes)
+    scale = (
+        f"{params:,} to {most:,} parameters, {tokens / params:.1f} to {tokens_of_most / most:.1f}"
+        if most > 1.1 * params
+        else f"{num_params(model):,} parameters, {plan.train.tokens / num_params(model):.1f}"
+    )
     schemes = " and ".join(plan.schemes)
     unmatched = {
         "params": "FLOPs and seconds",
@@ -136,7 +146,7 @@ def not_controlled(plan: Plan) -> list[str]:
         "none": "parameters, FLOPs and seconds",
     }
     return [
-        f"Scale: {params:,} parameters, {plan.train.tokens / params:.1f} tokens a parameter. It is no law for others.",
+        f"Scale: {scale} tokens a parameter. It is no law for others.",
         *(
             []
             if "model.num_layers" in plan.varied

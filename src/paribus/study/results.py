@@ -47,7 +47,7 @@ def build(
     tables = losses(plan, ran.rates, results, seeds=ran.seeds)
     arms, controls = [], []
     for arm in plan.arms:
-        verdict = first.controls[arm.name] if arm.control else first.arms[arm.name]
+        verdict = _control(judged, arm.name) if arm.control else first.arms[arm.name]
         # What a program reports of its size is only known from its trials.
         known = {"results": results} if about is command_results else {}
         row = about.describe_arm(plan, arm, **known)
@@ -102,6 +102,13 @@ def build(
         "paribus": paribus.__version__,
         "plan_sha256": plan.sha256,
     }
+
+
+def _control(judged: Mapping[str, Judgement], name: str) -> ControlVerdict:
+    """A control as it stands under the first scheme under which it failed, or else was not judged, or else the first."""
+    found = [each.controls[name] for each in judged.values()]
+    worst = [control for ok in (False, None) for control in found if control.ok is ok]
+    return [*worst, *found][0]
 
 
 def _found(control: ControlVerdict) -> str:

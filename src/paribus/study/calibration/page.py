@@ -25,8 +25,9 @@ def verdict_of(settings: Sequence[Document], bank: Document | None) -> tuple[boo
     quiet = worst["false_upper"] <= FALSE_LIMIT
     over = [row["name"] for row in settings if row["held"] and row["false_upper"] > FALSE_LIMIT]
     sentences = [
-        f"Of {worst['studies']} simulated studies of each kind at most {percent(worst['false_upper'], 2)} "
-        f"have a false verdict (limit {percent(FALSE_LIMIT, 0)}); the worst kind is “{worst['name']}”"
+        f"In {sum(row['held'] for row in settings)} of {len(settings)} kinds of simulated studies, those held to it, the "
+        f"upper limit of the false-verdict rate is at most {percent(worst['false_upper'], 2)} (it may be "
+        f"{percent(FALSE_LIMIT, 0)}); the worst is “{worst['name']}” with {worst['false']} false of {worst['studies']}"
         + (f", one of {len(over)} over the limit." if len(over) > 1 else ".")
     ]
     if bank is None:

@@ -93,6 +93,8 @@ class Study:
             return self.reason or {"stopped": "stopped; its command goes on from here"}.get(
                 self.state, self.state
             )
+        if self.kind == "depth":  # such a study gives none
+            return str(self.results["answer"])
         failed = [row["name"] for row in self.results["controls"] if row.get("ok") is False]
         said = [f"CONTROL FAILED: {_names(failed)}"] if failed else []
         for verdict in _FIRST:

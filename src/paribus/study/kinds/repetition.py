@@ -39,7 +39,8 @@ def repetition_section(
     for row in sorted(arms, key=lambda row: plan.arm(row["name"]).train.passes or 1):
         arm = plan.arm(row["name"])
         passes = arm.train.passes or 1
-        worth = effective_tokens(arm.tokens, passes)
+        tokens = arm.train.steps * arm.train.tokens_per_step  # whole steps
+        worth = effective_tokens(tokens, passes)
         difference = row["difference"]
         rows.append(
             {
@@ -49,11 +50,11 @@ def repetition_section(
                 "bpb": over_seeds(row["values"]),
                 "excess": {"mean": difference["mean"], "ci95": difference["ci95"]} if difference else None,
                 "effective_tokens": worth,
-                "predicted_excess": None if slope is None else slope * math.log(arm.tokens / worth),
+                "predicted_excess": None if slope is None else slope * math.log(tokens / worth),
                 **_written(plan, ran, results, row),
             }
         )
-    return {"tokens": plan.train.tokens, "r_star": R_STAR, "arms": rows}
+    return {"tokens": plan.train.steps * plan.train.tokens_per_step, "r_star": R_STAR, "arms": rows}
 
 
 def _slope(plan: Plan, ran: Ran, results: Results, arms: Sequence[Mapping[str, Any]]) -> float | None:

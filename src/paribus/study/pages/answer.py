@@ -84,7 +84,9 @@ def _position(results: Results) -> str | None:
     short = [name for name, reach in reached.items() if not reach or reach <= trained]
     if short:
         said += f"{'; ' if parts else ''}{several(short)} reach{'es' * (len(short) == 1)} no further than {trained:,}"
-    return said
+    return said + (
+        f". At the trained length{_compare(results)}" if any(map(difference, results["arms"])) else ""
+    )
 
 
 def _depth(results: Results) -> str | None:

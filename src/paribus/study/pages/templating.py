@@ -49,7 +49,9 @@ def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key}={_fact(item)}" for key, item in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_fact, value))
+        return ", ".join(
+            _fact(item).replace(",", "") if isinstance(item, int) else _fact(item) for item in value
+        )
     if isinstance(value, bool) or not isinstance(value, int | float):
         return {"True": "yes", "False": "no", "None": "—"}.get(str(value), str(value))
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
@@ -84,6 +86,7 @@ def _duration(seconds: float) -> str:
         return f"{1000 * seconds:.3g} ms"
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:
+        minutes = round(seconds / 60)
         return f"{minutes // 60} h {minutes % 60} min"
     if not minutes:
         return f"{seconds:.3g} s"

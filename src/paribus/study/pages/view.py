@@ -48,7 +48,7 @@ def view(results: Results) -> Results:
         "statuses": Counter(trial["status"] for trial in facts["trials"]),
         "troubled": [trial for trial in facts["trials"] if trial["status"] != "done"],
         "measured": measured,
-        "shows_verdicts": measured or facts["kind"] == "compare",
+        "shows_verdicts": facts["kind"] != "depth" and (measured or facts["kind"] == "compare"),
         "level": f"{100 * level:.3g}\u00a0%",
         # Two one-sided tests of the same level leave twice the error outside their interval.
         "level90": f"{100 * (2 * level - 1):.3g}\u00a0%",
