@@ -182,6 +182,16 @@ def test_a_scaling_is_put_on_past_the_trained_length(scaling: str, data: Dataset
     }
 
 
+def test_a_scaling_by_length_is_not_scaled_twice(data: Dataset) -> None:
+    """Dynamic NTK finds n / L by itself: over a whole context it is NTK with that factor."""
+    program = trained(position={"name": "rope", "base": 100.0})
+    scaled = length(program, data, scalings=["rope_ntk", "rope_dynamic"])["scaled"]
+    assert scaled["rope_dynamic"]["plain"][str(4 * SEQ)] == scaled["rope_ntk"]["plain"][str(4 * SEQ)]
+    other = trained(position={"name": "rope_dynamic", "base": 100.0, "factor": 1.0, "original_length": SEQ})
+    other.model.load_state_dict(program.model.state_dict())
+    assert scaled["rope_dynamic"]["plain"][str(4 * SEQ)] == length(other, data)["plain"][str(4 * SEQ)]
+
+
 def test_layers_without_rope_keep_what_they_have_when_a_scaling_is_put_on(data: Dataset) -> None:
     program = trained(num_layers=2, position=["none", "rope"])
     scaled = length(program, data, scalings=["rope_ntk"])["scaled"]["rope_ntk"]

@@ -11,7 +11,7 @@ from torch import nn
 from paribus import registry
 from paribus.errors import RequestError, nearest
 from paribus.parts.position.rope import RotaryPosition
-from paribus.parts.position.rope_scaling import ScaledRotaryPosition
+from paribus.parts.position.rope_scaling import DynamicRotaryPosition, ScaledRotaryPosition
 from paribus.train.program import Program
 
 
@@ -36,6 +36,8 @@ def can_be_rescaled(program: Program) -> bool:
 def rescaled(program: Program, scaling: str, *, context: int, trained: int) -> Iterator[None]:
     """In here every plain RoPE is `scaling` with factor context / trained and original length `trained`.
 
+    A scaling that goes by the length of what it reads, as dynamic NTK does, finds context / trained by itself and has
+    factor 1: over a whole context it is then NTK with that factor.
     Base, layout and the share of channels that turn stay those of the model.
     """
     decoder = _decoder(program)
@@ -54,7 +56,9 @@ def rescaled(program: Program, scaling: str, *, context: int, trained: int) -> I
 
 
 def _scaled(position: RotaryPosition, scaling: str, *, context: int, trained: int) -> nn.Module:
-    return registry.get("position", scaling).build(
+    card = registry.get("position", scaling)
+    by_itself = isinstance(card.factory, type) and issubclass(card.factory, DynamicRotaryPosition)
+    return card.build(
         d_model=position.d_model,
         head_dim=position.head_dim,
         num_heads=position.num_heads,
@@ -63,7 +67,7 @@ def _scaled(position: RotaryPosition, scaling: str, *, context: int, trained: in
         base=position.base,
         layout=position.layout,
         fraction=position.rotated / position.head_dim,
-        factor=context / trained,
+        factor=1.0 if by_itself else context / trained,
         original_length=trained,
     )
 
