@@ -63,6 +63,10 @@ class TrialQueue:
         self._reached[trial.key] = max(reached, self._reached.get(trial.key, 0))
         if self._losses[trial.key] >= TRIES:
             return {"status": "failed", "reason": f"{reason}; so it ended {TRIES} times"}
+        return self.put_back(trial, reason)
+
+    def put_back(self, trial: Trial, reason: str) -> dict[str, Any] | None:
+        """Let another worker have a trial that is not to blame; its failed result if its arm gets no more."""
         if self._set_aside(trial):
             return {"status": "failed", "reason": reason}
         self._waiting.insert(0, trial)
