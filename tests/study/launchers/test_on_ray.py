@@ -147,6 +147,18 @@ def test_when_the_whole_cluster_goes_away_the_study_says_so(study: Study, cluste
             list(running)
 
 
+def test_a_driver_that_is_cut_off_in_the_middle_of_a_message_is_a_cluster_that_went_away(
+    study: Study,
+) -> None:
+    driver = subprocess.Popen(["printf", '{"event": "slo'], stdout=subprocess.PIPE)
+    with (
+        hold(study.folder) as lock,
+        _launcher(study, Cluster("nowhere", []), lock, _driver=driver) as launcher,
+        pytest.raises(WorkError, match="the Ray cluster at nowhere went away"),
+    ):
+        list(launcher.run([trial()], progress=lambda tokens: None))
+
+
 def test_leaving_a_run_leaves_no_actor(study: Study, cluster: Cluster, snag: Snag) -> None:
     class Left(Exception):
         pass

@@ -139,7 +139,7 @@ class RayLauncher:
         """What the driver says next. Raises `WorkError` when it is gone, or cannot go on."""
         assert self._driver is not None and self._driver.stdout is not None
         line = self._driver.stdout.readline()
-        if not line:
+        if not line.endswith(b"\n"):  # it ended, maybe in the middle of a word
             raise WorkError(
                 f"the Ray cluster at {self.address} went away; finished trials are kept, run the same command again "
                 f"when it is back (more is in {self.log})"
