@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +129,25 @@ def test_a_program_that_wrote_nothing_at_all_has_failed(tmp_path: Path) -> None:
         "status": "failed",
         "reason": "the program ended well and wrote no metrics.jsonl in its output folder",
     }
-    (tmp_path / FILE).mkdir()
-    assert "cannot be read" in outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)["reason"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / FILE)
+    result = outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)
+    assert result == {"status": "failed", "reason": f"{FILE} cannot be read: it is no regular file"}
+    assert Follower(tmp_path / FILE).tokens() == 0
+
+
+def test_a_file_without_measure_is_refused_and_a_line_without_measure_skipped(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("wb") as metrics:
+        metrics.truncate(1 << 40)  # of zeros that take no room
+    result = outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)
+    assert result["status"] == "failed" and "larger than 256 MiB" in result["reason"]
+    with (tmp_path / FILE).open("wb") as metrics:
+        metrics.write(b" " * (1 << 20) + b'\n{"tokens": 5}\n')
+    follower = Follower(tmp_path / FILE)
+    assert [follower.tokens(), follower.tokens()] == [0, 5]
 
 
 def test_progress_is_read_as_it_is_written_and_never_falls(tmp_path: Path) -> None:

@@ -8,14 +8,19 @@ is a diverged trial. Nothing is guessed from the losses: only what the program s
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 import sys
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, BinaryIO, TypeGuard
 
 from paribus.errors import WorkError
 
 FILE = "metrics.jsonl"
+_MOST_BYTES = 256 << 20  # a line a step of the longest run has a tenth of it
+_LOOK_BYTES = 1 << 20
 _NUMBERS = ("tokens", "seconds", "tokens_per_second", "peak_memory_bytes", "params")
 
 
@@ -67,11 +72,16 @@ def outcome(
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Every line as an object; raises `WorkError`, saying which line is wrong and how."""
     try:
-        text = path.read_bytes()
+        with _open(path) as file:
+            text = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise WorkError(f"the program ended well and wrote no {FILE} in its output folder") from None
     except OSError as error:
         raise WorkError(f"{FILE} cannot be read: {error.strerror}") from error
+    if len(text) > _MOST_BYTES:
+        raise WorkError(
+            f"{FILE} is larger than {_MOST_BYTES >> 20} MiB; write a line for every so many steps"
+        )
     lines = []
     for number, line in enumerate(text.split(b"\n"), start=1):
         if line.strip():
@@ -95,17 +105,28 @@ class Follower:
     def tokens(self) -> int:
         """The last number of tokens reported; it does not fall."""
         try:
-            with self._path.open("rb") as file:
+            with _open(self._path) as file:
                 file.seek(self._offset)
-                whole, newline, _ = file.read().rpartition(b"\n")
+                chunk = file.read(_LOOK_BYTES)
         except OSError:
             return self._tokens
-        self._offset += len(whole) + len(newline)
+        whole, newline, _ = chunk.rpartition(b"\n")
+        # A line that is longer than a look has no tokens in it that matter.
+        self._offset += len(chunk) if len(chunk) == _LOOK_BYTES and not newline else len(whole + newline)
         for line in whole.split(b"\n"):
             reported = (_object(line) or {}).get("tokens")
             if _is_finite(reported):
                 self._tokens = max(self._tokens, int(reported))
         return self._tokens
+
+
+def _open(path: Path) -> BinaryIO:
+    """The file for reading. A pipe or a device, which might never give an end, raises `OSError` instead."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
