@@ -21,7 +21,7 @@ def told(out: Path, *lines: Any, failure: str | None = None, metric: str = "val_
 
 def test_the_last_score_counts_whatever_stands_around_it(tmp_path: Path) -> None:
     result = told(
-        tmp_path, {"val_bpb": 4.0}, {"val_bpb": 3.5, "note": "best"}, "", {"tokens": 80}, {"val_bpb": None}
+        tmp_path, {"val_bpb": None}, {"val_bpb": 4.0}, {"val_bpb": 3.5, "note": "best"}, "", {"tokens": 80}
     )
     assert (result["status"], result["val_bpb"], result["tokens"]) == ("done", 3.5, 80)
 
@@ -90,7 +90,7 @@ def test_a_score_that_is_not_finite_is_diverged(tmp_path: Path, line: str) -> No
 
 @pytest.mark.parametrize("failure", [None, "the command ended with exit code 1"])
 def test_a_program_that_says_it_diverged_is_believed(tmp_path: Path, failure: str | None) -> None:
-    result = told(tmp_path, {"val_bpb": 3.0}, {"status": "diverged"}, failure=failure)
+    result = told(tmp_path, {"val_bpb": 3.0}, {"status": "diverged", "val_bpb": None}, failure=failure)
     assert (result["status"], result["val_bpb"]) == ("diverged", None)
 
 
@@ -108,6 +108,16 @@ def test_a_command_that_failed_has_failed_whatever_it_scored(tmp_path: Path) -> 
     [
         ([], "no line of metrics.jsonl has 'val_bpb'; the program reported nothing at all"),
         ([{"val_loss": 3.0, "a": 1}], "has 'val_bpb'; the program reported a, val_loss"),
+        (
+            [{"val_bpb": 3.0}, {"val_bpb": None}],
+            "the last val_bpb in metrics.jsonl is null; it must be a number",
+        ),
+        ([{"val_bpb": 3.0, "params": -5}], "params in metrics.jsonl is -5; it cannot be negative"),
+        ([{"val_bpb": 3.0, "seconds": -0.5}], "seconds in metrics.jsonl is -0.5; it cannot be negative"),
+        (
+            [{"val_bpb": 3.0, "tokens": 1e308, "seconds": 1e-9}],
+            "metrics.jsonl has 1e+308 tokens in 1e-09 seconds, which no machine does",
+        ),
         ([{"val_bpb": "3.0"}], "val_bpb in metrics.jsonl is '3.0'; it must be a number"),
         ([{"val_bpb": True}], "is True; it must be a number"),
         ([{"val_bpb": 3.0}, "loss 3.0"], "line 2 of metrics.jsonl is not a JSON object: 'loss 3.0'"),

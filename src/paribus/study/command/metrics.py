@@ -1,6 +1,6 @@
 """What a program says about its own run: lines of JSON in `metrics.jsonl`, read while it runs and at its end.
 
-Each line is an object. The last value of the metric is the score; of `tokens`, `seconds`, `tokens_per_second`,
+Each line is an object. The last value of the metric is the score, and must be a number; of `tokens`, `seconds`, `tokens_per_second`,
 `peak_memory_bytes` and `params` the last value counts too, where it is a finite number, and every line with
 `tokens` and `train_bpb` is a point of the curve. `{"status": "diverged"}`, or a score that is NaN or infinite,
 is a diverged trial. Nothing is guessed from the losses: only what the program says counts.
@@ -37,12 +37,11 @@ def outcome(
         lines = read_metrics(out / FILE)
         last = {key: value for line in lines for key, value in line.items() if value is not None}
         known = {key: last[key] if _is_finite(last.get(key)) else None for key in _NUMBERS}
-        score, curve = _score(last, metric), _curve(lines)
+        speed = _speed(known)
+        diverged = last.get("status") == "diverged"
+        score, curve = None if diverged else _score(lines, metric), _curve(lines)
     except WorkError as error:
         return {"status": "failed", "reason": failure or str(error)}
-    speed = known["tokens_per_second"]
-    if speed is None and known["tokens"] and known["seconds"]:
-        speed = known["tokens"] / known["seconds"]
     result = {
         **known,
         "status": "done",
@@ -54,7 +53,7 @@ def outcome(
         "curve": curve,
         "probes": {},
     }
-    if last.get("status") == "diverged":
+    if diverged:
         return result | {"status": "diverged", "val_bpb": None, "reason": "the program said that it diverged"}
     if failure is not None:
         return {"status": "failed", "reason": failure}
@@ -137,11 +136,27 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _score(last: dict[str, Any], metric: str) -> float | None:
-    score = last.get(metric)
-    if score is None or _is_number(score):
-        return score
-    raise WorkError(f"{metric} in {FILE} is {score!r}; it must be a number")
+def _score(lines: list[dict[str, Any]], metric: str) -> float | None:
+    """The last one; raises `WorkError` for what is no number, and null is none: many loggers write it for NaN."""
+    scores = [line[metric] for line in lines if metric in line]
+    if not scores or _is_number(scores[-1]):
+        return scores[-1] if scores else None
+    said = "null" if scores[-1] is None else repr(scores[-1])
+    raise WorkError(f"the last {metric} in {FILE} is {said}; it must be a number")
+
+
+def _speed(known: dict[str, Any]) -> float | None:
+    """Tokens a second, as said or as it follows; raises `WorkError` for figures that no run can have."""
+    if below := next((key for key, value in known.items() if value is not None and value < 0), None):
+        raise WorkError(f"{below} in {FILE} is {known[below]}; it cannot be negative")
+    if known["tokens_per_second"] is not None or not known["tokens"] or not known["seconds"]:
+        return known["tokens_per_second"]
+    speed = known["tokens"] / known["seconds"]
+    if not _is_finite(speed):
+        raise WorkError(
+            f"{FILE} has {known['tokens']} tokens in {known['seconds']} seconds, which no machine does"
+        )
+    return speed
 
 
 def _curve(lines: list[dict[str, Any]]) -> dict[str, list[float]]:
