@@ -97,7 +97,9 @@ def test_a_hostile_value_arrives_as_one_argument_and_runs_nothing(
     plan = plan_of(tmp_path, body, values=HOSTILE)
     trials = [trial for trial in plan.trials(RATES[:1]) if not plan.arm(trial.arm).control]
     before = {*tmp_path.iterdir()} | {tmp_path / "trials", tmp_path / "study.lock"}
-    for trial, result in launch(tmp_path, trials, workers=workers):
+    found = launch(tmp_path, trials, workers=workers)
+    assert len(found) == len(HOSTILE)
+    for trial, result in found:
         assert result["status"] == "done"
         out = trial_folder(tmp_path, trial)
         assert json.loads((out / "arguments").read_text()) == [
