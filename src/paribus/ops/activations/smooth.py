@@ -27,12 +27,11 @@ def _sigmoid_second(x: Tensor) -> Tensor:
 
 
 def _tanh_first(x: Tensor) -> Tensor:
-    return 1 - torch.tanh(x).square()
+    return 4 * _sigmoid_first(2 * x)  # 1 - tanh^2 would cancel for large x
 
 
 def _tanh_second(x: Tensor) -> Tensor:
-    t = torch.tanh(x)
-    return -2 * t * (1 - t.square())
+    return -2 * torch.tanh(x) * _tanh_first(x)
 
 
 @rounded_once

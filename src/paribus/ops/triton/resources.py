@@ -49,8 +49,11 @@ class Resources:
     spill_loads: int
 
 
-def ptx(kernel: Any, dtype: torch.dtype, *, capability: int = 90) -> str:
-    """The kernel in PTX for tensors of this dtype, aligned to 16 bytes and a multiple of 16 long, as in training."""
+def compiled(kernel: Any, dtype: torch.dtype, *, capability: int = 90) -> dict[str, Any]:
+    """The kernel's forms, "ttir" to "ptx", for tensors aligned to 16 bytes and a multiple of 16 long.
+
+    That is what training has; `dtype` is that of g and v, and a beta is in float32.
+    """
     wide = tl.float64 if dtype == torch.float64 else tl.float32
     kinds = {
         "n": "i32",
@@ -64,14 +67,14 @@ def ptx(kernel: Any, dtype: torch.dtype, *, capability: int = 90) -> str:
         (at,): [["tt.divisibility", 16]] for at, kind in enumerate(signature.values()) if kind != "constexpr"
     }
     text = ASTSource(kernel, signature, constexprs={"WIDE": wide, "BLOCK": BLOCK}, attrs=aligned)
-    return triton.compile(text, target=GPUTarget("cuda", capability, 32)).asm["ptx"]
+    return triton.compile(text, target=GPUTarget("cuda", capability, 32)).asm
 
 
 def resources(kernel: Any, dtype: torch.dtype, *, capability: int = 90) -> Resources:
     """What ptxas, the assembler in triton's own wheel, says of the kernel; raises `WorkError` if it says nothing."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
-        path.write_text(ptx(kernel, dtype, capability=capability))
+        path.write_text(compiled(kernel, dtype, capability=capability)["ptx"])
         said = subprocess.run(
             [
                 triton.knobs.nvidia.ptxas.path,
