@@ -15,13 +15,15 @@ from paribus.ops.triton.resources import GLU_FAMILY, compiled, table
 #: A multiprocessor holds 65,536 registers and 2,048 threads: with 64 a thread half of these run at once, which
 #: is enough to keep the memory busy.
 REGISTERS = {"bf16": 64, "fp16": 64, "fp32": 64, "fp64": 168}
+#: For two curved rows at once, in half precision.
+REGISTERS_OF_TWO = 80
 FAMILY = pytest.mark.parametrize("pair", GLU_FAMILY.values(), ids=GLU_FAMILY.keys())
 
 
-def assert_fits(*pairs: Pair, dtypes: tuple[torch.dtype, ...]) -> None:
+def assert_fits(*pairs: Pair, dtypes: tuple[torch.dtype, ...], more: int = 0) -> None:
     for row in table(pairs, dtypes):
         assert row.spill_stores == row.spill_loads == 0, row
-        assert 0 < row.registers <= REGISTERS[row.dtype], row
+        assert 0 < row.registers <= max(more, REGISTERS[row.dtype]), row
 
 
 @FAMILY
@@ -38,7 +40,8 @@ def test_kernels_of_the_glu_family_spill_nothing_in_any_dtype(pair: Pair) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_kernels_of_every_row_spill_nothing(name: str) -> None:
-    assert_fits(pair(name, "identity"), pair("identity", name), pair(name, name), dtypes=(torch.bfloat16,))
+    pairs = pair(name, "identity"), pair("identity", name), pair(name, name)
+    assert_fits(*pairs, dtypes=(torch.bfloat16,), more=REGISTERS_OF_TWO)
 
 
 @FAMILY
