@@ -30,7 +30,7 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
         "compiled": program.compiled,
         "attention_backend": _joined(layer["backend"] for layer in attention),
         "attention": attention,
-        "ffn": _joined(_form(block.ffn) for block in program.model.blocks()),
+        "ffn": _joined(_form(block.ffn, compiled=program.compiled) for block in program.model.blocks()),
     }
 
 
@@ -57,9 +57,13 @@ def attention_backends(program: Program, *, seq_len: int) -> list[dict[str, Any]
     return found
 
 
-def _form(ffn: torch.nn.Module) -> str:
-    settings = [f"{name} {getattr(ffn, name)}" for name in ("form", "memory") if hasattr(ffn, name)]
-    return " ".join([type(ffn).__name__, *settings])
+def _form(ffn: torch.nn.Module, *, compiled: bool) -> str:
+    settings = {name: getattr(ffn, name) for name in ("form", "memory") if hasattr(ffn, name)}
+    if compiled and "form" in settings:
+        settings["form"] = (
+            "plain"  # a layer says what runs in eager mode; a compiled graph fuses the plain form
+        )
+    return " ".join([type(ffn).__name__, *(f"{name} {value}" for name, value in settings.items())])
 
 
 def _joined(names: Any) -> str:
