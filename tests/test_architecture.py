@@ -22,7 +22,8 @@ FLOORS = {
     "study": 6,
     "verify": 6,
     "figures": 6,
-    "cli": 7,
+    "bench": 7,
+    "cli": 8,
     "text": 1,
 }
 WING = "text"
