@@ -1,9 +1,16 @@
+import copy
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
+from paribus.errors import RequestError
+from paribus.model.initialise import build
 from paribus.train.config import TrainConfig
-from paribus.train.optimiser import adamw, set_rate
+from paribus.train.optimiser import Optimiser, make_optimiser, set_rate
+
+from .conftest import MODEL
 
 
 class Small(nn.Module):
@@ -16,7 +23,7 @@ class Small(nn.Module):
 def _decayed(rate: float) -> Small:
     """The model after one step with zero gradients."""
     model = Small()
-    optimiser = adamw(model, TrainConfig(weight_decay=0.1), peak_rate=rate)
+    optimiser = make_optimiser(model, TrainConfig(weight_decay=0.1), peak_rate=rate)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimiser.step()
@@ -36,7 +43,7 @@ def test_a_step_is_adamw_of_the_paper() -> None:
     """Two steps by hand in float64: m, v, bias correction, decoupled decay."""
     model = Small().double()
     config = TrainConfig(beta1=0.8, beta2=0.9, eps=1e-6, weight_decay=0.02)
-    optimiser = adamw(model, config, peak_rate=0.1)
+    optimiser = make_optimiser(model, config, peak_rate=0.1)
     weight, first, second = 2.0, 0.0, 0.0
     for step, (gradient, rate) in enumerate([(0.5, 0.1), (-1.5, 0.05)], start=1):
         set_rate(optimiser, rate)
@@ -48,3 +55,58 @@ def test_a_step_is_adamw_of_the_paper() -> None:
         weight -= weight * 0.02 * rate / 0.1
         weight -= rate * (first / (1 - 0.8**step)) / ((second / (1 - 0.9**step)) ** 0.5 + 1e-6)
     torch.testing.assert_close(model.matrix, torch.full((3, 2), weight, dtype=torch.float64))
+
+
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_everything_else() -> None:
+    model = build(dataclasses.replace(MODEL, position="t5"), seed=0)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    matrices, *rest = make_optimiser(model, TrainConfig(optimiser="muon"), peak_rate=0.1).param_groups
+    by_muon = {names[parameter] for parameter in matrices["params"]}
+    assert by_muon == {
+        name
+        for name in names.values()
+        if ".residual." not in name and (".attention." in name or ".ffn." in name)
+    }
+    by_adamw = {names[parameter] for group in rest for parameter in group["params"]}
+    assert by_adamw == set(names.values()) - by_muon
+    assert {"embedding.weight", "head.weight", "decoder.position.weight"} <= by_adamw
+
+
+def test_a_step_of_muon_is_an_orthogonal_matrix_as_large_as_a_step_of_adamw() -> None:
+    """All singular values near one, times 0.2 sqrt(max(rows, columns)) times the rate."""
+    model = build(MODEL, seed=0)
+    optimiser = make_optimiser(model, TrainConfig(optimiser="muon", weight_decay=0.0), peak_rate=0.5)
+    weight = model.decoder.blocks[0].ffn.down.weight
+    before = weight.detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    optimiser.step()
+    sizes = torch.linalg.svdvals(before - weight.detach()) / (0.5 * 0.2 * max(weight.shape) ** 0.5)
+    assert 0.6 < sizes.min() and sizes.max() < 1.3
+
+
+def test_muon_goes_on_from_its_state() -> None:
+    def step(model: nn.Module, optimiser: Optimiser, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        set_rate(optimiser, 0.01 * (seed + 1))
+        optimiser.step()
+
+    config = TrainConfig(optimiser="muon", weight_decay=0.01)
+    whole, resumed = build(MODEL, seed=0), build(MODEL, seed=0)
+    optimiser = make_optimiser(whole, config, peak_rate=0.1)
+    step(whole, optimiser, 0)
+    resumed.load_state_dict(whole.state_dict())
+    again = make_optimiser(resumed, config, peak_rate=0.1)
+    again.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+    for model, each in ((whole, optimiser), (resumed, again)):
+        step(model, each, 1)
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_an_unknown_optimiser_is_refused() -> None:
+    with pytest.raises(RequestError, match="did you mean adamw"):
+        TrainConfig(optimiser="adam")  # type: ignore[arg-type]

@@ -132,3 +132,52 @@ def test_scoring_puts_mode_dependent_parts_and_no_others_into_their_other_mode(
 def test_an_objective_for_another_architecture_is_refused() -> None:
     with pytest.raises(RequestError, match="masked_token.*encoder.*decoder.*next_token"):
         Program(MODEL, dataclasses.replace(TRAIN, objective="masked_token"))
+
+
+def _loss_and_gradients(program: Program) -> list[Tensor]:
+    initialise(program.model, seed=0)
+    ids = torch.arange(64).reshape(4, 16)
+    nats, _ = program.loss(Batch(inputs_BT=ids, targets_BT=ids))
+    return [nats, *torch.autograd.grad(nats.sum(), list(program.model.parameters()))]
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_a_deep_model_is_compiled_by_block_in_one_graph_for_all_of_them() -> None:
+    """One graph for all blocks and one for the head, whatever the depth."""
+    deep = dataclasses.replace(MODEL, num_layers=8)
+    eager = Program(deep, dataclasses.replace(TRAIN, dtype="float32"))
+    compiled = Program(deep, dataclasses.replace(TRAIN, dtype="float32", compile="on"))
+    assert (eager.compiled_by, compiled.compiled_by) == (None, "block")
+    torch._dynamo.utils.counters.clear()
+    expected, actual = _loss_and_gradients(eager), _loss_and_gradients(compiled)
+    for one, other in zip(expected, actual, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+def test_twelve_arms_in_one_process_all_run_compiled() -> None:
+    """Past torch's recompile limit a process would go on eager and say nothing."""
+    arms = [
+        "relu",
+        "gelu",
+        "silu",
+        "relu2",
+        "glu",
+        "gtu",
+        "bilinear",
+        "reglu",
+        "geglu",
+        "swiglu",
+        "mish",
+        "elu",
+    ]
+    for number, ffn in enumerate(arms, start=1):
+        program = Program(dataclasses.replace(MODEL, ffn=ffn), dataclasses.replace(TRAIN, compile="on"))
+        torch._dynamo.utils.counters.clear()
+        for _ in range(2):
+            _loss_and_gradients(program)
+        stats = torch._dynamo.utils.counters
+        assert stats["stats"]["unique_graphs"] == 1, (number, ffn)
+        assert not stats["graph_break"] and not stats["unimplemented"], (number, ffn)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from paribus.train.optimiser import Optimiser
+
 
 @dataclass
 class State:
@@ -23,7 +25,7 @@ class State:
     clipped: int = 0
 
 
-def save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, state: State) -> None:
+def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State) -> None:
     """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed."""
     temporary = path.with_suffix(".tmp")
     try:
@@ -39,7 +41,7 @@ def save(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer, s
             print(f"no checkpoint was written: {error}", file=sys.stderr)
 
 
-def load(path: Path, model: torch.nn.Module, optimiser: torch.optim.Optimizer) -> State | None:
+def load(path: Path, model: torch.nn.Module, optimiser: Optimiser) -> State | None:
     """The state of a checkpoint, its weights and moments put in place; None if it cannot be used."""
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True)

@@ -17,7 +17,8 @@ class TrainConfig:
 
     `objective` is a name of `paribus.train.objectives`; `auto` takes the one for the model's architecture.
     `weight_decay` is the share of a matrix removed in a step at the peak of the schedule, independent of
-    the learning rate. `clip` bounds the global gradient norm (0: no clipping). `heldout_tokens` is how much
+    the learning rate. `optimiser` muon is Muon for the matrices of the blocks and AdamW for everything else: which
+    part is better may depend on it. `clip` bounds the global gradient norm (0: no clipping). `heldout_tokens` is how much
     of the held-out text is scored. With `passes` the run sees tokens / passes different tokens of text, each
     that often; without it, as many as there are. With `match_output_rms` the output matrices of feed-forward
     layers start divided by the RMS of what they read, so that every kind of layer writes at one scale. Raises
@@ -33,6 +34,7 @@ class TrainConfig:
     beta2: float = 0.95
     eps: float = 1e-8
     clip: float = 1.0
+    optimiser: Literal["adamw", "muon"] = "adamw"
     passes: int | None = None
     init_scheme: str = "fan_in"
     match_output_rms: bool = False
@@ -62,6 +64,10 @@ class TrainConfig:
                 raise RequestError(f"train.{name} must lie in [0, 1); it is {getattr(self, name)}")
         if not (math.isfinite(self.clip) and self.clip >= 0 and math.isfinite(self.eps) and self.eps > 0):
             raise RequestError("train.clip must not be negative and train.eps must be above zero")
+        if self.optimiser not in ("adamw", "muon"):
+            raise RequestError(
+                f"there is no train.optimiser {self.optimiser!r}; {nearest(str(self.optimiser), ('adamw', 'muon'))}"
+            )
         if self.init_scheme not in SCHEMES:
             raise RequestError(
                 f"there is no train.init_scheme {self.init_scheme!r}; {nearest(self.init_scheme, SCHEMES)}"

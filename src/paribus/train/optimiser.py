@@ -1,26 +1,74 @@
-"""AdamW with decay on matrices only, and decay that does not depend on the learning rate."""
+"""The optimisers of a run: AdamW, or Muon for the matrices of the blocks with AdamW for everything else.
+
+Decay is on matrices only and does not depend on the learning rate: torch multiplies it by the rate, and dividing by
+the peak rate here makes a step at the peak remove exactly `weight_decay` whatever the rate is, so arms tuned to
+other rates decay alike. Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), whose decay is independent of the rate.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Iterable
+from typing import Any, Protocol
 
+import torch
+from torch import Tensor, nn
+
+from paribus.model.transformer import slot_of
 from paribus.train.config import TrainConfig
 
+_IN_BLOCKS = ("attention", "ffn")
 
-def adamw(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> torch.optim.AdamW:
-    """Fused AdamW over the parameters of `model`.
 
-    torch multiplies its weight decay by the rate; dividing by the peak rate here makes a step at the peak
-    remove exactly `config.weight_decay` whatever the rate is, so arms tuned to other rates decay alike.
-    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), whose decay is independent of the rate.
+class Optimiser(Protocol):
+    """What a run needs of an optimiser."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> Any: ...
+    def zero_grad(self) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimiser:
+    """The optimiser that `config.optimiser` names, over the parameters of `model`."""
+    if config.optimiser == "muon":
+        return muon(model, config, peak_rate=peak_rate)
+    return _adamw(model.parameters(), config, peak_rate=peak_rate)
+
+
+def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimiser:
+    """Muon for the matrices of attention and feed-forward layers, AdamW for embeddings, head, gains and biases.
+
+    Muon replaces the momentum of a matrix by its nearest orthogonal one (five Newton-Schulz steps), scaled by
+    0.2 sqrt(max(rows, columns)), so that its updates are as large as AdamW's and one rate serves both. Sources:
+    Jordan et al. 2024 (kellerjordan.github.io/posts/muon); Liu et al. 2025 (arXiv:2502.16982) for the scale.
     """
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+    matrices: list[Tensor] = []
+    rest: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        (matrices if parameter.ndim == 2 and slot_of(name) in _IN_BLOCKS else rest).append(parameter)
+    first = torch.optim.Muon(
+        matrices,
+        lr=peak_rate,
+        weight_decay=config.weight_decay / peak_rate,
+        momentum=0.95,
+        nesterov=True,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return _Together(first, _adamw(rest, config, peak_rate=peak_rate))
+
+
+def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: float) -> torch.optim.AdamW:
+    """Fused AdamW."""
+    parameters = list(parameters)
     return torch.optim.AdamW(
         [
-            {"params": matrices, "weight_decay": config.weight_decay / peak_rate},
-            {"params": vectors, "weight_decay": 0.0},
+            {
+                "params": [parameter for parameter in parameters if parameter.ndim >= 2],
+                "weight_decay": config.weight_decay / peak_rate,
+            },
+            {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
         ],
         lr=peak_rate,
         betas=(config.beta1, config.beta2),
@@ -29,7 +77,32 @@ def adamw(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> torch.o
     )
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+class _Together:
+    """Optimisers that step as one, each over parameters of its own."""
+
+    def __init__(self, *optimisers: torch.optim.Optimizer) -> None:
+        self._optimisers = optimisers
+        self.param_groups = [group for each in optimisers for group in each.param_groups]
+
+    def step(self) -> None:
+        for each in self._optimisers:
+            each.step()
+
+    def zero_grad(self) -> None:
+        for each in self._optimisers:
+            each.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {str(number): each.state_dict() for number, each in enumerate(self._optimisers)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for number, each in enumerate(self._optimisers):
+            each.load_state_dict(state[str(number)])
+        # Loading puts new groups in place of the old.
+        self.param_groups = [group for each in self._optimisers for group in each.param_groups]
+
+
+def set_rate(optimiser: Optimiser, rate: float) -> None:
     """Set the learning rate of every group."""
     for group in optimiser.param_groups:
         group["lr"] = rate

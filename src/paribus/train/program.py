@@ -60,6 +60,10 @@ class Batch:
         )
 
 
+#: Models of up to so many layers are compiled whole: 4 to 10 % faster, and the time to compile grows with them.
+WHOLE_UP_TO = 6
+
+
 class Program:
     """`loss(batch)`: nats of each row's scored targets, and what layers add to the loss of a step, or None.
 
@@ -83,11 +87,18 @@ class Program:
             memory_bytes=machine_bytes(),
         )
         self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        self._run = self._forward
+        self._run, self._head_run = self._forward, self._head
+        blocks = list(self.model.blocks())
+        self.compiled_by = ("model" if len(blocks) <= WHOLE_UP_TO else "block") if self.compiled else None
         if self.compiled:
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.
             torch._dynamo.reset()
+        if self.compiled_by == "model":
             self._run = torch.compile(self._forward, fullgraph=True, dynamic=False)
+        elif self.compiled_by == "block":
+            for block in blocks:  # alike but for their weights, so they share their graphs
+                block.compile(fullgraph=True, dynamic=False)
+            self._head_run = torch.compile(self._head, fullgraph=True, dynamic=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Summed nats [B] of each row's scored targets, and the auxiliary loss of a step if layers have one."""
@@ -110,6 +121,10 @@ class Program:
             source_BS=source_BS,
             source_valid_BS=source_valid_BS,
         )
+        return self._head_run(stream_BTD, targets_BT), aux.get("loss")
+
+    def _head(self, stream_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+        """Summed nats [B] of what the head makes of the stream."""
         nats = linear_cross_entropy(
             stream_BTD,
             self.model.head_weight,
@@ -119,7 +134,7 @@ class Program:
             scale=self.config.logit_scale,
             rows=self.loss_rows,
         )
-        return nats.view_as(targets_BT).sum(dim=1), aux.get("loss")
+        return nats.view_as(targets_BT).sum(dim=1)
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

@@ -30,7 +30,7 @@ from paribus.train import checkpoint as checkpoints
 from paribus.train.checkpoint import State
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import evaluate
-from paribus.train.optimiser import adamw, set_rate
+from paribus.train.optimiser import make_optimiser, set_rate
 from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.probes import as_run, make_probe
 from paribus.train.program import Batch, Program
@@ -123,7 +123,7 @@ def _run(
     program.reset()
     gain = ffn_output_gain(model.config, config)
     initialise(model, seed=seed, scheme=config.init_scheme, salted=salted, ffn_output_gain=gain)
-    optimiser = adamw(model, config, peak_rate=rate)
+    optimiser = make_optimiser(model, config, peak_rate=rate)
     _seed_step(seed, 0)
     branch_rms = program.branch_rms("ffn", _batch(program, data, config, seed=seed, step=0))
     measuring = {name: make_probe(name, options) for name, options in probes.items()}
@@ -135,7 +135,7 @@ def _run(
         loaded = checkpoints.load(checkpoint, model, optimiser)
         if loaded is None:  # a broken checkpoint, some of which may have been taken in
             initialise(model, seed=seed, scheme=config.init_scheme, salted=salted, ffn_output_gain=gain)
-            optimiser = adamw(model, config, peak_rate=rate)
+            optimiser = make_optimiser(model, config, peak_rate=rate)
         state = loaded or state
 
     lengths = program.objective.lengths(config.seq_len)

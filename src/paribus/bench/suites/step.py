@@ -17,7 +17,7 @@ from paribus.bench.suites.products import attention_products, linear_products, p
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
 from paribus.train.config import TrainConfig
-from paribus.train.optimiser import adamw
+from paribus.train.optimiser import Optimiser, make_optimiser
 from paribus.train.program import Batch, Program
 
 _RATE, _CLIP = 1e-3, 1.0
@@ -55,7 +55,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         def loss() -> Tensor:
             return program.loss(examples)[0].sum() / train.tokens_per_step
 
-        return _case(program.model, loss, adamw(program.model, train, peak_rate=_RATE))
+        return _case(program.model, loss, make_optimiser(program.model, train, peak_rate=_RATE))
 
     def transformers(attention: str, *, masters: bool) -> Callable[[], Case]:
         def make() -> Case:
@@ -158,7 +158,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     ]
 
 
-def _case(model: nn.Module, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> Case:
+def _case(model: nn.Module, loss: Callable[[], Tensor], optimiser: Optimiser) -> Case:
     def step() -> None:
         loss().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)

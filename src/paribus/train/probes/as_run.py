@@ -13,7 +13,7 @@ from paribus.train.program import Program
 
 
 def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
-    """Device, dtype, compiled or not, the attention backend of every layer and the class of feed-forward layer.
+    """Device, dtype, compiled or not and by what, the attention backend of every layer and the class of feed-forward layer.
 
     `seq_len` is the training length in tokens of text (default: the model's max_seq_len), by which the backend
     is chosen. `attention_backend` joins the names that occur, `attention` has them by layer with the reason
@@ -28,6 +28,8 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": str(program.dtype).removeprefix("torch."),
         "compiled": program.compiled,
+        "compiled_by": program.compiled_by,
+        "loss_rows": program.loss_rows,
         "attention_backend": _joined(layer["backend"] for layer in attention),
         "attention": attention,
         "ffn": _joined(_form(block.ffn, compiled=program.compiled) for block in program.model.blocks()),

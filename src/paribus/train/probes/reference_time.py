@@ -17,7 +17,7 @@ from paribus.parts.context import Context
 from paribus.text.data import Dataset
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import heldout_examples
-from paribus.train.optimiser import adamw
+from paribus.train.optimiser import Optimiser, make_optimiser
 from paribus.train.probes.base import Probe, check_whole, token_nats, untouched
 from paribus.train.program import Batch, Program
 
@@ -50,7 +50,7 @@ class ReferenceTimeProbe(Probe):
         }
         seconds: dict[str, list[float]] = {name: [] for name in forms}
         with untouched(program, weights=True):
-            optimiser = adamw(program.model, config, peak_rate=_RATE)
+            optimiser = make_optimiser(program.model, config, peak_rate=_RATE)
             for _ in range(self.steps + 1):
                 for name, loss in forms.items():
                     seconds[name].append(_timed_step(program, loss, optimiser, config))
@@ -68,7 +68,7 @@ class ReferenceTimeProbe(Probe):
 def _timed_step(
     program: Program,
     loss: Callable[[], tuple[Tensor, Tensor | None]],
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimiser,
     config: TrainConfig,
 ) -> float:
     _wait(program.device)
