@@ -24,7 +24,10 @@ class Activation(nn.Module):
     inputs: int = 1
 
     def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Parameters, and what is drawn at random for this x."""
+        """Parameters, and what is drawn at random for an x of this shape, dtype and device.
+
+        Its numbers say nothing: a layer that replays the product which gives x has none yet.
+        """
         return ()
 
     def compute(self, x: Tensor, *arguments: Tensor) -> Tensor:
