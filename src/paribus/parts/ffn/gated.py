@@ -20,6 +20,7 @@ from paribus.ops.activations.smooth import swish
 from paribus.ops.linear import Linear
 from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.ffn.replay import Memory, anything_learns, check_memory, product, replayed, stand_in
+from paribus.parts.ffn.split import of_these_features
 from paribus.parts.init import Roles, matrix_roles
 from paribus.registry import part
 
@@ -151,7 +152,10 @@ class GatedFeedForward(nn.Module):
         if value is None:
             assert x is not None
             value = product(self.value, x, value_weight, value_bias)
-        mixed = self._mixed(gate, value, arguments[:of_gate], arguments[of_gate:])
+        to_gate, to_value = arguments[:of_gate], arguments[of_gate:]
+        to_gate = of_these_features(self.gate_activation, to_gate, hidden=gate, layer=self.gate)
+        to_value = of_these_features(self.value_activation, to_value, hidden=value, layer=self.value)
+        mixed = self._mixed(gate, value, to_gate, to_value)
         return product(self.down, mixed, down_weight, down_bias)
 
     def _mixed(

@@ -40,8 +40,7 @@ def replayed(function: Callable[..., Tensor], *arguments: Any, instead: bool = T
     """
     if not instead:
         return function(*arguments)
-    # A compiler does not come to its own end of the stack of transforms; it replays under those that it traces.
-    if not torch.compiler.is_compiling() and torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch.is_grad_enabled() and torch._C._functorch.peek_interpreter_stack() is not None:
         _warn_that_all_is_kept()
         return function(*arguments)
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
@@ -57,10 +56,19 @@ def product(layer: Linear, x: Tensor, weight: Tensor, bias: Tensor | None) -> Te
 
     The layer itself is called, not its formula: tensor parallelism and FSDP do their work in its hooks.
     """
-    if weight is layer.weight and bias is layer.bias:
+    if (weight is layer.weight and bias is layer.bias) or _gathers_its_weights(layer):
         return layer(x)
     given = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     return torch.func.functional_call(layer, given, (x,))
+
+
+def _gathers_its_weights(layer: Linear) -> bool:
+    """Whether FSDP shards this very layer: its weight is then another tensor inside its call than before it."""
+    if not torch.distributed.is_available():
+        return False
+    from torch.distributed.fsdp import FSDPModule  # slow, and for replays with other weights only
+
+    return isinstance(layer, FSDPModule)
 
 
 def stand_in(x: Tensor, width: int) -> Tensor:
@@ -68,10 +76,15 @@ def stand_in(x: Tensor, width: int) -> Tensor:
     return x.new_full((), math.nan).expand(*x.shape[:-1], width)
 
 
-@functools.cache
+@torch.compiler.assume_constant_result  # it runs while a compiler traces, and is no part of what that makes
 def _warn_that_all_is_kept() -> None:
+    _warn_once()
+
+
+@functools.cache
+def _warn_once() -> None:
     warnings.warn(
         "under a transform of torch.func a feed-forward layer keeps all that it computes, whatever its memory "
         "option says: replays need hooks that the transforms forbid",
-        stacklevel=2,
+        stacklevel=4,
     )

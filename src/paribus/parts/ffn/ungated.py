@@ -18,6 +18,7 @@ from paribus.ops.linear import Linear
 from paribus.parts.activation import across, learned, pointwise  # noqa: F401 - their parts make ours
 from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.ffn.replay import Memory, check_memory, product, replayed, stand_in
+from paribus.parts.ffn.split import of_these_features
 from paribus.parts.init import Roles, linear_roles
 from paribus.registry import part, registered
 
@@ -85,6 +86,7 @@ class FeedForward(nn.Module):
         if hidden is None:
             assert x is not None
             hidden = product(self.up, x, up_weight, up_bias)
+        arguments = of_these_features(self.activation, arguments, hidden=hidden, layer=self.up)
         return product(self.down, self.activation.compute(hidden, *arguments), down_weight, down_bias)
 
     def roles(self) -> Roles:
