@@ -40,7 +40,7 @@ def replayed(function: Callable[..., Tensor], *arguments: Any, instead: bool = T
     """
     if not instead:
         return function(*arguments)
-    if torch.is_grad_enabled() and torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch.is_grad_enabled() and _under_a_transform():
         _warn_that_all_is_kept()
         return function(*arguments)
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
@@ -76,7 +76,13 @@ def stand_in(x: Tensor, width: int) -> Tensor:
     return x.new_full((), math.nan).expand(*x.shape[:-1], width)
 
 
-@torch.compiler.assume_constant_result  # it runs while a compiler traces, and is no part of what that makes
+# Both run while a compiler traces, under the transforms that it traces, and are no part of what it makes.
+@torch.compiler.assume_constant_result
+def _under_a_transform() -> bool:
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+@torch.compiler.assume_constant_result
 def _warn_that_all_is_kept() -> None:
     _warn_once()
 
