@@ -139,6 +139,18 @@ def test_a_replay_runs_under_the_autocast_of_the_forward_pass(name: str, memory:
     assert name.startswith("self_gate") or found[0].dtype == torch.bfloat16
 
 
+@pytest.mark.usefixtures("fresh_compiler")
+@SOME
+def test_compiled_output_and_gradients_are_those_of_the_plain_form(name: str, memory: str) -> None:
+    """With the graph cut as for Inductor, so that what is replayed is."""
+    layer = make(name, memory).eval()
+    x, dy = tokens(2, 3, D), tokens(2, 3, D, seed=2).detach()
+    compiled = torch.compile(layer, backend="aot_eager_decomp_partition", fullgraph=True)
+    found, expected = gradients(compiled, layer, x, dy), gradients(Plain(layer), layer, x, dy)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 @SOME
 def test_a_replay_uses_the_weights_of_a_functional_call(name: str, memory: str) -> None:
     layer, x, dy = make(name, memory), tokens(3, D), tokens(3, D, seed=2).detach()
