@@ -1,5 +1,5 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
-# make bench   start-up, and our step against transformers      make test-all  and the exhaustive ones
+# make bench   start-up, and docs/benchmarks.md: us beside others  make test-all  and the exhaustive ones
 # make soak    endurance: a hundred kills                       make docs      docs/parts, from the parts' cards
 
 VENV := .venv
@@ -30,8 +30,9 @@ lint: $(VENV)/.test-ready
 	$(BIN)/mypy
 
 bench: $(VENV)/.test-ready
+	$(BIN)/pip install -q --no-deps -r benchmarks/peers.txt
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/pages.py docs/benchmarks.md
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m paribus.figures.docs docs/parts

@@ -14,6 +14,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # it must be named before torch is imported. Worker processes of xdist and of studies inherit it.
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(config.rootpath / ".pytest_cache" / "inductor"))
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    os.environ.setdefault("TRITON_CACHE_DIR", str(config.rootpath / ".pytest_cache" / "triton"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -308,3 +308,4 @@ def test_a_real_study_can_be_listed_shown_compared_and_exported(studies_in: Stud
     points = json.loads(studies_in("export", "real", "--to", "json", "--curves").stdout)
     assert {point["run_id"] for point in points} == {row["run_id"] for row in rows}
     assert studies_in("export", "real", "--to", "tensorboard", "--out", "boards").returncode == 0
+    assert len(list((tmp_path / "boards").glob("**/events.*"))) >= len(rows)

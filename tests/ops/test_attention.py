@@ -181,6 +181,31 @@ def test_more_conditions_only_hide_more(name: str) -> None:
 
 
 def test_plain_is_chosen_for_short_sequences_on_a_cpu_and_only_there() -> None:
-    assert choose_backend(seq_len=128, device_type="cpu") == "plain"
-    assert choose_backend(seq_len=4096, device_type="cpu") == "sdpa"
-    assert choose_backend(seq_len=128, device_type="cuda") == "sdpa"
+    def chosen(seq_len: int, device_type: str, dtype: torch.dtype) -> str:
+        return choose_backend(seq_len=seq_len, device_type=device_type, dtype=dtype)
+
+    assert chosen(128, "cpu", torch.bfloat16) == chosen(128, "cpu", torch.float32) == "plain"
+    assert chosen(4096, "cpu", torch.bfloat16) == chosen(4096, "cpu", torch.float32) == "sdpa"
+    assert chosen(128, "cuda", torch.bfloat16) == "sdpa"
+
+
+@pytest.mark.parametrize("window", [None, 5, 100])
+@pytest.mark.parametrize(("queries", "more_keys"), [(130, 0), (515, 0), (130, 9), (515, 200)])
+def test_queries_in_blocks_give_what_the_fused_form_gives(
+    window: int | None, queries: int, more_keys: int
+) -> None:
+    """With a bias, grouped heads and keys of a cache; long enough for two and for four blocks."""
+    generator = torch.Generator().manual_seed(0)
+    keys = queries + more_keys
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_()
+
+    q, k, v, bias = draw(1, 4, queries, 6), draw(1, 2, keys, 6), draw(1, 2, keys, 6), draw(4, queries, keys)
+    given = {"mask": Mask(causal=True, window=window), "scale": 0.4, "bias": bias}
+    found = []
+    for backend in ("plain", "sdpa"):
+        out = attend(q, k, v, backend=backend, **given)  # type: ignore[arg-type]
+        found.append([out, *torch.autograd.grad(out.sin().sum(), (q, k, v, bias))])
+    for blocks, fused in zip(*found, strict=True):
+        torch.testing.assert_close(blocks, fused, rtol=1e-9, atol=1e-11)

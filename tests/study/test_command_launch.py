@@ -97,7 +97,9 @@ def test_a_hostile_value_arrives_as_one_argument_and_runs_nothing(
     plan = plan_of(tmp_path, body, values=HOSTILE)
     trials = [trial for trial in plan.trials(RATES[:1]) if not plan.arm(trial.arm).control]
     before = {*tmp_path.iterdir()} | {tmp_path / "trials", tmp_path / "study.lock"}
-    for trial, result in launch(tmp_path, trials, workers=workers):
+    found = launch(tmp_path, trials, workers=workers)
+    assert len(found) == len(HOSTILE)
+    for trial, result in found:
         assert result["status"] == "done"
         out = trial_folder(tmp_path, trial)
         assert json.loads((out / "arguments").read_text()) == [
@@ -237,6 +239,34 @@ def test_what_a_finished_command_left_running_is_ended(tmp_path: Path) -> None:
     body = f"import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nopen(f'{{out}}/pids', 'w').write(str(child.pid))\n{SCORE}"
     launch(tmp_path, plan_of(tmp_path, body).trials(RATES)[:1])
     assert len(pids(tmp_path)) == 1 and all(map(gone, pids(tmp_path)))
+
+
+def in_own_session(body: str) -> str:
+    """A program that runs this one in a session of its own, out of reach of signals to the group."""
+    return f"import subprocess\nsys.exit(subprocess.call([sys.executable, '-c', {body!r}, *sys.argv[1:]], start_new_session=True))"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a keeper adopt")
+def test_what_a_finished_command_left_in_a_session_of_its_own_is_ended(tmp_path: Path) -> None:
+    start = (
+        "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=2, start_new_session=True).pid)"
+    )
+    body = f"""
+import subprocess
+said = subprocess.run([sys.executable, '-c', {start!r}], stdout=subprocess.PIPE, start_new_session=True)
+open(f'{{out}}/pids', 'wb').write(said.stdout)
+{SCORE}
+"""
+    found = launch(tmp_path, plan_of(tmp_path, body).trials(RATES)[:1])
+    assert [result["status"] for _, result in found] == ["done"]
+    assert len(pids(tmp_path)) == 1 and all(map(gone, pids(tmp_path)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there can a keeper adopt")
+def test_leaving_ends_a_command_in_a_session_of_its_own(tmp_path: Path) -> None:
+    stubborn = f"import os, sys\nffn, seed, out = sys.argv[1:4]\n{STUBBORN}"
+    _left_early(tmp_path, in_own_session(stubborn), lambda keeper: None)
+    assert len(pids(tmp_path)) == 2 and all(map(gone, pids(tmp_path)))
 
 
 def test_leaving_ends_whole_groups_however_stubborn(tmp_path: Path) -> None:

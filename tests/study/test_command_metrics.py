@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ def told(out: Path, *lines: Any, failure: str | None = None, metric: str = "val_
 
 def test_the_last_score_counts_whatever_stands_around_it(tmp_path: Path) -> None:
     result = told(
-        tmp_path, {"val_bpb": 4.0}, {"val_bpb": 3.5, "note": "best"}, "", {"tokens": 80}, {"val_bpb": None}
+        tmp_path, {"val_bpb": None}, {"val_bpb": 4.0}, {"val_bpb": 3.5, "note": "best"}, "", {"tokens": 80}
     )
     assert (result["status"], result["val_bpb"], result["tokens"]) == ("done", 3.5, 80)
 
@@ -88,7 +90,7 @@ def test_a_score_that_is_not_finite_is_diverged(tmp_path: Path, line: str) -> No
 
 @pytest.mark.parametrize("failure", [None, "the command ended with exit code 1"])
 def test_a_program_that_says_it_diverged_is_believed(tmp_path: Path, failure: str | None) -> None:
-    result = told(tmp_path, {"val_bpb": 3.0}, {"status": "diverged"}, failure=failure)
+    result = told(tmp_path, {"val_bpb": 3.0}, {"status": "diverged", "val_bpb": None}, failure=failure)
     assert (result["status"], result["val_bpb"]) == ("diverged", None)
 
 
@@ -106,6 +108,16 @@ def test_a_command_that_failed_has_failed_whatever_it_scored(tmp_path: Path) -> 
     [
         ([], "no line of metrics.jsonl has 'val_bpb'; the program reported nothing at all"),
         ([{"val_loss": 3.0, "a": 1}], "has 'val_bpb'; the program reported a, val_loss"),
+        (
+            [{"val_bpb": 3.0}, {"val_bpb": None}],
+            "the last val_bpb in metrics.jsonl is null; it must be a number",
+        ),
+        ([{"val_bpb": 3.0, "params": -5}], "params in metrics.jsonl is -5; it cannot be negative"),
+        ([{"val_bpb": 3.0, "seconds": -0.5}], "seconds in metrics.jsonl is -0.5; it cannot be negative"),
+        (
+            [{"val_bpb": 3.0, "tokens": 1e308, "seconds": 1e-9}],
+            "metrics.jsonl has 1e+308 tokens in 1e-09 seconds, which no machine does",
+        ),
         ([{"val_bpb": "3.0"}], "val_bpb in metrics.jsonl is '3.0'; it must be a number"),
         ([{"val_bpb": True}], "is True; it must be a number"),
         ([{"val_bpb": 3.0}, "loss 3.0"], "line 2 of metrics.jsonl is not a JSON object: 'loss 3.0'"),
@@ -127,8 +139,25 @@ def test_a_program_that_wrote_nothing_at_all_has_failed(tmp_path: Path) -> None:
         "status": "failed",
         "reason": "the program ended well and wrote no metrics.jsonl in its output folder",
     }
-    (tmp_path / FILE).mkdir()
-    assert "cannot be read" in outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)["reason"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / FILE)
+    result = outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)
+    assert result == {"status": "failed", "reason": f"{FILE} cannot be read: it is no regular file"}
+    assert Follower(tmp_path / FILE).tokens() == 0
+
+
+def test_a_file_without_measure_is_refused_and_a_line_without_measure_skipped(tmp_path: Path) -> None:
+    with (tmp_path / FILE).open("wb") as metrics:
+        metrics.truncate(1 << 40)  # of zeros that take no room
+    result = outcome(tmp_path, "val_bpb", failure=None, seconds=1.0, tokens=1)
+    assert result["status"] == "failed" and "larger than 256 MiB" in result["reason"]
+    with (tmp_path / FILE).open("wb") as metrics:
+        metrics.write(b" " * (1 << 20) + b'\n{"tokens": 5}\n')
+    follower = Follower(tmp_path / FILE)
+    assert [follower.tokens(), follower.tokens()] == [0, 5]
 
 
 def test_progress_is_read_as_it_is_written_and_never_falls(tmp_path: Path) -> None:

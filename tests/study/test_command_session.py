@@ -65,15 +65,26 @@ def test_a_second_run_takes_everything_from_the_ledger(tmp_path: Path) -> None:
     assert heard.finished == []
 
 
+@pytest.mark.parametrize("text", ["2000", "2_000", "2e3", " 2000 "])
+def test_a_number_of_tokens_can_be_written_in_several_ways(tmp_path: Path, text: str) -> None:
+    prepared = command_session.make(_command(tmp_path), ["width=a,b"], {}, [f"tokens={text}"])
+    assert prepared.plan.arm("a").tokens == 2000
+
+
 @pytest.mark.parametrize(
     ("options", "overrides", "said"),
     [
         ({"arms": ["relu"]}, [], "--arms is for studies of our own trainer"),
         ({"match": "flops"}, [], "--match is for studies of our own trainer"),
         ({}, ["tokns=5"], "did you mean tokens"),
-        ({}, ["tokens=lots"], "tokens is a whole number; it is 'lots'"),
-        ({}, ["tokens=1.5"], "tokens is a whole number; it is '1.5'"),
-        ({}, ["handicap=x"], "handicap is a share"),
+        *(
+            ({}, [f"tokens={text}"], rf"tokens is a whole number, written without commas; it is '{text}'")
+            for text in ("lots", "1.5", "100,000", ".inf", "#", "", "1e99999", "9" * 5000)
+        ),
+        *(
+            ({}, [f"handicap={text}"], rf"handicap is a share between 0 and 1; it is '{text}'")
+            for text in ("x", "nan", "inf", "0,5", "1", "0", "-0.5")
+        ),
     ],
 )
 def test_what_a_command_cannot_have_is_one_sentence(

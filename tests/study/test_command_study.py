@@ -158,6 +158,20 @@ def test_the_grid_grows_where_an_arm_is_best_on_its_edge_and_a_diverged_rate_is_
     assert found["losses"]["plain"][-1] == [float("inf")] * 4
 
 
+def test_a_program_that_is_edited_while_the_study_runs_stops_it_with_one_sentence(tmp_path: Path) -> None:
+    request, out = request_for(tmp_path), tmp_path / "study"
+    edits = 'if ffn == "gated":\n    open(__file__, "a").write("# edited")\n'
+    (tmp_path / "program.py").write_text(PROGRAM + edits)
+    plan = plan_for(request)
+    assert plan.trials(plan.rates)[1].arm == "gated"
+    study = start(out, request)
+    complained = study.communicate()[1]
+    assert study.returncode != 0
+    assert f"{tmp_path}/program.py was changed while the study ran; finished trials are kept" in complained
+    ran = (tmp_path / "ran").read_text().split()
+    assert in_ledger(out) < set(ran) and len(ran) < 48
+
+
 def test_a_program_that_has_changed_makes_another_study(tmp_path: Path) -> None:
     request, out = request_for(tmp_path), tmp_path / "study"
     finish(out, request)

@@ -194,6 +194,13 @@ def test_new_scalars_become_columns_and_lists_do_not(tmp_path: Path) -> None:
     assert row["run_id"] == "0f3a" and "heldout_nats" not in row
 
 
+def test_it_is_said_of_which_parameters_the_mismatch_is(tmp_path: Path) -> None:
+    for name in ("report.html", "report.md"):
+        text = written(complete(), tmp_path, name)
+        assert "Mismatch" not in text
+        assert "those of the slot and the feed-forward layers together" in text
+
+
 def test_hostile_names_stay_text_in_every_section(tmp_path: Path) -> None:
     name = '<b onclick="x">|`$'
     for results in (position(), ladder(), depth(), repetition(), complete()):
@@ -201,15 +208,17 @@ def test_hostile_names_stay_text_in_every_section(tmp_path: Path) -> None:
         hostile = json.loads(text.replace("passes=4", "@").replace("@", json.dumps(name)[1:-1]))
         page = written(hostile, tmp_path, "report.html")
         assert escape(name, quote=False) in page.replace("&#34;", '"') and "<b onclick" not in page
-        for table in re.findall(
-            r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text("utf-8"), flags=re.MULTILINE
-        ):
+        tables = re.findall(r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text("utf-8"), flags=re.MULTILINE)
+        assert tables
+        for table in tables:
             assert len({len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}) == 1, table
 
 
 def test_thirty_arms_are_all_in_every_table(tmp_path: Path) -> None:
     page = written(complete(thirty()), tmp_path, "report.html")
-    for table in re.findall(r'<table class="[^"]*sorts.*?</table>', page, flags=re.DOTALL):
+    tables = re.findall(r'<table class="[^"]*sorts.*?</table>', page, flags=re.DOTALL)
+    assert len(tables) >= 4
+    for table in tables:
         assert table.count("<tr") >= 30, table[:200]
 
 

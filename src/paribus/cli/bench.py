@@ -1,4 +1,4 @@
-"""`paribus bench`: measures of Paribus itself; so far how often its verdicts are wrong."""
+"""`paribus bench`: measures of Paribus itself; how fast it is, and how often its verdicts are wrong."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli import benchmarks
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ app = typer.Typer(
 
 _SIMULATIONS = 20_000
 _PLAIN_EVERY = 10.0  # seconds between plain progress lines
+
+
+benchmarks.register(app)
 
 
 @app.callback()

@@ -94,6 +94,31 @@ class Display:
             yield lambda name: bar.update(task, advance=1, description=name)
 
     @contextmanager
+    def turns(self) -> Iterator[Callable[[str, int, int], None]]:
+        """A bar over turns of a benchmark with the time left; elsewhere a line every ten seconds."""
+        if not self.errors.is_terminal:
+            said = -_PLAIN_EVERY
+
+            def plain(what: str, done: int, total: int) -> None:
+                nonlocal said
+                if time.monotonic() - said >= _PLAIN_EVERY:
+                    said = time.monotonic()
+                    self.say(f"{done:,} of {total:,}: {what}")
+
+            yield plain
+            return
+        with Progress(
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+            console=self.errors,
+            transient=True,
+        ) as bar:
+            task = bar.add_task("")
+            yield lambda what, done, total: bar.update(task, completed=done, total=total, description=what)
+
+    @contextmanager
     def trials(self) -> Iterator[Listener]:
         """Progress of a study over its tokens, with its rate and the time left."""
         if self.errors.is_terminal:

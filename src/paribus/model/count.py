@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from paribus import registry
 from paribus.model.config import ModelConfig
@@ -19,6 +19,9 @@ from paribus.model.transformer import Transformer, slot_of
 from paribus.ops.attention import Mask
 from paribus.parts.context import Context
 from paribus.parts.position.base import Position
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 def on_meta(config: ModelConfig) -> Transformer:
@@ -56,7 +59,7 @@ def training_flops(model: Transformer, *, seq_len: int, source_len: int | None =
     device = model.embedding.weight.device
     ids = torch.zeros(1, seq_len, dtype=torch.long, device=device)
     source = None if source_len is None else torch.zeros(1, source_len, dtype=torch.long, device=device)
-    with _nothing_replayed(model), FlopCounterMode(display=False) as counter:
+    with _nothing_replayed(model), _counting() as counter:
         logits = model(ids, source_BS=source)
         F.cross_entropy(logits.flatten(0, 1), ids.flatten()).backward()
     model.zero_grad(set_to_none=True)
@@ -76,12 +79,18 @@ def _nothing_replayed(model: Transformer) -> Iterator[None]:
             vars(layer)["memory"] = memory
 
 
+def _counting() -> FlopCounterMode:
+    from torch.utils.flop_counter import FlopCounterMode  # it imports triton where that is installed
+
+    return FlopCounterMode(display=False)
+
+
 def attention_flops(
     attention: nn.Module, *, d_model: int, head_dim: int, num_heads: int, seq_len: int
 ) -> float:
     """Forward FLOPs for one token of an attention layer on meta in windows of `seq_len`; all keys count."""
     card = registry.get("position", "none")
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), _counting() as counter:
         position = card.build(d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=seq_len)
         assert isinstance(position, Position)
         context = Context(position=position, state={}, mask=Mask(causal=True), backend="plain")

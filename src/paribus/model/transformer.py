@@ -112,7 +112,7 @@ class Stack(nn.Module):
             key_position, key_valid, key_document = cache.remember(position_T, valid_BT, document_BT)
         length = key_position.shape[-1]
         mask = Mask(causal=self.causal, key_valid_BS=key_valid, document_BS=key_document)
-        backend = choose_backend(seq_len=length, device_type=x_BTD.device.type)
+        backend = choose_backend(seq_len=length, device_type=x_BTD.device.type, dtype=x_BTD.dtype)
         contexts = [
             Context(
                 position=position,
@@ -193,6 +193,31 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
         """The logits of `forward`, and what the layers gave beside, summed over layers by name."""
+        x_BTD, aux = self.stream(
+            ids_BT,
+            dtype=dtype,
+            source_BS=source_BS,
+            source_valid_BS=source_valid_BS,
+            position_T=position_T,
+            valid_BT=valid_BT,
+            document_BT=document_BT,
+            cache=cache,
+        )
+        return self._logits(x_BTD), aux
+
+    def stream(
+        self,
+        ids_BT: Tensor,
+        *,
+        dtype: torch.dtype = torch.float32,
+        source_BS: Tensor | None = None,
+        source_valid_BS: Tensor | None = None,
+        position_T: Tensor | None = None,
+        valid_BT: Tensor | None = None,
+        document_BT: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> tuple[Tensor, Aux]:
+        """What the head reads, [B, T, D], instead of the logits of `forward_with_aux`."""
         memory: Tensor | None = None
         aux: Aux = {}
         if self.config.architecture == "encoder_decoder":
@@ -214,7 +239,7 @@ class Transformer(nn.Module):
         )
         for key, tensor in more.items():
             aux[key] = aux[key] + tensor if key in aux else tensor
-        return self._logits(x_BTD), aux
+        return x_BTD, aux
 
     def _read_source(
         self, source_BS: Tensor | None, valid_BS: Tensor | None, dtype: torch.dtype, cache: Cache | None
@@ -234,12 +259,17 @@ class Transformer(nn.Module):
         return x_BTD if self.config.embedding_scale == 1 else x_BTD * self.config.embedding_scale
 
     def _logits(self, x_BTD: Tensor) -> Tensor:
-        logits = linear(x_BTD, self.embedding.weight if self.head is None else self.head.weight)
+        logits = linear(x_BTD, self.head_weight)
         if self.config.logit_scale != 1:
             logits = logits * self.config.logit_scale
         if (cap := self.config.logit_softcap) is not None:
             logits = cap * torch.tanh(logits / cap)
         return logits
+
+    @property
+    def head_weight(self) -> Tensor:
+        """[V, D]: the head's own matrix, or the embedding's where they are tied."""
+        return self.embedding.weight if self.head is None else self.head.weight
 
     def blocks(self) -> Iterator[Block]:
         """Every block, the encoder's first."""

@@ -13,19 +13,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from paribus.errors import RequestError
+from paribus.ops.once import gradient_once
 
 Backend = Literal["plain", "sdpa"]
 
-# Measured forward + backward in bf16 on two AVX512 cores: at 128 keys 5.4 ms plain against 19.6 fused, at
-# 256 keys 5.6 against 12.3, at 512 and above the fused kernel wins.
-_CPU_PLAIN_BELOW = 512
+# Measured forward and backward, compiled, on two AVX512-BF16 cores, causal, in CPU milliseconds (plain in the blocks
+# below | fused): bf16 128 keys 16 | 56, 256 keys 19 | 39, 512 keys 52 | 117, 1024 keys 92 | 147; fp32 128 keys
+# 25 | 26, 512 keys 93 | 119 and by the clock 94 | 81. `paribus bench attention` measures them again.
+_CPU_PLAIN_UP_TO = {torch.bfloat16: 1024}
+_CPU_PLAIN_UP_TO_ELSE = 511
+#: From how many queries on a causal product is split into so many blocks.
+_CPU_BLOCKS = ((512, 4), (128, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +68,10 @@ def hidden_keys(mask: Mask, *, queries: int, keys: int, device: torch.device) ->
     return hidden
 
 
-def choose_backend(*, seq_len: int, device_type: str) -> Backend:
-    """The faster exact backend for this length and device, for a layer that both can compute."""
-    return "plain" if device_type == "cpu" and seq_len < _CPU_PLAIN_BELOW else "sdpa"
+def choose_backend(*, seq_len: int, device_type: str, dtype: torch.dtype) -> Backend:
+    """The faster exact backend for this length, device and dtype, for a layer that both can compute."""
+    longest = _CPU_PLAIN_UP_TO.get(dtype, _CPU_PLAIN_UP_TO_ELSE)
+    return "plain" if device_type == "cpu" and seq_len <= longest else "sdpa"
 
 
 def attend(
@@ -96,12 +102,67 @@ def attend(
             raise RequestError("scores, values, soft-caps and sinks need the plain attention backend")
         return _fused(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias)
 
+    queries, keys = q_BHTK.shape[2], k_BGSK.shape[2]
+    q_BHTK = q_BHTK * scale
+    hidden = hidden_keys(mask, queries=queries, keys=keys, device=q_BHTK.device)
+    whole = score is not None or value is not None or q_BHTK.device.type != "cpu"
+    blocks = _blocks(mask, queries=queries, keys=keys, whole=whole)
+    if len(blocks) > 1:
+        q_BHTK, k_BGSK, v_BGSK = (gradient_once(x) for x in (q_BHTK, k_BGSK, v_BGSK))
+    out = [
+        _plain(
+            q_BHTK[:, :, rows],
+            k_BGSK[:, :, columns],
+            v_BGSK[:, :, columns],
+            hidden=None if hidden is None else hidden[..., rows, columns],
+            may_be_blind=_may_be_blind(mask, queries=queries, keys=keys),
+            bias=None if bias is None else bias[..., rows, columns],
+            score=score,
+            value=value,
+            softcap=softcap,
+            sinks_H=sinks_H,
+        )
+        for rows, columns in blocks
+    ]
+    return out[0] if len(out) == 1 else torch.cat(out, dim=2)
+
+
+def _blocks(mask: Mask, *, queries: int, keys: int, whole: bool) -> list[tuple[slice, slice]]:
+    """Queries in blocks, each with the keys that any of them may see: what is wholly hidden is not computed.
+
+    One block of everything where nothing can be left out, or where `whole` asks for it.
+    """
+    count = next((blocks for least, blocks in _CPU_BLOCKS if queries >= least), 1)
+    if whole or not mask.causal or count == 1 or queries > keys:
+        return [(slice(0, queries), slice(0, keys))]
+    ends = [number * queries // count for number in range(count + 1)]
+    offset = keys - queries
+    seen_from = [0 if mask.window is None else max(0, offset + first - mask.window + 1) for first in ends]
+    return [
+        (slice(first, end), slice(seen, offset + end))
+        for first, end, seen in zip(ends[:-1], ends[1:], seen_from[:-1], strict=True)
+    ]
+
+
+def _plain(
+    q_BHTK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    *,
+    hidden: Tensor | None,
+    may_be_blind: bool,
+    bias: Tensor | None,
+    score: Callable[[Tensor], Tensor] | None,
+    value: Callable[[Tensor], Tensor] | None,
+    softcap: float | None,
+    sinks_H: Tensor | None,
+) -> Tensor:
+    """Two products and a softmax, for scaled queries."""
     heads, queries = q_BHTK.shape[1:3]
     groups, keys = k_BGSK.shape[1:3]
     # The queries of all heads that share keys stand in one product, so keys are never copied.
     shared = (groups, heads // groups * queries)
-    q_BHTK = q_BHTK * scale
-    logit_BHTS = q_BHTK.reshape(-1, *shared, q_BHTK.shape[-1]) @ k_BGSK.transpose(-1, -2)
+    logit_BHTS = _Logits.apply(q_BHTK.reshape(-1, *shared, q_BHTK.shape[-1]), k_BGSK)
     logit_BHTS = logit_BHTS.reshape(-1, heads, queries, keys)
     if score is not None:
         logit_BHTS = logit_BHTS + score(q_BHTK)
@@ -109,18 +170,38 @@ def attend(
         logit_BHTS = softcap * torch.tanh(logit_BHTS / softcap)
     if bias is not None:
         logit_BHTS = logit_BHTS + bias
-    hidden = hidden_keys(mask, queries=queries, keys=keys, device=q_BHTK.device)
-    # -inf everywhere would make a softmax nan.
-    may_be_blind = _may_be_blind(mask, queries=queries, keys=keys)
     if hidden is not None:
-        lowest = torch.finfo(logit_BHTS.dtype).min if may_be_blind else float("-inf")
-        logit_BHTS = logit_BHTS.masked_fill(hidden, lowest)
+        # -inf everywhere would make a softmax nan. Added, not filled in: the gradient of what is hidden is zero
+        # anyway, and compiled on a CPU filling costs half as much again as the whole of attention.
+        wide = torch.promote_types(logit_BHTS.dtype, torch.float32)
+        lowest = torch.finfo(torch.float32).min if may_be_blind else float("-inf")
+        logit_BHTS = logit_BHTS + torch.where(hidden, lowest, 0.0).to(wide)
     probability_BHTS = _softmax(logit_BHTS, sinks_H)
     if may_be_blind and hidden is not None:
         probability_BHTS = probability_BHTS.masked_fill(hidden, 0.0)
     probability_BHTS = probability_BHTS.to(v_BGSK.dtype)
     out = (probability_BHTS.reshape(-1, *shared, keys) @ v_BGSK).reshape(-1, heads, queries, v_BGSK.shape[-1])
     return out if value is None else out + value(probability_BHTS)
+
+
+class _Logits(torch.autograd.Function):
+    """q kᵀ. Autograd's own gradient of k comes out transposed, and turning it costs more than making it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(q: Tensor, k: Tensor) -> Tensor:
+        return q @ k.transpose(-1, -2)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        q, k = ctx.saved_tensors
+        wants_q, wants_k = ctx.needs_input_grad
+        return gradient @ k if wants_q else None, gradient.transpose(-1, -2) @ q if wants_k else None
 
 
 def _may_be_blind(mask: Mask, *, queries: int, keys: int) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 from paribus.study.launch import Launcher
 from paribus.study.ledger import Ledger
 from paribus.study.plan import Plan, Trial, extended
+from paribus.study.sources import UneditedLauncher
 from paribus.study.verdicts import looks
 from paribus.study.verdicts.judgement import Judgement
 from paribus.study.verdicts.verdict import MIN_SEEDS, judge, needs_extension
@@ -54,8 +55,10 @@ def execute(
 
     Trials that failed in an earlier run are tried again, those that fail in this one are not. The grid
     grows at most four times; an arm that is still best on an edge then gets no verdict. With a budget the study
-    ends before the seed that would not fit, the time of earlier runs included, and never under 4 seeds.
+    ends before the seed that would not fit, the time of earlier runs included, and never under 4 seeds. Raises
+    `WorkError` when a file that the plan hashed is edited meanwhile.
     """
+    launcher = UneditedLauncher(launcher, plan.code)
     clock = _Clock(ledger, budget_seconds)
     rates, tried, taken = plan.rates, set[str](), list[looks.Look]()
     seeds: tuple[int, ...] = ()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +14,8 @@ from paribus.model.config import LAYERED, ModelConfig
 from paribus.model.count import num_params
 from paribus.ops.attention import choose_backend
 from paribus.train.config import TrainConfig
-from paribus.train.program import device_type
+from paribus.train.peak_memory import machine_bytes
+from paribus.train.program import device_type, resolve
 
 _PROCESS = 700 * 2**20  # Python, torch and compiled code, measured on Linux
 _PER_PARAMETER = 18  # float32 master, gradient and two moments, and a copy in bfloat16
@@ -61,7 +60,8 @@ def _params_at_any_depth(model: ModelConfig) -> int:
 
 def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
     """Whether some layer's attention is plain, and so keeps a number for each query and key."""
-    if choose_backend(seq_len=train.seq_len, device_type=device_type()) == "plain":
+    dtype: torch.dtype = getattr(torch, resolve(train)[0].dtype)
+    if choose_backend(seq_len=train.seq_len, device_type=device_type(), dtype=dtype) == "plain":
         return True
     with torch.device("meta"):
         layers = [model.build_attention(layer) for layer in range(len(model.specs("attention")))]
@@ -69,18 +69,6 @@ def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
     return any(getattr(layer, "plain_only", False) for layer in layers) or any(
         position.acts_on & {"score", "value"} for position in positions
     )
-
-
-def machine_bytes() -> int:
-    """Memory trials may use: the GPU's, else the machine's, or less where a control group says so."""
-    if device_type() == "cuda":
-        return torch.cuda.mem_get_info()[1]
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        return min(total, int(limit)) if limit.isdigit() else total
-    except OSError:
-        return total
 
 
 def workers_that_fit(model: ModelConfig, train: TrainConfig, *, wanted: int) -> int:

@@ -33,6 +33,9 @@ MATCHES = {
 #: Diagnostics of an arm that do not depend on the rate: measured at the middle one of the grid.
 ONCE = ("reference_time",)
 
+#: Names in a plan's `code` that are no files.
+VERSIONS = ("paribus", "paribus source", "torch")
+
 _FORMAT = 2
 
 

@@ -8,6 +8,7 @@ another order, and a stated tolerance takes their place.
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError
-from paribus.study import environment
 from paribus.study.finished import archive
 from paribus.study.finished.reading import load_ledger
 from paribus.study.finished.records import load_trials
@@ -28,7 +28,6 @@ from paribus.text.data import Dataset
 
 #: Bits per byte within which a run elsewhere counts as the same.
 TOLERANCE = 0.01
-_MACHINE = ("cpu", "gpu", "torch", "python")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,6 @@ class Run:
     plan: Plan
     trial: Trial
     result: Mapping[str, Any]
-    environment: Mapping[str, Any]
 
     @property
     def id(self) -> str:
@@ -50,8 +48,9 @@ class Run:
 class Comparison:
     """The run as it was and as it came out again, in bits per byte; `same` is bit for bit, curve and documents too.
 
-    `elsewhere` names what differs between then and now: the machine, the code, torch. `holds` is whether it came
-    out as it must: the same bits where nothing differs, else within `TOLERANCE`.
+    `diverged` is whether it did so both times. `elsewhere` names what differs between then and now: the machine, the
+    code, torch. `holds` is whether it came out as it must: the same bits where nothing differs, else within
+    `TOLERANCE`, or diverged again.
     """
 
     run_id: str
@@ -59,12 +58,15 @@ class Comparison:
     then: float | None
     now: float | None
     same: bool
+    diverged: bool
     elsewhere: tuple[str, ...]
 
     @property
     def holds(self) -> bool:
         if self.same or not self.elsewhere:
             return self.same
+        if self.diverged:
+            return True
         return self.then is not None and self.now is not None and abs(self.then - self.now) <= TOLERANCE
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +87,11 @@ def find_run(run_id: str, root: Path) -> Run:
         except RequestError:  # its ledger is gone; the report alone cannot be run again
             continue
         found += [
-            (study, row) for row in rows if str(row.get("run_id", "")).startswith(run_id) and "result" in row
+            (study, row)
+            for row in rows
+            if str(row.get("run_id", "")).startswith(run_id)
+            and row.get("result")
+            and row["status"] != "failed"
         ]
     ids = {row["run_id"] for _, row in found}
     if len(ids) != 1:
@@ -103,10 +109,7 @@ def find_run(run_id: str, root: Path) -> Run:
         for scheme in plan.schemes:
             trial = plan.trial(arm, row["lr"], row["seed"], scheme)
             if trial.key == row["key"]:
-                sessions = (study.results or {}).get("environment") or {}
-                return Run(
-                    folder=study.folder, plan=plan, trial=trial, result=row["result"], environment=sessions
-                )
+                return Run(folder=study.folder, plan=plan, trial=trial, result=row["result"])
     raise RequestError(
         f"the plan in {study.folder} has no trial that is run {run_id}; it was changed by hand"
     )
@@ -125,6 +128,7 @@ def reproduce(run: Run, *, progress: Callable[[int], None] = lambda tokens: None
         _, again = next(iter(launcher.run([run.trial], progress=progress)))
     if again["status"] == "failed":
         raise WorkError(f"the run failed: {again['reason']}")
+    again = json.loads(json.dumps(again), parse_constant=lambda _: None)  # as it is read from a ledger
     compared = ("status", "val_bpb", "heldout_nats")
     same = all(again.get(key) == run.result.get(key) for key in compared)
     same = same and again["curve"]["train_bpb"] == run.result["curve"]["train_bpb"]
@@ -134,18 +138,19 @@ def reproduce(run: Run, *, progress: Callable[[int], None] = lambda tokens: None
         then=run.result.get("val_bpb"),
         now=again.get("val_bpb"),
         same=same,
-        elsewhere=_elsewhere(run),
+        diverged=again["status"] == run.result["status"] == "diverged",
+        elsewhere=_elsewhere(run, again),
     )
 
 
-def _elsewhere(run: Run) -> tuple[str, ...]:
-    """What is not as it was when the run was made."""
-    here = environment.describe()
-    machine = [key for key in _MACHINE if key in run.environment and run.environment[key] != here.get(key)]
+def _elsewhere(run: Run, again: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is not as it was when the run was made, which may have been on another machine than the rest of its study."""
+    then, now = run.result.get("as_run") or {}, again["as_run"]
+    machine = ["machine"] if then.get("device_name") != now["device_name"] else []
     values = [value for arm in run.plan.arms for value in arm.overrides.values()]
     try:
-        now = code_versions(values)
+        versions = code_versions(values)
     except OSError:
         return (*machine, "the user's own part, which is gone")
-    code = [key for key, version in run.plan.code.items() if now.get(key) != version]
+    code = [key for key, version in run.plan.code.items() if versions.get(key) != version]
     return tuple(dict.fromkeys([*machine, *code]))

@@ -1,7 +1,8 @@
-"""Peak memory of a run: of the whole process on a CPU, of what torch allocated on a GPU."""
+"""How much memory there is, and the peak of a run: of the process on a CPU, of what torch allocated on a GPU."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -29,3 +30,15 @@ def peak_memory(device: torch.device) -> int | None:
     except OSError:
         pass
     return None
+
+
+def machine_bytes() -> int:
+    """Memory trials may use: the GPU's, else the machine's, or less where a control group says so."""
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[1]
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return min(total, int(limit)) if limit.isdigit() else total
+    except OSError:
+        return total

@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
+from paribus.ops.cross_entropy import linear_cross_entropy, rows_that_fit
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
+from paribus.train.peak_memory import machine_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +75,13 @@ class Program:
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
+        # By what the machine has, not by what is free just now: two runs on it must do the same.
+        self.loss_rows = rows_that_fit(
+            train.batch_size * self.objective.lengths(train.seq_len).inputs,
+            config.vocab_size,
+            dtype=self.dtype,
+            memory_bytes=machine_bytes(),
+        )
         self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         self._run = self._forward
         if self.compiled:
@@ -95,15 +103,21 @@ class Program:
         source_BS: Tensor | None,
         source_valid_BS: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        logits, aux = self.model.forward_with_aux(
+        stream_BTD, aux = self.model.stream(
             inputs_BT,
             dtype=self.dtype,
             valid_BT=inputs_valid_BT,
             source_BS=source_BS,
             source_valid_BS=source_valid_BS,
         )
-        nats = F.cross_entropy(
-            logits.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORE, reduction="none"
+        nats = linear_cross_entropy(
+            stream_BTD,
+            self.model.head_weight,
+            targets_BT,
+            ignore_index=IGNORE,
+            softcap=self.config.logit_softcap,
+            scale=self.config.logit_scale,
+            rows=self.loss_rows,
         )
         return nats.view_as(targets_BT).sum(dim=1), aux.get("loss")
 

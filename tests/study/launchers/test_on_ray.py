@@ -125,6 +125,16 @@ def test_a_study_survives_a_node_that_goes_away(study: Study, cluster: Cluster) 
     assert {key: result["val_bpb"] for key, result in results.items()} == _alone(study, trials)
 
 
+def test_the_trial_of_a_machine_without_the_text_is_run_by_the_other(study: Study, cluster: Cluster) -> None:
+    study.source.unlink()  # the first node has it prepared; the other has a cache of its own
+    trials = [trial("relu", seed=seed) for seed in range(6)]
+    told: list[int] = []
+    with hold(study.folder) as lock, _launcher(study, cluster, lock) as launcher:
+        results = {each.key: result for each, result in launcher.run(trials, progress=told.append)}
+    assert {key: result.get("val_bpb") for key, result in results.items()} == _alone(study, trials)
+    assert sum(told) == sum(each.tokens for each in trials)
+
+
 def test_when_the_whole_cluster_goes_away_the_study_says_so(study: Study, cluster: Cluster) -> None:
     with hold(study.folder) as lock, _launcher(study, cluster, lock) as launcher:
         running = launcher.run([trial(seed=seed, steps=100) for seed in range(100)], progress=lambda _: None)
@@ -135,6 +145,18 @@ def test_when_the_whole_cluster_goes_away_the_study_says_so(study: Study, cluste
             WorkError, match="went away; finished trials are kept, run the same command again"
         ):
             list(running)
+
+
+def test_a_driver_that_is_cut_off_in_the_middle_of_a_message_is_a_cluster_that_went_away(
+    study: Study,
+) -> None:
+    driver = subprocess.Popen(["printf", '{"event": "slo'], stdout=subprocess.PIPE)
+    with (
+        hold(study.folder) as lock,
+        _launcher(study, Cluster("nowhere", []), lock, _driver=driver) as launcher,
+        pytest.raises(WorkError, match="the Ray cluster at nowhere went away"),
+    ):
+        list(launcher.run([trial()], progress=lambda tokens: None))
 
 
 def test_leaving_a_run_leaves_no_actor(study: Study, cluster: Cluster, snag: Snag) -> None:

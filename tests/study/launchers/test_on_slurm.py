@@ -4,15 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, WorkError
 from paribus.study.launch import ALLOCATOR
 from paribus.study.launchers.on_slurm import SlurmLauncher, _Job
 from paribus.study.plan import Trial
+from paribus.text.data import default_cache
 
 from .conftest import PartMaker, Snag, Study, here, trial
 
@@ -130,7 +132,8 @@ def test_a_job_ends_itself_when_the_study_that_wants_it_is_gone(study: Study) ->
     assert "the study is gone" in result["reason"]
 
 
-#: Stands in for sbatch, srun, sacct and scancel: jobs are processes here, numbered from 1.
+#: Stands in for sbatch, srun, sacct and scancel: jobs are processes here, numbered from 1, and nodes are folders of
+#: the same name beside it, each with a cache.
 SLURM = """#!{python}
 import os, re, signal, subprocess, sys
 from pathlib import Path
@@ -139,9 +142,14 @@ def alive(job):
     return subprocess.run(["pgrep", "-s", (here / f"job-{{job}}").read_text()], capture_output=True).stdout
 match Path(__file__).name:
     case "sbatch":
+        left_out = re.findall(r"--exclude=(\\S+)", Path(given[0]).read_text())
+        nodes = sorted({{node.name for node in here.glob("node-*")}} - {{*",".join(left_out).split(",")}})
+        if not nodes:
+            sys.exit("Requested node configuration is not available")
+        node = {{"SLURMD_NODENAME": nodes[0], "PARIBUS_CACHE": str((here / nodes[0] / "cache").resolve())}}
         job = len(list(here.glob("job-*"))) + 1
         (here / f"script-{{job}}").write_text(Path(given[0]).read_text())
-        run = subprocess.Popen(["bash", given[0]], env={{**os.environ, "SLURM_JOB_ID": str(job)}},
+        run = subprocess.Popen(["bash", given[0]], env={{**os.environ, **node, "SLURM_JOB_ID": str(job)}},
             start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (here / f"job-{{job}}").write_text(str(run.pid))
         print(f"Submitted batch job {{job}}")
@@ -160,16 +168,28 @@ match Path(__file__).name:
 """
 
 
-@pytest.mark.slow
-def test_slurm_gets_the_options_and_a_job_that_fails_there_is_submitted_again(
-    study: Study, snag: Snag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
+    """Adds a node with this cache to a cluster whose commands are on the path."""
     commands = tmp_path / "slurm"
     commands.mkdir()
     for name in ("sbatch", "srun", "sacct", "scancel"):
         (commands / name).write_text(SLURM.format(python=sys.executable))
         (commands / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+
+    def add(name: str, cache: Path) -> None:
+        (commands / name).mkdir()
+        (commands / name / "cache").symlink_to(cache)
+
+    return add
+
+
+@pytest.mark.slow
+def test_slurm_gets_the_options_and_a_job_that_fails_there_is_submitted_again(
+    study: Study, snag: Snag, tmp_path: Path, node: Callable[[str, Path], None]
+) -> None:
+    node("node-1", default_cache())
     killed: list[int] = []
 
     def progress(tokens: int) -> None:
@@ -186,12 +206,41 @@ def test_slurm_gets_the_options_and_a_job_that_fails_there_is_submitted_again(
         still = trial(steps=10**6)
         launcher._jobs.append(_Job(still, launcher._submit(still)))
     assert results[snag.trial.key]["status"] == "done"
-    script = (commands / "script-2").read_text()
+    script = (tmp_path / "slurm" / "script-2").read_text()
     for flag in ("partition=tiny", "time=0:30:00", "gpus-per-node=1", "cpus-per-task=3"):
         assert f"#SBATCH --{flag}\n" in script
     assert "OMP_NUM_THREADS=3" in script
     while _processes(study.folder):  # the third job, cancelled on leaving
         pass
+
+
+@pytest.mark.slow
+def test_a_node_without_the_text_is_left_out_and_its_trial_runs_elsewhere(
+    study: Study, tmp_path: Path, node: Callable[[str, Path], None]
+) -> None:
+    study.source.unlink()
+    node("node-1", tmp_path / "empty")
+    node("node-2", default_cache())
+    with SlurmLauncher(
+        folder=study.folder, workers=1, threads=1, data=study.described, file_seconds=0.0
+    ) as launcher:
+        results = [result["status"] for _, result in launcher.run([trial()], progress=lambda tokens: None)]
+    assert results == ["done"]
+
+
+@pytest.mark.slow
+def test_when_no_node_is_fit_the_sentence_says_why(
+    study: Study, tmp_path: Path, node: Callable[[str, Path], None]
+) -> None:
+    study.source.unlink()
+    node("node-1", tmp_path / "empty")
+    with (
+        SlurmLauncher(
+            folder=study.folder, workers=1, threads=1, data=study.described, file_seconds=0.0
+        ) as launcher,
+        pytest.raises(WorkError, match=r"the node node-1 is left out: .* does not have the text"),
+    ):
+        list(launcher.run([trial()], progress=lambda tokens: None))
 
 
 def test_an_unknown_option_is_refused_with_the_nearest() -> None:

@@ -65,7 +65,14 @@ def test_a_lost_trial_that_gets_further_each_time_is_not_given_up() -> None:
         queue.take()
     for _ in range(TRIES - 2):
         assert queue.lost(lost, "time is up", reached=90 * lost.train.tokens_per_step) is None
-    assert queue.lost(lost, "time is up", reached=91 * lost.train.tokens_per_step) is not None
+    assert queue.lost(lost, "time is up", reached=90 * lost.train.tokens_per_step) is not None
+
+
+def test_small_steps_of_a_lost_trial_add_up() -> None:
+    lost = trial(steps=1000)
+    queue = TrialQueue([])
+    for step in range(0, 1000, 6):  # two of them are a hundredth
+        assert queue.lost(lost, "time is up", reached=step * lost.train.tokens_per_step) is None
 
 
 def test_a_lost_trial_of_an_arm_that_is_set_aside_is_not_tried_again() -> None:

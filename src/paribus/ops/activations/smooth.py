@@ -27,12 +27,11 @@ def _sigmoid_second(x: Tensor) -> Tensor:
 
 
 def _tanh_first(x: Tensor) -> Tensor:
-    return 1 - torch.tanh(x).square()
+    return 4 * _sigmoid_first(2 * x)  # 1 - tanh^2 would cancel for large x
 
 
 def _tanh_second(x: Tensor) -> Tensor:
-    t = torch.tanh(x)
-    return -2 * t * (1 - t.square())
+    return -2 * torch.tanh(x) * _tanh_first(x)
 
 
 @rounded_once
@@ -54,7 +53,8 @@ def softplus(x: Tensor) -> Tensor:
     return torch.logaddexp(x, torch.zeros_like(x))
 
 
-def _normal_cdf(x: Tensor) -> Tensor:
+def normal_cdf(x: Tensor) -> Tensor:
+    """Phi(x), by erfc: 1 + erf would cancel in the left tail."""
     return 0.5 * torch.erfc(-_SQRT_HALF * x)
 
 
@@ -63,7 +63,7 @@ def _normal_density(x: Tensor) -> Tensor:
 
 
 def _gelu_first(x: Tensor) -> Tensor:
-    return _normal_cdf(x) + x * _normal_density(x)
+    return normal_cdf(x) + x * _normal_density(x)
 
 
 def _gelu_second(x: Tensor) -> Tensor:
@@ -74,22 +74,22 @@ def _gelu_tanh(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-def _gelu_tanh_inside(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The argument of the tanh and its derivative."""
+def gelu_tanh_inside(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The argument of the tanh in the tanh form of GELU, and its derivative."""
     inside = _GELU_TANH_SLOPE * (x + _GELU_TANH_CUBE * x**3)
     return inside, _GELU_TANH_SLOPE * (1 + 3 * _GELU_TANH_CUBE * x.square())
 
 
 @rounded_once
 def _gelu_tanh_first(x: Tensor) -> Tensor:
-    inside, slope = _gelu_tanh_inside(x)
+    inside, slope = gelu_tanh_inside(x)
     # (1 + tanh u) / 2 is sigma(2u), which does not cancel in the left tail; its derivative is 2 sigma'(2u).
     return torch.sigmoid(2 * inside) + x * 2 * _sigmoid_first(2 * inside) * slope
 
 
 @rounded_once
 def _gelu_tanh_second(x: Tensor) -> Tensor:
-    inside, slope = _gelu_tanh_inside(x)
+    inside, slope = gelu_tanh_inside(x)
     bend = 6 * _GELU_TANH_SLOPE * _GELU_TANH_CUBE * x
     curved = 4 * _sigmoid_second(2 * inside) * slope.square() + 2 * _sigmoid_first(2 * inside) * bend
     return 4 * _sigmoid_first(2 * inside) * slope + x * curved

@@ -19,6 +19,7 @@ from paribus.ops.activations import rounded_once
 from paribus.ops.activations.smooth import swish
 from paribus.ops.linear import Linear
 from paribus.parts.activation.base import activation_roles, build_activation
+from paribus.parts.ffn.mixing import Form, form_of, mixed
 from paribus.parts.ffn.replay import Memory, anything_learns, check_memory, product, replayed, stand_in
 from paribus.parts.ffn.split import of_these_features
 from paribus.parts.init import Roles, matrix_roles
@@ -162,7 +163,14 @@ class GatedFeedForward(nn.Module):
         self, gate: Tensor, value: Tensor, of_gate: tuple[Tensor, ...], of_value: tuple[Tensor, ...]
     ) -> Tensor:
         """The hidden vector, given what the two activations need beside."""
-        return self.gate_activation.compute(gate, *of_gate) * self.value_activation.compute(value, *of_value)
+        return mixed(self.gate_activation, self.value_activation, gate, value, of_gate, of_value)
+
+    @property
+    def form(self) -> Form:
+        """Whether the hidden vector is made by the Triton kernel, in eager mode where the weights are."""
+        if type(self)._mixed is not GatedFeedForward._mixed:
+            return "plain"
+        return form_of(self.gate_activation, self.value_activation, self.gate.weight.device)
 
     def roles(self) -> Roles:
         return {

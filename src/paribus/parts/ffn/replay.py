@@ -76,13 +76,10 @@ def stand_in(x: Tensor, width: int) -> Tensor:
     return x.new_full((), math.nan).expand(*x.shape[:-1], width)
 
 
-# Both run while a compiler traces, under the transforms that it traces, and are no part of what it makes.
-@torch.compiler.assume_constant_result
 def _under_a_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
-@torch.compiler.assume_constant_result
 def _warn_that_all_is_kept() -> None:
     _warn_once()
 
@@ -94,3 +91,9 @@ def _warn_once() -> None:
         "option says: replays need hooks that the transforms forbid",
         stacklevel=4,
     )
+
+
+# A compiler runs both while it traces, under the transforms that it traces, and what they give is a constant to it.
+# `torch.compiler.assume_constant_result` sets this mark, but first imports the compiler, which takes a second.
+for _function in (_under_a_transform, _warn_that_all_is_kept):
+    vars(_function)["_dynamo_marked_constant"] = True

@@ -8,12 +8,13 @@ GPT-J and Meta's own LLaMA do. Ways to run past the trained length change the fr
 from __future__ import annotations
 
 import math
-from typing import Literal, NotRequired, Unpack
+from typing import Any, Literal, NotRequired, Unpack
 
 import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
+from paribus.ops.once import once
 from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
 
@@ -99,24 +100,42 @@ class RotaryPosition(Position):
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
         angle = query_T[..., None].float() * self.frequencies(length=length, device=query_T.device)
-        cos, sin = angle.cos().unsqueeze(-3), angle.sin().unsqueeze(-3)
+        cos, sin = angle.cos(), angle.sin()
         if (factor := self.attention_factor(length=length)) != 1:
             cos, sin = cos * factor, sin * factor
-        return {"cos": cos, "sin": sin}
+        return {"cos": once(cos.unsqueeze(-3)), "sin": once(sin.unsqueeze(-3))}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
         return self._turn(q_BHTK, state), self._turn(k_BHTK, state)
 
     def _turn(self, x_BHTK: Tensor, state: State) -> Tensor:
-        cos, sin = state["cos"], state["sin"]
-        turning, still = x_BHTK, None
-        if self.rotated != self.head_dim:
-            turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]
-        if self.layout == "half":
-            first, second = turning.chunk(2, dim=-1)
+        if self.rotated == self.head_dim:
+            return _Turn.apply(x_BHTK, state["cos"], state["sin"], self.layout)
+        turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]
+        return torch.cat((_Turn.apply(turning, state["cos"], state["sin"], self.layout), still), dim=-1)
+
+
+class _Turn(torch.autograd.Function):
+    """Turns the pairs of x; the gradient turns back, which a compiler would not find in slices of halves."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_BHTK: Tensor, cos: Tensor, sin: Tensor, layout: str) -> Tensor:
+        if layout == "half":
+            first, second = x_BHTK.chunk(2, dim=-1)
             turned = torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
         else:
-            first, second = turning[..., 0::2], turning[..., 1::2]
+            first, second = x_BHTK[..., 0::2], x_BHTK[..., 1::2]
             turned = torch.stack((first * cos - second * sin, second * cos + first * sin), dim=-1).flatten(-2)
-        turned = turned.to(x_BHTK.dtype)
-        return turned if still is None else torch.cat((turned, still), dim=-1)
+        return turned.to(x_BHTK.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, cos, sin, ctx.layout = inputs
+        ctx.save_for_backward(cos, sin)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BHTK: Tensor) -> tuple[Tensor, None, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _Turn.apply(gradient_BHTK, cos, -sin, ctx.layout), None, None, None

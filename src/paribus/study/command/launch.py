@@ -2,8 +2,8 @@
 
 A trial writes into `trials/KEY` in the study's folder, which is its `{out}`; what it prints goes to a log there.
 A trial that was cut off starts again in an emptied folder. Between the study and a command stands a keeper
-(`keeper`), so that no command outlives the study, however that ended; what a finished command
-reported is read by `metrics`.
+(`keeper`), so that no command outlives the study, however that ended (but for what leaves its process group where
+there is no Linux, or kills its keeper); what a finished command reported is read by `metrics`.
 """
 
 from __future__ import annotations

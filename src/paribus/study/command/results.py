@@ -47,7 +47,7 @@ def held_equal(plan: CommandPlan, rates: Sequence[float]) -> list[str]:
     tokens = plan.arm(plan.baseline).tokens
     return [
         f"The command, but for {keys}: {plan.command}",
-        "The files that the command names: the same bytes, or a resumed study would have been refused.",
+        "The files that the command names: the same bytes, or the study would have stopped.",
         f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
         f"Seeds: every arm was given the same {len(plan.seeds)}, {plan.seeds[0]} to {plan.seeds[-1]}.",
         *([f"Training: every arm was told to train on {tokens:,} tokens."] if tokens is not None else []),

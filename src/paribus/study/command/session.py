@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +14,11 @@ from paribus.study.command.plan import METRIC, CommandPlan, make_command_plan, r
 from paribus.study.launch import Launcher
 from paribus.study.plan import Plan
 from paribus.study.session import Division, Prepared
-from paribus.study.settings import load_yaml
 
 #: A grid to begin with, where nobody said which rates suit the program.
 RATES = (5e-4, 1e-3, 2e-3)
 _SEEDS = 4
 _OF_OURS = ("arms", "match", "schemes", "text_field")  # what only our own trainer can hold equal
-_SETTINGS = {"tokens": int, "handicap": float}
 
 
 def make(
@@ -74,6 +72,31 @@ def launcher(prepared: Prepared, folder: Path, lock: int) -> AbstractContextMana
     return cast(AbstractContextManager[Launcher], made)
 
 
+def _whole(text: str) -> int:
+    """A whole number, also as 2e6."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        if not number.is_integer():  # nor is an infinite one
+            raise
+        return int(number)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 < share < 1:  # nor is NaN
+        raise ValueError(text)
+    return share
+
+
+#: What reads a setting, and what it must be.
+_SETTINGS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "tokens": (_whole, "whole number, written without commas"),
+    "handicap": (_share, "share between 0 and 1"),
+}
+
+
 def _settings(overrides: Sequence[str]) -> dict[str, Any]:
     found = {}
     for override in overrides:
@@ -82,8 +105,9 @@ def _settings(overrides: Sequence[str]) -> dict[str, Any]:
             raise RequestError(
                 f"around a command only tokens=N and handicap=SHARE can be set; {nearest(key, _SETTINGS)}"
             )
-        value = load_yaml(f"[{text}]")[0] if text.strip() else None  # type: ignore[index]
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or value != _SETTINGS[key](value):
-            raise RequestError(f"{key} is a {'whole number' if key == 'tokens' else 'share'}; it is {text!r}")
-        found[key] = _SETTINGS[key](value)
+        read, kind = _SETTINGS[key]
+        try:
+            found[key] = read(text)
+        except ValueError:
+            raise RequestError(f"{key} is a {kind}; it is {text!r}") from None
     return found

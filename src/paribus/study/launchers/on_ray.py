@@ -139,7 +139,7 @@ class RayLauncher:
         """What the driver says next. Raises `WorkError` when it is gone, or cannot go on."""
         assert self._driver is not None and self._driver.stdout is not None
         line = self._driver.stdout.readline()
-        if not line:
+        if not line.endswith(b"\n"):  # it ended, maybe in the middle of a word
             raise WorkError(
                 f"the Ray cluster at {self.address} went away; finished trials are kept, run the same command again "
                 f"when it is back (more is in {self.log})"
@@ -169,12 +169,17 @@ class RayLauncher:
             progress(message["tokens"] - slot.tokens)
             slot.tokens = message["tokens"]
         elif event == "result" and slot.trial is not None:
+            result = message["result"]
             # A machine that fails every trial alike gets no second one, unless there is no other.
-            if message["result"].pop("unfit", False) and len(self._slots) > 1:
+            if result.pop("unfit", False) and len(self._slots) > 1:
                 del self._slots[message["slot"]]
-            return _finish(slot, message["result"], progress)
+                return _hand_back(slot, queue.put_back(slot.trial, result["reason"]), progress)
+            return _finish(slot, result, progress)
         elif event == "lost":
-            return _lose(slot, message["reason"], queue, progress)
+            slot.ready = False
+            if slot.trial is not None:
+                lost = queue.lost(slot.trial, message["reason"], reached=slot.tokens)
+                return _hand_back(slot, lost, progress)
         elif event == "retired":
             del self._slots[message["slot"]]
             if not self._slots:
@@ -189,12 +194,10 @@ def _finish(slot: _Slot, result: dict[str, Any], progress: Callable[[int], None]
     return trial, result
 
 
-def _lose(slot: _Slot, reason: str, queue: TrialQueue, progress: Callable[[int], None]) -> Finished | None:
-    """Put back the trial of a dead actor; finished, as failed, if it was lost too often."""
-    slot.ready = False
-    if slot.trial is None:
-        return None
-    result = queue.lost(slot.trial, reason, reached=slot.tokens)
+def _hand_back(
+    slot: _Slot, result: dict[str, Any] | None, progress: Callable[[int], None]
+) -> Finished | None:
+    """Free a slot of a trial that waits again, so what was done of it no longer counts; finished if it has a result."""
     if result is not None:
         return _finish(slot, result, progress)
     progress(-slot.tokens)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import shlex
 import shutil
 import signal
@@ -48,6 +49,7 @@ _LOOK_EVERY = 0.3  # seconds between looks at the files of jobs
 _ASK_EVERY = 30.0  # seconds between questions to Slurm
 _TELL_EVERY = 1.0  # seconds between a job's words on how far it is
 _CANCEL_SECONDS = 1.5  # for scancel, before Ctrl-C goes on without its answer
+_NODE = "SLURMD_NODENAME"  # the name of its node, in the environment of a job
 _ALIVE = "alive"  # in the folder of a session: its jobs are wanted
 
 
@@ -57,7 +59,10 @@ class _Stopped(BaseException):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """What a job calls. Its result is a trial's, or {"lost": why} if it had to end before."""
+    """What a job calls. Its result is a trial's, or {"lost": why} if it had to end before.
+
+    `unfit` in it names the node that would fail any trial of the study, or is None where nodes have no names.
+    """
 
     terms: Mapping[str, Any]
     session: Path
@@ -84,7 +89,8 @@ class TrialJob:
             terms=self.terms, checkpoints=self.checkpoints, checkpoint_seconds=self.checkpoint_seconds
         )
         try:
-            return runner.run(package, progress=progress)
+            result = runner.run(package, progress=progress)
+            return {**result, "unfit": os.environ.get(_NODE)} if result.get("unfit") else result
         except _Stopped as stopped:
             return {"lost": f"the job ended early: {stopped}"}
 
@@ -122,6 +128,7 @@ class SlurmLauncher:
     _session: Path | None = None
     _executor: Any = None
     _asked: float = 0.0
+    _unfit: dict[str, str] = field(default_factory=dict)  # why nodes are left out, by name
 
     def __post_init__(self) -> None:
         for option in self.options:
@@ -173,6 +180,9 @@ class SlurmLauncher:
                 self._jobs.remove(job)
                 if "lost" in result:
                     result = queue.lost(job.trial, result["lost"], reached=job.tokens)
+                elif (node := result.pop("unfit", None)) is not None:
+                    self._leave_out(node, result["reason"])
+                    result = queue.put_back(job.trial, result["reason"])
                 if result is None:
                     progress(-job.tokens)
                     continue
@@ -196,10 +206,17 @@ class SlurmLauncher:
         try:
             return self._executor.submit(job, trial.key, pack(trial))
         except Exception as error:  # submitit has its own errors for what sbatch says
+            left_out = "".join(f"; the node {node} is left out: {why}" for node, why in self._unfit.items())
             raise WorkError(
-                f"the job of {trial.name} could not be submitted ({_last_line(error)}); finished trials are kept, "
-                "run the same command again when that is mended"
+                f"the job of {trial.name} could not be submitted ({_last_line(error)}{left_out}); finished trials are "
+                "kept, run the same command again when that is mended"
             ) from error
+
+    def _leave_out(self, node: str, reason: str) -> None:
+        """Submit no more jobs to a node that fails every trial alike."""
+        self._unfit[node] = reason
+        given = [str(self.options["exclude"])] if "exclude" in self.options else []
+        self._executor.update_parameters(slurm_exclude=",".join([*given, *self._unfit]))
 
     def _begin(self) -> None:
         """A fresh folder for the jobs of this session; those of a study that was killed lose theirs, and end."""
@@ -249,7 +266,6 @@ class SlurmLauncher:
         if error is not None:
             return {"lost": f"its job {job.handle.job_id} failed: {_last_line(error)}"}
         result: dict[str, Any] = job.handle.result()
-        result.pop("unfit", None)
         return result
 
     def _state(self, job: _Job) -> str | None:

@@ -16,8 +16,8 @@ from paribus.errors import WorkError
 from paribus.study.plan import Trial
 
 FAILURES_IN_A_ROW = 3  # after this many of an arm its next trials would fail alike
-TRIES = 3  # of a trial whose worker is lost each time before it gets a good deal further
-_FURTHER = 0.05  # of a trial's tokens: so much more done since the last loss is not the same trouble again
+TRIES = 3  # of a trial whose worker is lost each time before it gets further
+_FURTHER = 0.01  # of a trial's tokens: so much more done is not the same trouble again
 
 
 class TrialQueue:
@@ -27,7 +27,7 @@ class TrialQueue:
         self._waiting = list(trials)
         self._failures: Counter[str] = Counter()  # in a row, by arm
         self._losses: Counter[str] = Counter()  # by trial key
-        self._reached: dict[str, int] = {}  # tokens done at the last loss, by trial key
+        self._reached: dict[str, int] = {}  # tokens done when it last got further, by trial key
         self._succeeded = False
         self._reason: str | None = None
 
@@ -56,13 +56,19 @@ class TrialQueue:
     def lost(self, trial: Trial, reason: str, *, reached: int) -> dict[str, Any] | None:
         """Put a trial back whose worker is gone after `reached` tokens; its failed result if that was once too often.
 
-        A trial that got a good deal further each time is never given up: time limits shorter than it do that.
+        Too often is three times with less than a hundredth of the trial done in all of them. One that gets further
+        is never given up, in however small steps: time limits shorter than it do that.
         """
         further = reached - self._reached.get(trial.key, 0) >= _FURTHER * trial.tokens
         self._losses[trial.key] = 1 if further else self._losses[trial.key] + 1
-        self._reached[trial.key] = max(reached, self._reached.get(trial.key, 0))
+        if further:  # else it keeps its mark, so that small steps add up
+            self._reached[trial.key] = reached
         if self._losses[trial.key] >= TRIES:
             return {"status": "failed", "reason": f"{reason}; so it ended {TRIES} times"}
+        return self.put_back(trial, reason)
+
+    def put_back(self, trial: Trial, reason: str) -> dict[str, Any] | None:
+        """Let another worker have a trial that is not to blame; its failed result if its arm gets no more."""
         if self._set_aside(trial):
             return {"status": "failed", "reason": reason}
         self._waiting.insert(0, trial)

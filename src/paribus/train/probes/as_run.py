@@ -30,7 +30,7 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
         "compiled": program.compiled,
         "attention_backend": _joined(layer["backend"] for layer in attention),
         "attention": attention,
-        "ffn": _joined(_form(block.ffn) for block in program.model.blocks()),
+        "ffn": _joined(_form(block.ffn, compiled=program.compiled) for block in program.model.blocks()),
     }
 
 
@@ -42,7 +42,7 @@ def attention_backends(program: Program, *, seq_len: int) -> list[dict[str, Any]
         # An encoder beside a decoder reads the source; what a stack reads itself decides for cross-attention.
         beside = program.config.architecture == "encoder_decoder" and name == "encoder"
         length = (lengths.source or 0) if beside else lengths.inputs
-        chosen = choose_backend(seq_len=length, device_type=program.device.type)
+        chosen = choose_backend(seq_len=length, device_type=program.device.type, dtype=program.dtype)
         module: Any = getattr(program.model, name)
         for index, block in enumerate(module.blocks):
             position = module.positions[index % len(module.positions)]
@@ -57,9 +57,13 @@ def attention_backends(program: Program, *, seq_len: int) -> list[dict[str, Any]
     return found
 
 
-def _form(ffn: torch.nn.Module) -> str:
-    settings = [f"{name} {getattr(ffn, name)}" for name in ("form", "memory") if hasattr(ffn, name)]
-    return " ".join([type(ffn).__name__, *settings])
+def _form(ffn: torch.nn.Module, *, compiled: bool) -> str:
+    settings = {name: getattr(ffn, name) for name in ("form", "memory") if hasattr(ffn, name)}
+    if compiled and "form" in settings:
+        settings["form"] = (
+            "plain"  # a layer says what runs in eager mode; a compiled graph fuses the plain form
+        )
+    return " ".join([type(ffn).__name__, *(f"{name} {value}" for name, value in settings.items())])
 
 
 def _joined(names: Any) -> str:

@@ -1,0 +1,248 @@
+"""Drives a benchmark: rounds in which every contender is timed once, in an order that turns.
+
+Interleaving is what makes ratios steady on a machine whose clock and neighbours change by the minute. With
+several processes each does the same work at the same time, as the workers of a study do: all are asked together
+and all must have answered before the next contender's turn.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from paribus.bench.contender import Measured, Suite
+from paribus.errors import WorkError
+from paribus.study.environment import cores, describe
+from paribus.study.launch import ALLOCATOR, worker_environment
+
+_REDRAWN = 1000
+_TURN_SECONDS = 0.03  # shorter steps are repeated until a turn takes this long
+
+Told = Callable[[str, int, int], None]  # what is happening, turns done, turns in all
+
+
+class Processes:
+    """`count` worker processes of `threads` threads each; a context manager."""
+
+    def __init__(
+        self,
+        suite: str,
+        options: Mapping[str, Any],
+        *,
+        count: int,
+        threads: int,
+        tuned_allocator: bool = True,
+    ) -> None:
+        self._log = TemporaryDirectory()
+        environment = {**os.environ, **worker_environment(threads)}
+        if not tuned_allocator:
+            for name in ALLOCATOR:
+                environment.pop(name, None)
+        self._processes = []
+        for number in range(count):
+            with Path(self._log.name, f"{number}.log").open("wb") as errors:
+                self._processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "paribus.bench.worker", suite, json.dumps(options)],
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=errors,
+                        env=environment,
+                    )
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+        self._log.cleanup()
+
+    def ask(self, do: str, **request: Any) -> list[dict[str, Any]]:
+        """The answers of all processes to one request, which they work on at the same time."""
+        for process in self._processes:
+            assert process.stdin is not None
+            try:
+                process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
+                process.stdin.flush()
+            except BrokenPipeError:
+                pass  # it died; its closed stdout says so
+        return [self._answer(number) for number in range(len(self._processes))]
+
+    def _answer(self, number: int) -> dict[str, Any]:
+        process = self._processes[number]
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if line.endswith(b"\n"):
+            return json.loads(line)
+        code = process.wait()
+        said = Path(self._log.name, f"{number}.log").read_text(errors="replace").strip().splitlines()
+        raise WorkError(
+            f"a process of the benchmark died with code {code}" + (f": {said[-1]}" if said else "")
+        )
+
+
+def benchmark(
+    suite: Suite,
+    options: Mapping[str, Any],
+    *,
+    rounds: int,
+    processes: int | None = None,
+    threads: int | None = None,
+    only: Sequence[str] = (),
+    told: Told = lambda what, done, total: None,
+) -> dict[str, Any]:
+    """All that was measured, as plain data: the suite and its options, the division of cores, and the rows.
+
+    By default a suite runs on all cores: in one process, or in one process of one thread a core if it says so.
+    """
+    threads = threads or suite.threads or max(1, cores() // (processes or 1))
+    processes = 1 if suite.peak else processes or max(1, cores() // threads)
+    if suite.peak:
+        found, tokens = measure_peaks(suite.name, options, threads=threads, only=only, told=told)
+    else:
+        found, tokens = measure(
+            suite.name, options, rounds=rounds, processes=processes, threads=threads, only=only, told=told
+        )
+    return {
+        "suite": suite.name,
+        "summary": suite.summary,
+        "options": dict(options),
+        "reference": suite.reference,
+        "peak": suite.peak,
+        "rounds": rounds,
+        "processes": processes,
+        "threads": threads,
+        "allocator": {} if suite.peak else ALLOCATOR,
+        "rows": rows(found, tokens=tokens, reference=suite.reference),
+        "ran_on": describe(),
+    }
+
+
+def measure(
+    suite: str,
+    options: Mapping[str, Any],
+    *,
+    rounds: int,
+    processes: int,
+    threads: int,
+    only: Sequence[str] = (),
+    told: Told = lambda what, done, total: None,
+) -> tuple[list[Measured], int]:
+    """Every contender of a suite, timed in `rounds` rounds, and the tokens of a step in all processes together.
+
+    A contender whose library is missing, or that fails, has the reason in `unavailable` and no times. `only`
+    keeps those whose names hold one of these words, and `ours`.
+    """
+    with Processes(suite, options, count=processes, threads=threads) as workers:
+        listed = workers.ask("names")[0]
+        found = [Measured(**line) for line in listed["contenders"]]
+        if only:
+            found = [m for m in found if m.name == "ours" or any(word in m.name for word in only)]
+        repeats: dict[str, int] = {}
+        for number, each in enumerate(found):
+            told(f"building {each.name}", number, len(found))
+            answers = workers.ask("build", name=each.name)
+            each.unavailable = next(
+                (a.get("missing") or a.get("failed") for a in answers if "step" not in a), None
+            )
+            if each.unavailable is None:
+                each.build_seconds = max(answer["seconds"] for answer in answers)
+                each.kept_bytes = workers.ask("kept", name=each.name)[0].get("bytes")
+                repeats[each.name] = math.ceil(_TURN_SECONDS / max(answers[0]["step"], 1e-6))
+        running = [each for each in found if each.unavailable is None]
+        for turn in range(rounds):
+            for step in range(len(running)):
+                each = running[(turn + step) % len(running)]
+                answers = workers.ask("time", name=each.name, repeats=repeats[each.name])
+                each.seconds.append(max(answer["seconds"] for answer in answers))
+                each.cpu_seconds.append(statistics.mean(answer["cpu_seconds"] for answer in answers))
+                told(each.name, turn * len(running) + step + 1, rounds * len(running))
+    return found, listed["tokens"] * processes
+
+
+def measure_peaks(
+    suite: str, options: Mapping[str, Any], *, threads: int, only: Sequence[str] = (), told: Told
+) -> tuple[list[Measured], int]:
+    """Every contender's peak memory above rest, each in a process of its own with the system's own allocator."""
+    with Processes(suite, options, count=1, threads=threads) as worker:
+        listed = worker.ask("names")[0]
+    found = [Measured(**line) for line in listed["contenders"]]
+    if only:
+        found = [m for m in found if m.name == "ours" or any(word in m.name for word in only)]
+    for number, each in enumerate(found):
+        told(each.name, number, len(found))
+        with Processes(suite, options, count=1, threads=threads, tuned_allocator=False) as worker:
+            answer = worker.ask("build", name=each.name)[0]
+            each.unavailable = answer.get("missing") or answer.get("failed")
+            if each.unavailable is None:
+                each.build_seconds, each.seconds = answer["seconds"], [answer["step"]]
+                each.kept_bytes = worker.ask("kept", name=each.name)[0].get("bytes")
+                each.peak_bytes = worker.ask("peak", name=each.name)[0].get("bytes")
+    return found, listed["tokens"]
+
+
+def rows(found: Sequence[Measured], *, tokens: int, reference: str) -> list[dict[str, Any]]:
+    """The table: medians, quartiles, tokens a second, and the time over the reference's, paired by round."""
+    base = next((each for each in found if each.name == reference and each.seconds), None)
+    table = []
+    for each in found:
+        row: dict[str, Any] = {
+            "name": each.name,
+            "kind": each.kind,
+            "note": each.note,
+            "unavailable": each.unavailable,
+            "kept_bytes": each.kept_bytes,
+            "peak_bytes": each.peak_bytes,
+            "build_seconds": each.build_seconds,
+            "rounds": len(each.seconds),
+        }
+        if each.seconds:
+            median = statistics.median(each.seconds)
+            row |= {
+                "milliseconds": 1e3 * median,
+                "quartiles": [1e3 * q for q in _quartiles(each.seconds)],
+                "tokens_per_second": tokens / median,
+            }
+        if each.cpu_seconds:
+            row["cpu_milliseconds"] = 1e3 * statistics.median(each.cpu_seconds)
+        if each.seconds and base is not None:
+            # Of medians, not of rounds: a neighbour that takes a core away hits one turn, not a round.
+            row["ratio"] = statistics.median(each.seconds) / statistics.median(base.seconds)
+            row["ratio_range"] = _redrawn(each.seconds, base.seconds)
+        if each.peak_bytes is not None and base is not None and base.peak_bytes:
+            row["peak_ratio"] = each.peak_bytes / base.peak_bytes
+        if each.cpu_seconds and base is not None and base.cpu_seconds:
+            row["cpu_ratio"] = statistics.median(each.cpu_seconds) / statistics.median(base.cpu_seconds)
+        table.append(row)
+    return table
+
+
+def _redrawn(mine: Sequence[float], its: Sequence[float]) -> list[float]:
+    """95 % of the ratios of medians when the rounds are drawn again: how steady a ratio is."""
+    draw = random.Random(0)
+    ratios = []
+    for _ in range(_REDRAWN):
+        rounds = [draw.randrange(len(mine)) for _ in mine]
+        ratios.append(statistics.median(mine[r] for r in rounds) / statistics.median(its[r] for r in rounds))
+    ratios.sort()
+    return [ratios[_REDRAWN // 40], ratios[-_REDRAWN // 40]]
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    if len(values) < 2:
+        return [values[0], values[0]]
+    low, _, high = statistics.quantiles(values, n=4)
+    return [low, high]

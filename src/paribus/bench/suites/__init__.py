@@ -1,0 +1,10 @@
+"""The benchmarks by name. A suite's libraries are imported when its contenders are made, not before."""
+
+from __future__ import annotations
+
+from paribus.bench.contender import Suite
+from paribus.bench.suites import attention, ffn, loss, norm, step
+
+SUITES: dict[str, Suite] = {
+    suite.name: suite for suite in (ffn.SUITE, norm.SUITE, loss.SUITE, attention.SUITE, *step.SUITES)
+}

@@ -1,0 +1,77 @@
+"""`paribus bench loss`: the head of a language model with its cross-entropy, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.suites.products import DTYPES, linear_products, place
+from paribus.ops.cross_entropy import linear_cross_entropy
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def contenders(options: Mapping[str, Any]) -> list[Contender]:
+    """The three bare products, ours (whole, in rows, eager) and the usual code."""
+    d_model, vocab, tokens = options["d_model"], options["vocab_size"], options["tokens"]
+    dtype, device = DTYPES[options["dtype"]], place()
+
+    def case(loss: Loss, *, compiled: bool) -> Callable[[], Case]:
+        def build() -> Case:
+            form = torch.compile(loss, fullgraph=True, dynamic=False) if compiled else loss
+            x = torch.randn(tokens, d_model, dtype=dtype, device=device, requires_grad=True)
+            weight = (torch.randn(vocab, d_model, device=device) / d_model**0.5).requires_grad_()
+            targets = torch.randint(vocab, (tokens,), device=device)
+
+            def step() -> None:
+                form(x, weight, targets).backward()
+                x.grad = weight.grad = None
+
+            return Case(step=step, forward=lambda: form(x, weight, targets), owned=[x, weight, targets])
+
+        return build
+
+    def ours(rows: int | None = None) -> Loss:
+        return lambda x, weight, targets: linear_cross_entropy(
+            x, weight, targets, reduction="mean", rows=rows
+        )
+
+    def usual(x: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+        return F.cross_entropy(F.linear(x, weight.to(x.dtype)).float(), targets)
+
+    products = [(tokens, d_model, vocab)]
+    return [
+        Contender(
+            name="bare products",
+            kind="floor",
+            make=lambda: Case(step=linear_products(products, dtype=dtype, device=device)),
+        ),
+        Contender(name="ours", kind="ours", make=case(ours(), compiled=True)),
+        Contender(name="ours again", kind="ours", make=case(ours(), compiled=True)),
+        Contender(
+            name="ours, a quarter of the rows at a time",
+            kind="ours",
+            make=case(ours(max(1, tokens // 4)), compiled=True),
+        ),
+        Contender(name="ours, eager", kind="ours", make=case(ours(), compiled=False)),
+        Contender(name="torch.compile of the usual code", kind="peer", make=case(usual, compiled=True)),
+        Contender(name="the usual code, eager", kind="peer", make=case(usual, compiled=False)),
+    ]
+
+
+SUITE = Suite(
+    name="loss",
+    summary="a head of this vocabulary with its cross-entropy, forward and backward",
+    shapes={
+        "8192": {"d_model": 256, "vocab_size": 8192, "tokens": 2048, "dtype": "bfloat16"},
+        "32768": {"d_model": 256, "vocab_size": 32768, "tokens": 2048, "dtype": "bfloat16"},
+    },
+    contenders=contenders,
+    tokens=lambda options: options["tokens"],
+    reference="bare products",
+)

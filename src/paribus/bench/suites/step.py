@@ -1,0 +1,254 @@
+"""`paribus bench step`, `study` and `memory`: a whole training step of one Llama, by us and by others.
+
+Every contender has the same architecture (swiglu, rmsnorm, pre-norm, rope) at the same shape, compiled, with
+float32 masters, fused AdamW and clipping. `bf16 weights` are a mode of their own: faster and less exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.suites.products import attention_products, linear_products, place
+from paribus.model.config import ModelConfig
+from paribus.model.initialise import initialise
+from paribus.train.config import TrainConfig
+from paribus.train.optimiser import adamw
+from paribus.train.program import Batch, Program
+
+_RATE, _CLIP = 1e-3, 1.0
+
+
+def contenders(options: Mapping[str, Any]) -> list[Contender]:
+    """The bare products, ours twice, and the others in their default and their best modes."""
+    config = ModelConfig(
+        vocab_size=options["vocab_size"],
+        d_model=options["d_model"],
+        d_ff=options["d_ff"],
+        num_layers=options["num_layers"],
+        num_heads=options["num_heads"],
+        max_seq_len=options["seq_len"],
+        tie_embeddings=bool(options["tied"] == "yes"),
+    )
+    batch, length = options["batch_size"], options["seq_len"]
+    device = place()
+    ids = torch.randint(
+        config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(0)
+    ).to(device)
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+    def floor() -> Case:
+        return Case(step=_products(config, rows=batch * length, batch=batch, length=length, device=device))
+
+    def ours() -> Case:
+        train = TrainConfig(
+            tokens=100 * batch * length, batch_size=batch, seq_len=length, dtype="bfloat16", compile="on"
+        )
+        program = Program(config, train)
+        initialise(program.model, seed=0)
+        examples = Batch(inputs_BT=inputs, targets_BT=targets)
+
+        def loss() -> Tensor:
+            return program.loss(examples)[0].sum() / train.tokens_per_step
+
+        return _case(program.model, loss, adamw(program.model, train, peak_rate=_RATE))
+
+    def transformers(attention: str, *, masters: bool) -> Callable[[], Case]:
+        def make() -> Case:
+            from transformers import LlamaConfig, LlamaForCausalLM
+
+            settings: Any = LlamaConfig  # its fields are not declared
+            model: Any = LlamaForCausalLM(
+                settings(
+                    vocab_size=config.vocab_size,
+                    hidden_size=config.d_model,
+                    intermediate_size=config.d_ff,
+                    num_hidden_layers=config.num_layers,
+                    num_attention_heads=config.num_heads,
+                    max_position_embeddings=length,
+                    tie_word_embeddings=config.tie_embeddings,
+                    attn_implementation=attention,
+                    use_cache=False,
+                )
+            )
+            model = model.to(device) if masters else model.to(device, torch.bfloat16)
+            compiled = torch.compile(model, dynamic=False)
+
+            def loss() -> Tensor:
+                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=masters):
+                    # shift_labels: the model's own loss on these targets, without shifting them once more
+                    return compiled(input_ids=inputs, labels=targets, shift_labels=targets).loss
+
+            return _case(model, loss, _their_adamw(model))
+
+        return make
+
+    def litgpt() -> Case:
+        from litgpt.config import Config
+        from litgpt.model import GPT
+
+        model = GPT(
+            Config(
+                block_size=length,
+                vocab_size=config.vocab_size,
+                padded_vocab_size=config.vocab_size,
+                n_layer=config.num_layers,
+                n_head=config.num_heads,
+                n_embd=config.d_model,
+                rotary_percentage=1.0,
+                parallel_residual=False,
+                bias=False,
+                norm_class_name="RMSNorm",
+                mlp_class_name="LLaMAMLP",
+                intermediate_size=config.d_ff,
+            )
+        ).to(device)
+        if config.tie_embeddings:
+            model.lm_head.weight = model.transformer.wte.weight
+        return _cross_entropy_case(model, model, inputs, targets, device)
+
+    def x_transformers() -> Case:
+        from x_transformers import Decoder, TransformerWrapper
+
+        model = TransformerWrapper(
+            num_tokens=config.vocab_size,
+            max_seq_len=length,
+            tie_embedding=config.tie_embeddings,
+            use_abs_pos_emb=False,
+            attn_layers=Decoder(
+                dim=config.d_model,
+                depth=config.num_layers,
+                heads=config.num_heads,
+                attn_dim_head=config.head_dim,
+                rotary_pos_emb=True,
+                use_rmsnorm=True,
+                ff_glu=True,
+                ff_swish=True,
+                ff_no_bias=True,
+                ff_mult=config.d_ff / config.d_model,
+                attn_flash=True,
+            ),
+        ).to(device)
+        return _cross_entropy_case(model, model, inputs, targets, device)
+
+    found = [
+        Contender(name="bare products", kind="floor", make=floor),
+        Contender(name="ours", kind="ours", make=ours),
+        Contender(name="ours again", kind="ours", make=ours),
+    ]
+    modes = (("sdpa", True, "its default"), ("eager", True, ""), ("sdpa", False, ""), ("eager", False, ""))
+    for attention, masters, note in modes:
+        weights = "autocast" if masters else "bf16 weights"
+        found.append(
+            Contender(
+                name=f"transformers {attention}, {weights}",
+                kind="peer",
+                make=transformers(attention, masters=masters),
+                note=note,
+            )
+        )
+    return [
+        *found,
+        Contender(name="litgpt, autocast", kind="peer", make=litgpt),
+        Contender(name="x-transformers, autocast", kind="peer", make=x_transformers),
+    ]
+
+
+def _case(model: nn.Module, loss: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> Case:
+    def step() -> None:
+        loss().backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return Case(step=step, forward=loss, owned=list(model.parameters()))
+
+
+def _their_adamw(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
+
+
+def _cross_entropy_case(
+    model: nn.Module, form: nn.Module, inputs: Tensor, targets: Tensor, device: torch.device
+) -> Case:
+    """A model that gives logits, compiled together with its loss."""
+
+    def with_loss() -> Tensor:
+        return nn.functional.cross_entropy(form(inputs).flatten(0, 1), targets.flatten())
+
+    compiled = torch.compile(with_loss, dynamic=False)
+
+    def loss() -> Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            return compiled()
+
+    return _case(model, loss, _their_adamw(model))
+
+
+def _products(
+    config: ModelConfig, *, rows: int, batch: int, length: int, device: torch.device
+) -> Callable[[], None]:
+    assert config.head_dim is not None
+    d_model, d_ff, layers = config.d_model, config.d_ff, config.num_layers
+    width = config.num_heads * config.head_dim
+    block = [(rows, d_model, 3 * width), (rows, width, d_model)]
+    block += [(rows, d_model, d_ff), (rows, d_model, d_ff), (rows, d_ff, d_model)]
+    linear = linear_products(
+        [*block * layers, (rows, d_model, config.vocab_size)], dtype=torch.bfloat16, device=device
+    )
+    attention = attention_products(
+        batch_heads=batch * config.num_heads,
+        length=length,
+        head_dim=config.head_dim,
+        layers=layers,
+        dtype=torch.bfloat16,
+        device=device,
+    )
+
+    def run() -> None:
+        linear()
+        attention()
+
+    return run
+
+
+_STUDY = {
+    "vocab_size": 257,
+    "d_model": 128,
+    "d_ff": 344,
+    "num_layers": 4,
+    "num_heads": 4,
+    "batch_size": 32,
+    "seq_len": 128,
+    "tied": "yes",
+}
+_SMALL = {**_STUDY, "vocab_size": 8192, "d_model": 256, "d_ff": 688, "batch_size": 8, "seq_len": 256}
+SUITES = tuple(
+    Suite(
+        name=name,
+        summary=summary,
+        shapes=shapes,
+        contenders=contenders,
+        tokens=lambda options: options["batch_size"] * options["seq_len"],
+        **more,
+    )
+    for name, summary, shapes, more in (
+        ("step", "a training step of a 5 M model, on all cores", {"5M": _SMALL, "study": _STUDY}, {}),
+        (
+            "study",
+            "a training step at a study's shape, one process a core",
+            {"study": _STUDY},
+            {"threads": 1},
+        ),
+        (
+            "memory",
+            "the peak memory of a training step above rest",
+            {"32768": {**_SMALL, "vocab_size": 32768}},
+            {"peak": True},
+        ),
+    )
+)

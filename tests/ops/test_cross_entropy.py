@@ -1,0 +1,168 @@
+"""The loss of a linear head against its definition in numpy, and what it keeps."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from paribus.errors import RequestError
+from paribus.ops import cross_entropy
+from paribus.ops.cross_entropy import linear_cross_entropy, rows_that_fit
+
+IGNORE = -100
+N, D, V = 9, 5, 13
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "smoothed": {"label_smoothing": 0.1},
+    "z-loss": {"z_loss": 1e-2},
+    "capped": {"softcap": 2.0},
+    "scaled": {"scale": 0.3},
+    "everything": {"label_smoothing": 0.2, "z_loss": 0.1, "softcap": 1.5, "scale": 0.7},
+}
+ROWS = [None, 1, 4, 9, 100]
+
+
+def inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(N, D, dtype=torch.float64, generator=generator).to(dtype).requires_grad_()
+    weight = torch.randn(V, D, dtype=torch.float64, generator=generator).requires_grad_()
+    targets = torch.randint(V, (N,), generator=generator)
+    targets[2] = targets[7] = IGNORE
+    return x, weight if dtype == torch.float64 else weight.detach().to(dtype).requires_grad_(), targets
+
+
+def definition(
+    x: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    scale: float = 1.0,
+) -> np.ndarray:
+    logits = x.detach().double().numpy() @ weight.detach().double().numpy().T * scale
+    logits = logits if softcap is None else softcap * np.tanh(logits / softcap)
+    normaliser = np.log(np.exp(logits).sum(axis=1))
+    nats = np.zeros(N)
+    for row, target in enumerate(targets.tolist()):
+        if target != IGNORE:
+            right, any_ = logits[row, target], logits[row].mean()
+            nats[row] = normaliser[row] - (1 - label_smoothing) * right - label_smoothing * any_
+            nats[row] += z_loss * normaliser[row] ** 2
+    return nats
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_nats_are_those_of_the_definition(name: str, rows: int | None) -> None:
+    x, weight, targets = inputs()
+    expected = definition(x, weight, targets, **OPTIONS[name])
+    given: dict[str, Any] = {**OPTIONS[name], "rows": rows}
+    actual = linear_cross_entropy(x, weight, targets, **given)
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
+    total = linear_cross_entropy(x, weight, targets, reduction="sum", **given)
+    mean = linear_cross_entropy(x, weight, targets, reduction="mean", **given)
+    np.testing.assert_allclose(total.item(), expected.sum(), rtol=1e-12)
+    np.testing.assert_allclose(mean.item(), expected.sum() / (N - 2), rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [None, 4])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_first_and_second_derivatives_are_right(
+    name: str, rows: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cross_entropy, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
+    x, weight, targets = inputs()
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return linear_cross_entropy(x, weight, targets, rows=rows, **OPTIONS[name])
+
+    assert torch.autograd.gradcheck(loss, (x, weight))
+    assert torch.autograd.gradgradcheck(loss, (x, weight))
+
+
+@pytest.mark.parametrize("rows", [None, 4])
+def test_only_the_head_or_only_the_stream_may_learn(rows: int | None) -> None:
+    x, weight, targets = inputs()
+    both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, rows=rows).sum(), (x, weight))
+    alone_x = torch.autograd.grad(linear_cross_entropy(x, weight.detach(), targets, rows=rows).sum(), x)
+    alone_w = torch.autograd.grad(linear_cross_entropy(x.detach(), weight, targets, rows=rows).sum(), weight)
+    torch.testing.assert_close((*alone_x, *alone_w), both)
+
+
+def saved_bytes(num_rows: int, *, vocab: int, rows: int | None) -> int:
+    x = torch.randn(num_rows, D, dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.randn(vocab, D, requires_grad=True)
+    saved: dict[int, Tensor] = {}
+
+    def pack(t: Tensor) -> Tensor:
+        saved[t.untyped_storage().data_ptr()] = t
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        loss = linear_cross_entropy(x, weight, torch.zeros(num_rows, dtype=torch.long), rows=rows)
+    loss.sum().backward()
+    return sum(t.untyped_storage().nbytes() for t in saved.values())
+
+
+def test_logits_are_kept_in_the_dtype_of_the_stream_and_in_rows_not_at_all() -> None:
+    vocab = 4096
+    for rows, bytes_each in ((None, 2.0), (8, 0.0)):
+        more = saved_bytes(64, vocab=vocab, rows=rows) - saved_bytes(32, vocab=vocab, rows=rows)
+        # Beside the logits: the stream itself and its targets, a few bytes a row.
+        assert more / 32 / vocab == pytest.approx(bytes_each, abs=0.02)
+
+
+def test_nats_in_bf16_are_exact_but_for_the_rounding_of_the_logits() -> None:
+    x, weight, targets = inputs(torch.bfloat16)
+    logits = (x @ weight.T).double()
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    actual = linear_cross_entropy(x, weight, targets)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("rows", [None, 4])
+def test_compiled_it_is_one_graph_with_the_same_gradients(rows: int | None) -> None:
+    x, weight, targets = inputs()
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return linear_cross_entropy(x, weight, targets, rows=rows, reduction="mean", **OPTIONS["everything"])
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, weight), loss(x, weight))
+    torch.testing.assert_close(
+        torch.autograd.grad(compiled(x, weight), (x, weight)),
+        torch.autograd.grad(loss(x, weight), (x, weight)),
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"reduction": "median"},
+        {"label_smoothing": 1.0},
+        {"z_loss": -1.0},
+        {"softcap": 0.0},
+        {"scale": float("inf")},
+        {"rows": 0},
+    ],
+    ids=lambda given: next(iter(given)),
+)
+def test_impossible_options_are_refused_in_one_sentence(given: dict[str, Any]) -> None:
+    x, weight, targets = inputs()
+    with pytest.raises(RequestError, match=next(iter(given))) as caught:
+        linear_cross_entropy(x, weight, targets, **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_are_taken_only_under_memory_pressure_and_evenly() -> None:
+    assert rows_that_fit(2048, 8192, dtype=torch.bfloat16, memory_bytes=8 << 30) is None
+    rows = rows_that_fit(2048, 131_072, dtype=torch.bfloat16, memory_bytes=2 << 30)
+    assert rows is not None and 2048 % rows == 0
+    assert rows * 131_072 * 2 * 2 <= (2 << 30) / 8
+    assert rows_that_fit(8, 1 << 30, dtype=torch.float32, memory_bytes=1) == 1
