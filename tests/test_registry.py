@@ -115,7 +115,7 @@ def test_arguments_that_a_name_fixes_cannot_be_given_again() -> None:
     card = registry.get("ffn", "swiglu")
     with pytest.raises(RequestError, match="gate"):
         card.build(d_model=2, d_ff=2, gate="relu")
-    assert card.allowed_options() == {"d_model", "d_ff", "bias"}
+    assert card.allowed_options() == {"d_model", "d_ff", "bias", "memory"}
 
 
 def test_a_card_and_the_catalog_cannot_be_changed() -> None:

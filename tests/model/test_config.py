@@ -124,6 +124,9 @@ def test_unknown_option_is_refused(slot: str, spec: dict[str, Any], words: tuple
         ({"ffn": {"name": "ungated", "activation": "rleu"}}, ("rleu", "relu")),
         ({"ffn": {"name": "ungated", "activation": "elu", "activation_options": {"alhpa": 2}}}, ("alhpa",)),
         ({"ffn": {"name": "layernorm_mlp", "depth": 0}}, ("depth", "0")),
+        ({"ffn": {"name": "swiglu", "memory": "hlaf"}}, ("memory", "hlaf", "keep", "half", "none")),
+        ({"ffn": {"name": "relu", "memory": "half"}}, ("memory", "half", "keep", "none", "without a gate")),
+        ({"ffn": {"name": "self_gate_gelu", "memory": "half"}}, ("memory", "half", "keep", "none")),
     ],
 )
 def test_parts_that_cannot_be_are_refused_with_their_own_reason_before_anything_is_built(
@@ -154,6 +157,13 @@ def test_parts_that_cannot_be_are_refused_with_their_own_reason_before_anything_
         ({"embedding_norm": "layernorm"}, ("embedding_norm", "layernorm")),
         ({"final_norm": 1}, ("final_norm", "1")),
         ({"tie_embeddings": None}, ("tie_embeddings", "None")),
+        ({"ffn_memory": "hlaf"}, ("ffn_memory", "hlaf", "keep", "half", "none")),
+        ({"ffn_memory": None}, ("ffn_memory", "None")),
+        ({"ffn_memory": "none", "ffn": "layernorm_mlp"}, ("ffn_memory", "none", "layernorm_mlp", "keep")),
+        (
+            {"ffn_memory": "half", "ffn": ["swiglu", "relu"], "num_layers": 2},
+            ("half", "keep", "without a gate"),
+        ),
     ],
 )
 def test_impossible_settings_of_the_model_are_refused(
@@ -200,6 +210,14 @@ def test_options_reach_the_part(make_config: MakeConfig) -> None:
     assert {"decoder.blocks.1.ffn.up.bias", "decoder.blocks.1.attention.q.bias"} <= names
     assert model.decoder.position.base == 77.0
     assert {m.eps for m in model.modules() if hasattr(m, "eps")} == {0.25}
+
+
+def test_every_ffn_is_given_the_memory_of_the_model_that_has_not_its_own(make_config: MakeConfig) -> None:
+    pattern = ["swiglu", {"name": "relu", "memory": "keep"}]
+    model = Transformer(make_config(ffn=pattern, ffn_memory="none"))
+    assert [block.ffn.memory for block in model.blocks()] == ["none", "keep"]
+    assert [block.ffn.memory for block in Transformer(make_config(ffn=pattern)).blocks()] == ["keep"] * 2
+    make_config(ffn="layernorm_mlp")
 
 
 def test_alias_becomes_the_canonical_name(make_config: MakeConfig) -> None:

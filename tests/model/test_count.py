@@ -187,6 +187,13 @@ def test_flops_from_the_config_are_those_of_a_real_pass(make_config: MakeConfig,
     )
 
 
+@pytest.mark.parametrize("memory", ["half", "none"])
+def test_what_is_replayed_to_keep_less_does_not_count(make_config: MakeConfig, memory: str) -> None:
+    model = build(make_config(ffn_memory=memory), seed=0)
+    assert training_flops(model, seq_len=6) == 6 * flops_per_token(make_config(), seq_len=6)
+    assert {block.ffn.memory for block in model.blocks()} == {memory}
+
+
 def test_counting_a_model_that_no_machine_holds(make_config: MakeConfig) -> None:
     config = make_config(
         vocab_size=100_000, d_model=200_000, d_ff=1_000_000, num_layers=3, num_heads=100, head_dim=2000

@@ -93,7 +93,7 @@ def test_as_run_says_what_the_program_is() -> None:
     program = Program(dataclasses.replace(MODEL, num_layers=2, ffn=["swiglu", "relu"]), TRAIN32)
     found = as_run(program)
     assert (found["dtype"], found["compiled"], found["device"]) == ("float32", False, program.device.type)
-    assert found["ffn"] == "GatedFeedForward form plain, FeedForward"
+    assert found["ffn"] == "GatedFeedForward form plain memory keep, FeedForward memory keep"
     assert found["attention_backend"] in ("plain", "sdpa")
     assert found["device_name"]
 

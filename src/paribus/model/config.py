@@ -17,6 +17,7 @@ from torch import nn
 
 from paribus import registry
 from paribus.errors import RequestError, nearest
+from paribus.parts.ffn.replay import Memory
 from paribus.parts.position.base import Position
 from paribus.parts.residual.base import Depth, Residual
 
@@ -64,6 +65,9 @@ class ModelConfig:
     (default: as many) the encoder's. `embedding_norm` and `final_norm` put a norm after the embedding and
     before the head or leave it out; by default the residual placement decides. Embeddings are multiplied by
     `embedding_scale`, logits by `logit_scale`, and then capped to `logit_softcap` · tanh(logit / logit_softcap).
+    `ffn_memory` is the `memory` of every feed-forward layer that is not given its own: "keep", "half" (half of what
+    is as wide as d_ff is kept for the backward pass, for 11 % more of a gated layer's FLOPs) or "none" (nothing; 22 %
+    more, 17 % of an ungated one's).
     Raises `RequestError` for impossible sizes, unknown parts and parts that cannot stand together.
 
     >>> ModelConfig(vocab_size=257, d_model=96, d_ff=256, num_layers=2, num_heads=3, ffn="swiglu")
@@ -90,6 +94,7 @@ class ModelConfig:
     embedding_scale: float = 1.0
     logit_scale: float = 1.0
     logit_softcap: float | None = None
+    ffn_memory: Memory = "keep"
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -137,6 +142,13 @@ class ModelConfig:
     def build_ffn(self, layer: int = 0) -> nn.Module:
         """The feed-forward layer of a layer."""
         card, options = self.part("ffn", layer)
+        if self.ffn_memory != "keep" and "memory" not in options:
+            if "memory" not in card.allowed_options():
+                raise RequestError(
+                    f"ffn_memory is {self.ffn_memory!r}, and ffn {card.name!r} has no option memory; without one "
+                    "only 'keep' will do"
+                )
+            options["memory"] = self.ffn_memory
         return card.build(d_model=self.d_model, d_ff=self.d_ff, **options)
 
     def build_norm(self) -> nn.Module:
@@ -233,6 +245,8 @@ class ModelConfig:
             chosen = getattr(self, name)
             if not (isinstance(chosen, bool) or (chosen is None and name != "tie_embeddings")):
                 raise RequestError(f"{name} is true or false; it is {chosen!r}")
+        if self.ffn_memory not in Memory.__args__:  # type: ignore[attr-defined]
+            raise RequestError(f"ffn_memory is one of keep, half, none; it is {self.ffn_memory!r}")
         allowed = Architecture.__args__  # type: ignore[attr-defined]
         if self.architecture not in allowed:
             raise RequestError(

@@ -32,6 +32,8 @@ class Softmax(Activation):
     Source: Bridle 1990 (Probabilistic interpretation of feedforward classification network outputs).
     """
 
+    pointwise = False
+
     def __init__(self, *, width: int) -> None:
         super().__init__()
 
@@ -56,6 +58,8 @@ class Maxout(Activation):
     Takes x [..., pieces · width] of any floating dtype and gives [..., width]. Raises `RequestError` for fewer
     than 2 pieces. Source: Goodfellow et al. 2013 (arXiv:1302.4389), equation 1.
     """
+
+    pointwise = False
 
     def __init__(self, *, width: int, pieces: int = 2) -> None:
         super().__init__()
@@ -96,6 +100,7 @@ class PolyNorm(Activation):
     released code.
     """
 
+    pointwise = False
     _EPS = 1e-6
 
     def __init__(self, *, width: int) -> None:

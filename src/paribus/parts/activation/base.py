@@ -18,13 +18,17 @@ from paribus.parts.init import Roles
 class Activation(nn.Module):
     """Base of the activations: x [..., inputs · width] gives [..., width].
 
-    `inputs` is how many features go into one: 1 for all that act on each feature by itself.
+    `inputs` is how many features go into one: 1 for all that act on each feature by itself, which are `pointwise`.
     """
 
     inputs: int = 1
+    pointwise: bool = True
 
     def arguments(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Parameters, and what is drawn at random for this x."""
+        """Parameters, and what is drawn at random for an x of this shape, dtype and device.
+
+        Its numbers say nothing: a layer that replays the product which gives x has none yet.
+        """
         return ()
 
     def compute(self, x: Tensor, *arguments: Tensor) -> Tensor:
@@ -40,6 +44,8 @@ class Activation(nn.Module):
 
 class _Wrapped(Activation):
     """Somebody's plain module as an activation; it must not be random, as it is computed twice."""
+
+    pointwise = False  # for all that is known
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

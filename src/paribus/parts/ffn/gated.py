@@ -3,7 +3,8 @@
     y = W_down (gate(W_gate x) * value(W_value x))
 
 Only the pointwise part is replayed in the backward pass, so two tensors of width d_ff are kept (4 bytes a
-token and element in bf16) where the plain form keeps three or four. Biases are off, as in the paper.
+token and element in bf16) where the plain form keeps three or four. The option `memory` keeps one of them or
+none, and replays products for it. Biases are off, as in the paper.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from paribus.errors import RequestError
 from paribus.ops.activations import rounded_once
 from paribus.ops.activations.smooth import swish
-from paribus.ops.linear import Linear, linear
+from paribus.ops.linear import Linear
 from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.ffn.mixing import Form, form_of, mixed
+from paribus.parts.ffn.replay import Memory, anything_learns, check_memory, product, replayed, stand_in
+from paribus.parts.ffn.split import of_these_features
 from paribus.parts.init import Roles, matrix_roles
 from paribus.registry import part
 
@@ -75,9 +77,14 @@ class GatedFeedForward(nn.Module):
 
     Takes x [..., d_model] of any floating dtype and gives the same shape and dtype. Three linear layers:
     `gate` and `value` [d_ff, d_model], `down` [d_model, d_ff]; LLaMA calls them w1, w3, w2 or gate_proj,
-    up_proj, down_proj. `gate_options` and `value_options` go to the activations. Raises `RequestError` for an
-    unknown activation, or one that needs more than one feature for each it gives.
-    Source: Shazeer 2020 (arXiv:2002.05202), equations 5 and 6.
+    up_proj, down_proj. `gate_options` and `value_options` go to the activations.
+
+    `memory` is what it keeps for the backward pass beside x, in bytes a token and element of d_ff in bf16 (twice
+    that in float32): "keep" 4, both linear maps; "half" 2, the gate's, and the value's product is replayed (one
+    more on the nine of a training step, 11 % of the FLOPs); "none" 0, and both are replayed (22 %).
+
+    Raises `RequestError` for another `memory`, an unknown activation, or one that needs more than one feature for
+    each it gives. Source: Shazeer 2020 (arXiv:2002.05202), equations 5 and 6.
     """
 
     def __init__(
@@ -90,9 +97,11 @@ class GatedFeedForward(nn.Module):
         gate_options: Mapping[str, Any] | None = None,
         value_options: Mapping[str, Any] | None = None,
         bias: bool = False,
+        memory: Memory = "keep",
     ) -> None:
         super().__init__()
-        self.d_model, self.d_ff, self.has_bias = d_model, d_ff, bias
+        check_memory(memory, allowed=("keep", "half", "none"))
+        self.d_model, self.d_ff, self.has_bias, self.memory = d_model, d_ff, bias, memory
         self.gate_activation = build_activation(gate, gate_options, width=d_ff)
         self.value_activation = build_activation(value, value_options, width=d_ff)
         for name, activation in ((gate, self.gate_activation), (value, self.value_activation)):
@@ -105,32 +114,50 @@ class GatedFeedForward(nn.Module):
         self.down = Linear(d_ff, d_model, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.gate(x), self.value(x)
+        gate = None if self.memory == "none" else self.gate(x)
+        value = self.value(x) if self.memory == "keep" else None
+        like = stand_in(x, self.d_ff) if gate is None else gate
         # What is learned or random goes in as arguments: a replay must see what the forward pass saw.
-        of_gate, of_value = self.gate_activation.arguments(gate), self.value_activation.arguments(value)
-        return checkpoint(
+        of_gate, of_value = self.gate_activation.arguments(like), self.value_activation.arguments(like)
+        layers = (self.gate, self.value, self.down)
+        weights = [tensor for layer in layers for tensor in (layer.weight, layer.bias)]
+        given = (x if value is None else None, gate, value, *weights)
+        return replayed(
             self._finish,
-            gate,
-            value,
-            self.down.weight,
-            self.down.bias,
+            *given,
             len(of_gate),
             *of_gate,
             *of_value,
-            use_reentrant=False,
-            preserve_rng_state=False,
+            # If `down` alone learns, the plain form keeps its input only, which is less than gate and value.
+            instead=self.memory == "none" or anything_learns(*given[:-2], *of_gate, *of_value),
         )
 
     def _finish(
         self,
-        gate: Tensor,
-        value: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
+        x: Tensor | None,
+        gate: Tensor | None,
+        value: Tensor | None,
+        gate_weight: Tensor,
+        gate_bias: Tensor | None,
+        value_weight: Tensor,
+        value_bias: Tensor | None,
+        down_weight: Tensor,
+        down_bias: Tensor | None,
         of_gate: int,
         *arguments: Tensor,
     ) -> Tensor:
-        return linear(self._mixed(gate, value, arguments[:of_gate], arguments[of_gate:]), weight, bias)
+        """The output, from x and those of gate and value that are kept."""
+        if gate is None:
+            assert x is not None
+            gate = product(self.gate, x, gate_weight, gate_bias)
+        if value is None:
+            assert x is not None
+            value = product(self.value, x, value_weight, value_bias)
+        to_gate, to_value = arguments[:of_gate], arguments[of_gate:]
+        to_gate = of_these_features(self.gate_activation, to_gate, hidden=gate, layer=self.gate)
+        to_value = of_these_features(self.value_activation, to_value, hidden=value, layer=self.value)
+        mixed = self._mixed(gate, value, to_gate, to_value)
+        return product(self.down, mixed, down_weight, down_bias)
 
     def _mixed(
         self, gate: Tensor, value: Tensor, of_gate: tuple[Tensor, ...], of_value: tuple[Tensor, ...]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ _CANDIDATES = 1000
 _MARGIN = 0.02  # above half a unit of bfloat16 in [4, 8); no corner lies beyond 7
 _TRIED: tuple[Options, ...] = (
     {"bias": True},
+    {"memory": "none"},
     {"depth": 3},
     {"activation": "swish", "activation_options": {"beta": 0.5}},
     {
@@ -33,6 +35,7 @@ _TRIED: tuple[Options, ...] = (
         "value": "prelu",
         "value_options": {"per": "channel"},
         "bias": True,
+        "memory": "half",
     },
 )
 
@@ -45,7 +48,7 @@ def cases(card: Card, setting: Setting) -> Iterator[Case]:
             Case,
             module=module,
             forms={"": module},
-            oracle=partial(oracles.FFN_LAYER[card.name], **options),
+            oracle=partial(oracles.FFN_LAYER[card.name], **_of_formula(options)),
             bounds=LAYER,
         )
         yield case(name=label(options), x=clear_tokens(module, setting, size=1))
@@ -56,6 +59,11 @@ def cases(card: Card, setting: Setting) -> Iterator[Case]:
 def tried(card: Card) -> Iterator[Options]:
     """The sets of options."""
     return variants(card, _TRIED)
+
+
+def _of_formula(options: Options) -> dict[str, Any]:
+    """The options without what a layer keeps, which is not part of what it computes."""
+    return {name: value for name, value in options.items() if name != "memory"}
 
 
 def clear_tokens(module: nn.Module, setting: Setting, *, size: int) -> Tensor:
