@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import torch
 
 from paribus.ops.attention import choose_backend
 from paribus.train.program import Program
+
+#: Of the process: they count only when it starts with them, and change how fast a step is.
+_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
@@ -26,6 +30,7 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
         "device": program.device.type,
         "device_name": _device_name(program.device),
         "threads": torch.get_num_threads(),
+        "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "dtype": str(program.dtype).removeprefix("torch."),
         "compiled": program.compiled,
         "compiled_by": program.compiled_by,
