@@ -6,6 +6,7 @@ python benchmarks/pages.py docs/benchmarks.md [--rounds 30] [ffn step ...]
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -19,7 +20,8 @@ Made by `make bench`. Contenders of a table were timed in turn in one run, under
 cores; no number may be compared with one of another table or another day. `ours again` is a second copy of ours:
 its distance from ours is the noise. `over` is the ratio of medians, with the range that 95 % of redrawn rounds give
 it; `CPU` is the same ratio of the time that all cores spent, which a busy neighbour disturbs less. `kept` is what
-the forward pass keeps for backward. `bf16 weights` have no float32 masters, so they train to another, worse loss.
+the forward pass keeps for backward. `bf16 weights` have no float32 masters: less work, and updates that are rounded
+away where they are small. The folder `benchmarks` has every table's numbers as JSON.
 """
 
 
@@ -38,16 +40,15 @@ def main() -> None:
         for shape in suite.shapes:
             if suite.name == "step" and shape == "study":
                 continue  # the suite `study` has it, on the division of cores that studies use
-            name, stored = f"{suite.name}-{shape}", plots / f"{suite.name}-{shape}.md"
+            name, stored = f"{suite.name}-{shape}", plots / f"{suite.name}-{shape}.json"
             if not given.suites or suite.name in given.suites:
                 print(name, file=sys.stderr)
                 document = benchmark(suite, suite.options(shape, {}), rounds=given.rounds)
                 draw(document, plots / f"{name}.svg")
-                stored.write_text(
-                    f"{markdown(document)}\n![{name}]({plots.name}/{name}.svg)\n", encoding="utf-8"
-                )
+                stored.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
             if stored.exists():
-                sections.append(stored.read_text(encoding="utf-8"))
+                section = markdown(json.loads(stored.read_text(encoding="utf-8")))
+                sections.append(f"{section}\n![{name}]({plots.name}/{name}.svg)\n")
     given.page.write_text("\n".join(sections), encoding="utf-8")
 
 

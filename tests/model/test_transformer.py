@@ -211,9 +211,9 @@ def test_what_layers_give_beside_their_output_is_summed_over_layers_and_stacks(
         longer = {"encoder_layers": 1} if architecture == "encoder_decoder" else {}
         config = make_config(ffn=f"{file}:Lossy", architecture=architecture, **longer)
         model = Transformer(config)
-        logits, aux = model.forward_with_aux(ids(), **source_of(config))
+        stream, aux = model.stream(ids(), **source_of(config))
         assert aux.keys() == {"loss"} and aux["loss"].item() == 1.5 * layers
-        assert torch.equal(logits, model(ids(), **source_of(config)))
+        assert torch.equal(model.logits(stream), model(ids(), **source_of(config)))
 
 
 @ALL

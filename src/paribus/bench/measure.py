@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from paribus.bench.contender import Measured, Suite
-from paribus.errors import WorkError
+from paribus.errors import RequestError, WorkError
 from paribus.study.environment import cores, describe
 from paribus.study.launch import ALLOCATOR, worker_environment
 
@@ -144,33 +144,25 @@ def measure(
     """Every contender of a suite, timed in `rounds` rounds, and the tokens of a step in all processes together.
 
     A contender whose library is missing, or that fails, has the reason in `unavailable` and no times. `only`
-    keeps those whose names hold one of these words, and `ours`.
+    keeps those whose names hold one of these words, and `ours`; raises `RequestError` if no name does.
     """
     with Processes(suite, options, count=processes, threads=threads) as workers:
-        listed = workers.ask("names")[0]
-        found = [Measured(**line) for line in listed["contenders"]]
-        if only:
-            found = [m for m in found if m.name == "ours" or any(word in m.name for word in only)]
+        found, tokens = _listed(workers, only)
         repeats: dict[str, int] = {}
         for number, each in enumerate(found):
             told(f"building {each.name}", number, len(found))
-            answers = workers.ask("build", name=each.name)
-            each.unavailable = next(
-                (a.get("missing") or a.get("failed") for a in answers if "step" not in a), None
-            )
-            if each.unavailable is None:
-                each.build_seconds = max(answer["seconds"] for answer in answers)
-                each.kept_bytes = workers.ask("kept", name=each.name)[0].get("bytes")
-                repeats[each.name] = math.ceil(_TURN_SECONDS / max(answers[0]["step"], 1e-6))
+            step = _build(workers, each)
+            if step is not None:
+                repeats[each.name] = math.ceil(_TURN_SECONDS / max(step, 1e-6))
         running = [each for each in found if each.unavailable is None]
         for turn in range(rounds):
-            for step in range(len(running)):
-                each = running[(turn + step) % len(running)]
+            for step_of_turn in range(len(running)):
+                each = running[(turn + step_of_turn) % len(running)]
                 answers = workers.ask("time", name=each.name, repeats=repeats[each.name])
                 each.seconds.append(max(answer["seconds"] for answer in answers))
                 each.cpu_seconds.append(statistics.mean(answer["cpu_seconds"] for answer in answers))
-                told(each.name, turn * len(running) + step + 1, rounds * len(running))
-    return found, listed["tokens"] * processes
+                told(each.name, turn * len(running) + step_of_turn + 1, rounds * len(running))
+    return found, tokens * processes
 
 
 def measure_peaks(
@@ -178,20 +170,38 @@ def measure_peaks(
 ) -> tuple[list[Measured], int]:
     """Every contender's peak memory above rest, each in a process of its own with the system's own allocator."""
     with Processes(suite, options, count=1, threads=threads) as worker:
-        listed = worker.ask("names")[0]
-    found = [Measured(**line) for line in listed["contenders"]]
-    if only:
-        found = [m for m in found if m.name == "ours" or any(word in m.name for word in only)]
+        found, tokens = _listed(worker, only)
     for number, each in enumerate(found):
         told(each.name, number, len(found))
         with Processes(suite, options, count=1, threads=threads, tuned_allocator=False) as worker:
-            answer = worker.ask("build", name=each.name)[0]
-            each.unavailable = answer.get("missing") or answer.get("failed")
-            if each.unavailable is None:
-                each.build_seconds, each.seconds = answer["seconds"], [answer["step"]]
-                each.kept_bytes = worker.ask("kept", name=each.name)[0].get("bytes")
+            step = _build(worker, each)
+            if step is not None:
+                each.seconds = [step]
                 each.peak_bytes = worker.ask("peak", name=each.name)[0].get("bytes")
-    return found, listed["tokens"]
+    return found, tokens
+
+
+def _listed(workers: Processes, only: Sequence[str]) -> tuple[list[Measured], int]:
+    """The contenders that were asked for, and the tokens of a step."""
+    listed = workers.ask("names")[0]
+    every = [Measured(**line) for line in listed["contenders"]]
+    for word in only:
+        if not any(word in each.name for each in every):
+            names = ", ".join(each.name for each in every)
+            raise RequestError(f"no contender has {word!r} in its name; they are: {names}")
+    wanted = [each for each in every if each.name == "ours" or any(word in each.name for word in only)]
+    return wanted if only else every, listed["tokens"]
+
+
+def _build(workers: Processes, each: Measured) -> float | None:
+    """Build a contender in every process; seconds of a step, or None if it cannot take part."""
+    answers = workers.ask("build", name=each.name)
+    each.unavailable = next((a.get("missing") or a.get("failed") for a in answers if "step" not in a), None)
+    if each.unavailable is not None:
+        return None
+    each.build_seconds = max(answer["seconds"] for answer in answers)
+    each.kept_bytes = workers.ask("kept", name=each.name)[0].get("bytes")
+    return answers[0]["step"]
 
 
 def rows(found: Sequence[Measured], *, tokens: int, reference: str) -> list[dict[str, Any]]:

@@ -98,12 +98,21 @@ class Display:
         """A bar over turns of a benchmark with the time left; elsewhere a line every ten seconds."""
         if not self.errors.is_terminal:
             said = -_PLAIN_EVERY
+            began, of = 0.0, 0  # building is counted apart, and takes another pace
 
             def plain(what: str, done: int, total: int) -> None:
-                nonlocal said
-                if time.monotonic() - said >= _PLAIN_EVERY:
-                    said = time.monotonic()
-                    self.say(f"{done:,} of {total:,}: {what}")
+                nonlocal said, began, of
+                now = time.monotonic()
+                if total != of:
+                    began, of = now, total
+                if now - said >= _PLAIN_EVERY:
+                    said = now
+                    left = (
+                        f", {(now - began) / done * (total - done):.0f} s left"
+                        if done and now > began
+                        else ""
+                    )
+                    self.say(f"{done:,} of {total:,}{left}: {what}")
 
             yield plain
             return

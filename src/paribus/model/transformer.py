@@ -169,31 +169,7 @@ class Transformer(nn.Module):
         their own only. With a `cache` the ids are the new tokens alone. Raises `RequestError` for a source where
         none is read, or none where one is.
         """
-        return self.forward_with_aux(
-            ids_BT,
-            dtype=dtype,
-            source_BS=source_BS,
-            source_valid_BS=source_valid_BS,
-            position_T=position_T,
-            valid_BT=valid_BT,
-            document_BT=document_BT,
-            cache=cache,
-        )[0]
-
-    def forward_with_aux(
-        self,
-        ids_BT: Tensor,
-        *,
-        dtype: torch.dtype = torch.float32,
-        source_BS: Tensor | None = None,
-        source_valid_BS: Tensor | None = None,
-        position_T: Tensor | None = None,
-        valid_BT: Tensor | None = None,
-        document_BT: Tensor | None = None,
-        cache: Cache | None = None,
-    ) -> tuple[Tensor, Aux]:
-        """The logits of `forward`, and what the layers gave beside, summed over layers by name."""
-        x_BTD, aux = self.stream(
+        x_BTD, _ = self.stream(
             ids_BT,
             dtype=dtype,
             source_BS=source_BS,
@@ -203,7 +179,7 @@ class Transformer(nn.Module):
             document_BT=document_BT,
             cache=cache,
         )
-        return self._logits(x_BTD), aux
+        return self.logits(x_BTD)
 
     def stream(
         self,
@@ -217,7 +193,10 @@ class Transformer(nn.Module):
         document_BT: Tensor | None = None,
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
-        """What the head reads, [B, T, D], instead of the logits of `forward_with_aux`."""
+        """What the head reads, [B, T, D], and what the layers gave beside, summed over layers by name.
+
+        Takes what `forward` takes.
+        """
         memory: Tensor | None = None
         aux: Aux = {}
         if self.config.architecture == "encoder_decoder":
@@ -258,7 +237,8 @@ class Transformer(nn.Module):
         x_BTD = self.embedding(ids_BT).to(dtype)
         return x_BTD if self.config.embedding_scale == 1 else x_BTD * self.config.embedding_scale
 
-    def _logits(self, x_BTD: Tensor) -> Tensor:
+    def logits(self, x_BTD: Tensor) -> Tensor:
+        """What the head makes of the stream, [B, T, V] in its dtype."""
         logits = linear(x_BTD, self.head_weight)
         if self.config.logit_scale != 1:
             logits = logits * self.config.logit_scale

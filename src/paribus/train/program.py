@@ -124,7 +124,10 @@ class Program:
         return self._head_run(stream_BTD, targets_BT), aux.get("loss")
 
     def _head(self, stream_BTD: Tensor, targets_BT: Tensor) -> Tensor:
-        """Summed nats [B] of what the head makes of the stream."""
+        return self.token_nats(stream_BTD, targets_BT).sum(dim=1)
+
+    def token_nats(self, stream_BTD: Tensor, targets_BT: Tensor) -> Tensor:
+        """Nats [B, T] of what the head makes of the stream, 0 where nothing is scored; never compiled by itself."""
         nats = linear_cross_entropy(
             stream_BTD,
             self.model.head_weight,
@@ -134,7 +137,7 @@ class Program:
             scale=self.config.logit_scale,
             rows=self.loss_rows,
         )
-        return nats.view_as(targets_BT).sum(dim=1)
+        return nats.view_as(targets_BT)
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

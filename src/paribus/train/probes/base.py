@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from paribus.errors import RequestError
@@ -78,17 +77,14 @@ def untouched(program: Program, *, weights: bool = False) -> Iterator[None]:
 
 def token_nats(program: Program, batch: Batch, *, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """Nats [B, T] of each target (0 where nothing is scored) and the layers' own loss, computed eagerly."""
-    logits, aux = program.model.forward_with_aux(
+    stream_BTD, aux = program.model.stream(
         batch.inputs_BT,
         dtype=dtype,
         valid_BT=batch.inputs_valid_BT,
         source_BS=batch.source_BS,
         source_valid_BS=batch.source_valid_BS,
     )
-    nats = F.cross_entropy(
-        logits.flatten(0, 1).float(), batch.targets_BT.flatten(), ignore_index=IGNORE, reduction="none"
-    )
-    return nats.view_as(batch.targets_BT), aux.get("loss")
+    return program.token_nats(stream_BTD, batch.targets_BT), aux.get("loss")
 
 
 def backward_on_heldout(

@@ -1,0 +1,33 @@
+"""What compiled code makes once is what eager code makes, forward and backward."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from paribus.ops.once import _once, gradient_once, once
+
+pytestmark = pytest.mark.usefixtures("fresh_compiler")
+
+
+def both(x: Tensor) -> Tensor:
+    return once(x.cos()) * gradient_once(x * 2) + gradient_once(x.sin()).square()
+
+
+def test_eager_code_gets_the_tensor_itself() -> None:
+    x = torch.ones(3)
+    assert once(x) is x and gradient_once(x) is x
+
+
+def test_compiled_values_and_gradients_are_the_eager_ones() -> None:
+    x = torch.linspace(-1, 1, 7, dtype=torch.float64, requires_grad=True)
+    compiled = torch.compile(both, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), both(x))
+    weights = torch.arange(7.0, dtype=torch.float64)
+    (actual,) = torch.autograd.grad(compiled(x), x, weights)
+    (expected,) = torch.autograd.grad(both(x), x, weights)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_the_operation_keeps_torchs_rules() -> None:
+    torch.library.opcheck(_once, (torch.randn(2, 3, requires_grad=True),))
+    torch.library.opcheck(_once, (torch.randn(3, 2).t(),))
