@@ -9,7 +9,7 @@ from torch import Tensor
 
 from paribus.errors import RequestError
 from paribus.ops import cross_entropy
-from paribus.ops.cross_entropy import linear_cross_entropy, rows_that_fit
+from paribus.ops.cross_entropy import linear_cross_entropy, parts_that_fit
 
 IGNORE = -100
 N, D, V = 9, 5, 13
@@ -21,7 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "scaled": {"scale": 0.3},
     "everything": {"label_smoothing": 0.2, "z_loss": 0.1, "softcap": 1.5, "scale": 0.7},
 }
-ROWS = [None, 1, 4, 9, 100]
+PARTS = [1, 2, 5, 13]
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -55,12 +55,12 @@ def definition(
     return nats
 
 
-@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("parts", PARTS)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_nats_are_those_of_the_definition(name: str, rows: int | None) -> None:
+def test_nats_are_those_of_the_definition(name: str, parts: int) -> None:
     x, weight, targets = inputs()
     expected = definition(x, weight, targets, **OPTIONS[name])
-    given: dict[str, Any] = {**OPTIONS[name], "rows": rows}
+    given: dict[str, Any] = {**OPTIONS[name], "parts": parts}
     actual = linear_cross_entropy(x, weight, targets, **given)
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
     total = linear_cross_entropy(x, weight, targets, reduction="sum", **given)
@@ -69,31 +69,33 @@ def test_nats_are_those_of_the_definition(name: str, rows: int | None) -> None:
     np.testing.assert_allclose(mean.item(), expected.sum() / (N - 2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [None, 4])
+@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("name", OPTIONS)
 def test_first_and_second_derivatives_are_right(
-    name: str, rows: int | None, monkeypatch: pytest.MonkeyPatch
+    name: str, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
     x, weight, targets = inputs()
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
-        return linear_cross_entropy(x, weight, targets, rows=rows, **OPTIONS[name])
+        return linear_cross_entropy(x, weight, targets, parts=parts, **OPTIONS[name])
 
     assert torch.autograd.gradcheck(loss, (x, weight))
     assert torch.autograd.gradgradcheck(loss, (x, weight))
 
 
-@pytest.mark.parametrize("rows", [None, 4])
-def test_only_the_head_or_only_the_stream_may_learn(rows: int | None) -> None:
+@pytest.mark.parametrize("parts", [1, 3])
+def test_only_the_head_or_only_the_stream_may_learn(parts: int) -> None:
     x, weight, targets = inputs()
-    both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, rows=rows).sum(), (x, weight))
-    alone_x = torch.autograd.grad(linear_cross_entropy(x, weight.detach(), targets, rows=rows).sum(), x)
-    alone_w = torch.autograd.grad(linear_cross_entropy(x.detach(), weight, targets, rows=rows).sum(), weight)
+    both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, parts=parts).sum(), (x, weight))
+    alone_x = torch.autograd.grad(linear_cross_entropy(x, weight.detach(), targets, parts=parts).sum(), x)
+    alone_w = torch.autograd.grad(
+        linear_cross_entropy(x.detach(), weight, targets, parts=parts).sum(), weight
+    )
     torch.testing.assert_close((*alone_x, *alone_w), both)
 
 
-def saved_bytes(num_rows: int, *, vocab: int, rows: int | None) -> int:
+def saved_bytes(num_rows: int, *, vocab: int, parts: int) -> int:
     x = torch.randn(num_rows, D, dtype=torch.bfloat16, requires_grad=True)
     weight = torch.randn(vocab, D, requires_grad=True)
     saved: dict[int, Tensor] = {}
@@ -103,15 +105,15 @@ def saved_bytes(num_rows: int, *, vocab: int, rows: int | None) -> int:
         return t
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        loss = linear_cross_entropy(x, weight, torch.zeros(num_rows, dtype=torch.long), rows=rows)
+        loss = linear_cross_entropy(x, weight, torch.zeros(num_rows, dtype=torch.long), parts=parts)
     loss.sum().backward()
     return sum(t.untyped_storage().nbytes() for t in saved.values())
 
 
 def test_logits_are_kept_in_the_dtype_of_the_stream_and_in_rows_not_at_all() -> None:
     vocab = 4096
-    for rows, bytes_each in ((None, 2.0), (8, 0.0)):
-        more = saved_bytes(64, vocab=vocab, rows=rows) - saved_bytes(32, vocab=vocab, rows=rows)
+    for parts, bytes_each in ((1, 2.0), (4, 0.0)):
+        more = saved_bytes(64, vocab=vocab, parts=parts) - saved_bytes(32, vocab=vocab, parts=parts)
         # Beside the logits: the stream itself and its targets, a few bytes a row.
         assert more / 32 / vocab == pytest.approx(bytes_each, abs=0.02)
 
@@ -126,12 +128,14 @@ def test_nats_in_bf16_are_exact_but_for_the_rounding_of_the_logits() -> None:
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("rows", [None, 4])
-def test_compiled_it_is_one_graph_with_the_same_gradients(rows: int | None) -> None:
+@pytest.mark.parametrize("parts", [1, 3])
+def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
     x, weight, targets = inputs()
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
-        return linear_cross_entropy(x, weight, targets, rows=rows, reduction="mean", **OPTIONS["everything"])
+        return linear_cross_entropy(
+            x, weight, targets, parts=parts, reduction="mean", **OPTIONS["everything"]
+        )
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x, weight), loss(x, weight))
@@ -149,7 +153,7 @@ def test_compiled_it_is_one_graph_with_the_same_gradients(rows: int | None) -> N
         {"z_loss": -1.0},
         {"softcap": 0.0},
         {"scale": float("inf")},
-        {"rows": 0},
+        {"parts": 0},
     ],
     ids=lambda given: next(iter(given)),
 )
@@ -160,9 +164,64 @@ def test_impossible_options_are_refused_in_one_sentence(given: dict[str, Any]) -
     assert "\n" not in str(caught.value)
 
 
-def test_rows_are_taken_only_under_memory_pressure_and_evenly() -> None:
-    assert rows_that_fit(2048, 8192, dtype=torch.bfloat16, memory_bytes=8 << 30) is None
-    rows = rows_that_fit(2048, 131_072, dtype=torch.bfloat16, memory_bytes=2 << 30)
-    assert rows is not None and 2048 % rows == 0
-    assert rows * 131_072 * 2 * 2 <= (2 << 30) / 8
-    assert rows_that_fit(8, 1 << 30, dtype=torch.float32, memory_bytes=1) == 1
+def test_a_vocabulary_is_taken_in_parts_only_under_memory_pressure() -> None:
+    assert parts_that_fit(2048, 8192, dtype=torch.bfloat16, memory_bytes=8 << 30) == 1
+    parts = parts_that_fit(2048, 131_072, dtype=torch.bfloat16, memory_bytes=2 << 30)
+    assert 2048 * 131_072 / parts * 2 * 2 <= (2 << 30) / 8 < 2048 * 131_072 / (parts - 1) * 2 * 2
+    assert parts_that_fit(8, 1 << 20, dtype=torch.float32, memory_bytes=1) == 1 << 20
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("target", [-1, V])
+def test_a_target_outside_the_vocabulary_is_an_error(target: int, parts: int) -> None:
+    x, weight, targets = inputs()
+    targets[3] = target
+    with pytest.raises((RuntimeError, IndexError)):
+        linear_cross_entropy(x, weight, targets, parts=parts)
+
+
+def test_an_ignored_index_may_be_an_id_of_the_vocabulary() -> None:
+    x, weight, targets = inputs()
+    targets[targets == IGNORE] = 0
+    nats = linear_cross_entropy(x, weight, targets, ignore_index=0)
+    gradient = torch.autograd.grad(nats.sum(), x)[0]
+    for row in range(N):
+        assert (nats[row] == 0) == (targets[row] == 0) == (not gradient[row].any())
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_nats_of_large_logits_keep_their_digits(parts: int) -> None:
+    """With a logsumexp of 1,000 in one float32, 6e-5 would be lost of each."""
+    logits = torch.tensor([[1000.0, 999.0, 990.0]])
+    nats = linear_cross_entropy(logits, torch.eye(3), torch.tensor([1]), parts=parts)
+    expected = torch.nn.functional.cross_entropy(logits.double(), torch.tensor([1]))
+    assert nats.item() == pytest.approx(expected.item(), rel=2e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_compiled_gradients_in_bf16_are_rounded_once(name: str, parts: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(64, 32, generator=generator).bfloat16().requires_grad_()
+    weight = (torch.randn(500, 32, generator=generator) / 4).bfloat16().requires_grad_()
+    targets = torch.randint(500, (64,), generator=generator)
+
+    def gradient_of_logits(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Through the product with a unit matrix, which rounds nothing."""
+        logits = (x @ weight.T).detach().requires_grad_()
+        eye = torch.eye(500, dtype=torch.bfloat16)
+        given: dict[str, Any] = OPTIONS[name]
+
+        def loss(logits: Tensor) -> Tensor:
+            return linear_cross_entropy(logits, eye, targets, parts=parts, **given).sum()
+
+        compiled = torch.compile(loss, fullgraph=True)
+        exact = logits.detach().double().requires_grad_()
+        wanted = linear_cross_entropy(exact, eye.double(), targets, **given).sum()
+        return torch.autograd.grad(compiled(logits), logits)[0], torch.autograd.grad(wanted, exact)[0]
+
+    found, exact = gradient_of_logits(x, weight)
+    floor = (exact.bfloat16().double() - exact).norm()
+    assert (found.double() - exact).norm() <= 1.02 * floor

@@ -1,25 +1,26 @@
 """Cross-entropy of a linear map: the head of a language model and its loss in one, without logits in float32.
 
-    logits = cap(scale · x Wᵀ),   nats = logsumexp(logits) - (1 - s) logits[target] - s mean(logits) + z logsumexp²
+    logits l = cap(scale · x Wᵀ)
+    nats = L - (1 - s) l[target] - s mean(l) + z L²    with L = logsumexp(l)
+    d nats / d l = (1 + 2 z L) softmax(l) - s / V - (1 - s) [target]
 
-The logits of a batch are the largest tensor of a training step. They are kept for backward in the dtype of x,
-half of what float32 would take, and everything after the product is replayed from them; with `rows` not even that:
-so many rows of logits exist at a time, and their product is done again in the backward pass.
+The logits of a batch are the largest tensor of a training step. They are kept for backward in the dtype of x, half of
+what float32 would take; or, with the vocabulary taken in parts, not at all: the logits of one part exist at a time,
+and their product is done again in the backward pass.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from paribus.errors import RequestError
-from paribus.ops.linear import linear
+from paribus.ops.once import after
 
 _EAGER_ELEMENTS = 1 << 22  # logits that eager code holds in float32 at a time: 16 MiB
 
@@ -35,76 +36,215 @@ def linear_cross_entropy(
     z_loss: float = 0.0,
     softcap: float | None = None,
     scale: float = 1.0,
-    rows: int | None = None,
+    parts: int = 1,
 ) -> Tensor:
     """Nats of each target, float32 [N] (float64 if x is), or their sum or mean over the scored targets, [].
 
     Takes x [..., D], weight [V, D] and targets [...], whole numbers in [0, V) or `ignore_index`, which costs
-    nothing. `label_smoothing` s spreads that share of the target evenly over all ids. `z_loss` adds that many times
-    the square of logsumexp. `softcap` c makes logits c · tanh(logit / c), after `scale`. The product runs in the
-    dtype of x, everything after it in at least float32. `rows` at a time are held as logits (default: all).
-    Raises `RequestError` for impossible options. Sources: Szegedy et al. 2016 (arXiv:1512.00567) for smoothing;
-    PaLM (arXiv:2204.02311), section 5, for the z-loss; Gemma 2 (arXiv:2408.00118) for the cap.
+    nothing. `label_smoothing` s spreads that share of the target evenly over all ids. `z_loss` z adds that many
+    times the square of logsumexp. `softcap` c makes logits c · tanh(logit / c), after `scale`. The product runs in
+    the dtype of x, everything after it in at least float32. The vocabulary is taken in so many `parts`: more than
+    one hold a part of the logits at a time, and cost a fourth product. Raises `RequestError` for impossible
+    options. Sources: Szegedy et al. 2016 (arXiv:1512.00567) for smoothing; PaLM (arXiv:2204.02311), section 5, for
+    the z-loss; Gemma 2 (arXiv:2408.00118) for the cap; Wijmans et al. 2025 (arXiv:2411.09009) for the parts.
     """
-    _check(reduction, label_smoothing, z_loss, softcap, scale, rows)
-    flat_ND, targets_N = x_ND.flatten(0, -2), targets_N.flatten()
-
-    def nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-        wide_NV = logits_NV.to(torch.promote_types(logits_NV.dtype, torch.float32))
-        wide_NV = wide_NV if scale == 1 else wide_NV * scale
-        wide_NV = wide_NV if softcap is None else softcap * torch.tanh(wide_NV / softcap)
-        nats_N = F.cross_entropy(
-            wide_NV, targets_N, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="none"
-        )
-        if z_loss:
-            squares_N = wide_NV.logsumexp(-1).square()
-            nats_N = nats_N + z_loss * squares_N.masked_fill(targets_N == ignore_index, 0.0)
-        return nats_N
-
-    if rows is None or rows >= len(flat_ND):
-        nats_N = _from_logits(nats, linear(flat_ND, weight_VD), targets_N)
-    else:
-
-        def product(part_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
-            return nats(linear(part_ND, weight_VD), targets_N)
-
-        nats_N = torch.cat(
-            [
-                _replayed(product, part_ND, weight_VD, part_N)
-                for part_ND, part_N in zip(flat_ND.split(rows), targets_N.split(rows), strict=True)
-            ]
-        )
+    _check(reduction, label_smoothing, z_loss, softcap, scale, parts)
+    nats_N = _Nats.apply(
+        x_ND.flatten(0, -2),
+        weight_VD.to(x_ND.dtype),
+        targets_N.flatten(),
+        _Form(len(weight_VD), ignore_index, label_smoothing, z_loss, softcap, scale),
+        min(parts, len(weight_VD)),
+    )
     if reduction == "none":
         return nats_N
     total = nats_N.sum()
     return total if reduction == "sum" else total / (targets_N != ignore_index).sum()
 
 
-def rows_that_fit(num_rows: int, vocab_size: int, *, dtype: torch.dtype, memory_bytes: int) -> int | None:
-    """Rows of logits to hold at a time, so that they and their gradient take an eighth of `memory_bytes` at most.
+def parts_that_fit(num_rows: int, vocab_size: int, *, dtype: torch.dtype, memory_bytes: int) -> int:
+    """Into how many parts to take a vocabulary, so that logits and their gradient take an eighth of `memory_bytes`.
 
-    None where all of them do, which is faster: rows cost a third product.
+    One where all of them do, which is faster.
     """
-    row_bytes = 2 * vocab_size * dtype.itemsize
-    if num_rows * row_bytes <= memory_bytes // 8:
-        return None
-    fitting = max(1, memory_bytes // 8 // row_bytes)
-    return math.ceil(num_rows / math.ceil(num_rows / fitting))
+    needed = 2 * num_rows * vocab_size * dtype.itemsize
+    return min(vocab_size, math.ceil(needed / max(1, memory_bytes // 8)))
 
 
-def _from_logits(nats: Callable[[Tensor, Tensor], Tensor], logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    """`nats` of logits that are kept as they are; what it makes of them is replayed."""
-    if torch.compiler.is_compiling():  # one kernel, whatever the size
-        return _replayed(nats, logits_NV, targets_N)
-    rows = max(1, _EAGER_ELEMENTS // logits_NV.shape[-1])
-    parts = zip(logits_NV.split(rows), targets_N.split(rows), strict=True)
-    return torch.cat([_replayed(nats, part_NV, part_N) for part_NV, part_N in parts])
+class _Form(NamedTuple):
+    """What is made of the product x Wᵀ, for N rows and P of the V ids; see `linear_cross_entropy`."""
+
+    vocab_size: int
+    ignore_index: int
+    label_smoothing: float
+    z_loss: float
+    softcap: float | None
+    scale: float
+
+    def logits(self, product: Tensor) -> Tensor:
+        """In at least float32."""
+        logits = product.to(torch.promote_types(product.dtype, torch.float32))
+        logits = logits if self.scale == 1 else logits * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def terms(self, product_NP: Tensor, targets_N: Tensor, inside_N: Tensor) -> Tensor:
+        """[4, N]: the highest logit, the sum of e to the logits less that, their sum, and the target's logit.
+
+        Targets are counted from the first of these ids; the logit of one that is not `inside_N` is 0.
+        """
+        logits_NP = self.logits(product_NP)
+        highest_N = logits_NP.amax(-1)
+        exponentials_N = (logits_NP - highest_N[:, None]).exp().sum(-1)
+        sum_N = logits_NP.sum(-1) if self.label_smoothing else torch.zeros_like(highest_N)
+        at_target_N = torch.where(inside_N, logits_NP.gather(1, targets_N[:, None])[:, 0], 0.0)
+        return torch.stack((highest_N, exponentials_N, sum_N, at_target_N))
+
+    def nats(self, terms: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Nats [N] from the terms of every part, the target's logit, and logsumexp: the highest logit and the rest.
+
+        In one number the two would lose digits where logits are large.
+        """
+        highest_CN, exponentials_CN, sum_CN, at_target_CN = torch.stack(list(terms), dim=1)
+        highest_N = highest_CN.amax(0)
+        added_N = (exponentials_CN * (highest_CN - highest_N).exp()).sum(0).log()
+        at_target_N = at_target_CN.sum(0)
+        nats_N = added_N - (at_target_N - highest_N)
+        if self.label_smoothing:
+            uniform_N = added_N - (sum_CN.sum(0) / self.vocab_size - highest_N)
+            nats_N = torch.lerp(nats_N, uniform_N, self.label_smoothing)
+        if self.z_loss:
+            nats_N = nats_N + self.z_loss * (highest_N + added_N).square()
+        return nats_N, at_target_N, highest_N, added_N
+
+    def gradient(
+        self,
+        product_NP: Tensor,
+        targets_N: Tensor,
+        inside_N: Tensor,
+        at_target_N: Tensor,
+        highest_N: Tensor,
+        added_N: Tensor,
+        gradient_N: Tensor,
+    ) -> Tensor:
+        """The gradient of the product, rounded to its dtype once, given that of the nats.
+
+        `at_target_N` are logits at `targets_N`, inside or not.
+        """
+        spread_N = gradient_N * (1 + 2 * self.z_loss * (highest_N + added_N)) if self.z_loss else gradient_N
+        uniform_N = gradient_N * (self.label_smoothing / self.vocab_size)
+
+        def by_product(logits: Tensor, less_N1: Tensor | None = None) -> Tensor:
+            found = ((logits - highest_N[:, None]) - added_N[:, None]).exp() * spread_N[:, None]
+            found = found - uniform_N[:, None] if self.label_smoothing else found
+            found = found if less_N1 is None else found - less_N1
+            found = found if self.softcap is None else found * (1 - (logits / self.softcap).square())
+            return (found if self.scale == 1 else found * self.scale).to(product_NP.dtype)
+
+        # One element of a row differs. Looking for it among all of them would cost as much as the exponential.
+        less_N = torch.where(inside_N, gradient_N * (1 - self.label_smoothing), 0.0)
+        at_target_N1 = by_product(at_target_N[:, None], less_N[:, None])
+        return by_product(self.logits(product_NP)).scatter(1, targets_N[:, None], at_target_N1)
 
 
-def _replayed(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    out = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-    assert isinstance(out, Tensor)
-    return out
+class _Nats(torch.autograd.Function):
+    """Nats [N] of x [N, D], weight [V, D] in the dtype of x, and targets [N]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, form: _Form, parts: int
+    ) -> Tensor:
+        terms: list[Tensor] = []
+        kept: list[Tensor] = []
+        for weight_PD, local_N, inside_N in _parts(weight_VD, targets_N, form, parts):
+            # One part after the other: a compiler would hold the logits of all of them to fuse what follows.
+            product_NP = (after(terms[-1], x_ND) if terms else x_ND) @ weight_PD.t()
+            kept = [product_NP] if parts == 1 else []
+            stretches = _stretches(product_NP)
+            found = [form.terms(product_NP[rows], local_N[rows], inside_N[rows]) for rows in stretches]
+            terms.append(torch.cat(found, dim=1))
+        nats_N, *by_row = form.nats(terms)
+        ctx.save_for_backward(x_ND, weight_VD, targets_N, *by_row, *kept)
+        ctx.form, ctx.parts = form, parts
+        return nats_N.masked_fill(targets_N == form.ignore_index, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_N: Tensor) -> tuple[Tensor | None, ...]:
+        x_ND, weight_VD, targets_N, at_target_N, highest_N, added_N, *kept = ctx.saved_tensors
+        form, (wants_x, wants_weight, *_) = ctx.form, ctx.needs_input_grad
+        gradient_N = gradient_N.masked_fill(targets_N == form.ignore_index, 0.0)
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            wanted = [each for each, wants in ((x_ND, wants_x), (weight_VD, wants_weight)) if wants]
+            product_NV = x_ND @ weight_VD.t()
+            ((_, local_N, inside_N),) = _parts(weight_VD, targets_N, form, 1)
+            nats_N = form.nats([form.terms(product_NV, local_N, inside_N)])[0]
+            found = torch.autograd.grad(nats_N, wanted, gradient_N, create_graph=True)
+            return (found[0] if wants_x else None, found[-1] if wants_weight else None, None, None, None)
+        of_x: list[Tensor] = []
+        of_weight: list[Tensor] = []
+        for weight_PD, local_N, inside_N in _parts(weight_VD, targets_N, form, ctx.parts):
+            if kept:  # and read by nothing but its gradient, which can then be written in its place
+                product_NP = kept[0]
+            else:
+                # Without this a compiler would see the product of the forward pass, and keep that.
+                earlier = (of_weight or of_x or [gradient_N])[-1]
+                product_NP = after(earlier, x_ND) @ weight_PD.t()
+                at_target_N = form.logits(product_NP.gather(1, local_N[:, None]))[:, 0]
+            by_row = (local_N, inside_N, at_target_N, highest_N, added_N, gradient_N)
+            of_product_NP = _in_stretches(form.gradient, product_NP, by_row)
+            if wants_x:
+                of_x.append(of_product_NP @ weight_PD)
+            if wants_weight:
+                of_weight.append(of_product_NP.t() @ x_ND)
+        return (
+            _sum(of_x) if wants_x else None,
+            torch.cat(of_weight) if wants_weight else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _parts(
+    weight_VD: Tensor, targets_N: Tensor, form: _Form, parts: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Each part of the vocabulary: its weights, the targets counted from its first id, and which are inside it.
+
+    Those that are not stand at 0. One outside the whole vocabulary stays where it is, so that reading it fails.
+    """
+    ends = [number * form.vocab_size // parts for number in range(parts + 1)]
+    for first, end in itertools.pairwise(ends):
+        inside_N = targets_N != form.ignore_index
+        if first > 0:
+            inside_N = inside_N & (targets_N >= first)
+        if end < form.vocab_size:
+            inside_N = inside_N & (targets_N < end)
+        yield weight_VD[first:end], torch.where(inside_N, targets_N - first, 0), inside_N
+
+
+def _stretches(product_NP: Tensor) -> list[slice]:
+    """The rows to work on at a time: all in compiled code, where nothing of this size is made in between."""
+    count, width = product_NP.shape
+    rows = count if torch.compiler.is_compiling() else max(1, _EAGER_ELEMENTS // width)
+    return [slice(first, first + rows) for first in range(0, count, max(1, rows))]
+
+
+def _in_stretches(function: Callable[..., Tensor], product_NP: Tensor, by_row: Sequence[Tensor]) -> Tensor:
+    """function(product, *by_row), a stretch of rows at a time."""
+    stretches = _stretches(product_NP)
+    if len(stretches) == 1:
+        return function(product_NP, *by_row)
+    out_NP = torch.empty_like(product_NP)
+    for rows in stretches:
+        out_NP[rows] = function(product_NP[rows], *(each[rows] for each in by_row))
+    return out_NP
+
+
+def _sum(tensors: Sequence[Tensor]) -> Tensor:
+    """Their sum, rounded once."""
+    if len(tensors) == 1:
+        return tensors[0]
+    wide = torch.promote_types(tensors[0].dtype, torch.float32)
+    return torch.stack(list(tensors)).sum(0, dtype=wide).to(tensors[0].dtype)
 
 
 def _check(
@@ -113,7 +253,7 @@ def _check(
     z_loss: float,
     softcap: float | None,
     scale: float,
-    rows: int | None,
+    parts: int,
 ) -> None:
     reductions: Sequence[str] = ("none", "sum", "mean")
     if reduction not in reductions:
@@ -125,5 +265,5 @@ def _check(
     for name, value in (("softcap", 1.0 if softcap is None else softcap), ("scale", scale)):
         if not (value > 0 and math.isfinite(value)):
             raise RequestError(f"the {name} of logits must be above zero; it is {value}")
-    if rows is not None and rows < 1:
-        raise RequestError(f"a loss holds at least 1 row of logits at a time; rows is {rows}")
+    if parts < 1:
+        raise RequestError(f"a vocabulary is taken in at least 1 part; parts is {parts}")

@@ -1,8 +1,9 @@
-"""Keeps compiled code from computing a tensor again wherever it is read.
+"""Tells a compiler what to compute once, and what only after something else.
 
 A compiler that fuses pointwise work inlines a table of cosines, cheap to write down, into every kernel of every
 layer that reads it, and takes a power, a cosine and a sine for each element there. Behind an operation that it
-cannot look into, the table is made once. Eager code does so anyway, and nothing happens there.
+cannot look into, the table is made once. In the same way it makes large tensors that do not depend on each other all at
+the same time, where one after the other would take less memory. Eager code does neither, and nothing happens there.
 """
 
 from __future__ import annotations
@@ -21,6 +22,21 @@ def once(x: Tensor) -> Tensor:
 def gradient_once(x: Tensor) -> Tensor:
     """x; in compiled code its gradient is summed up once before anything is made of it."""
     return _GradientOnce.apply(x) if torch.compiler.is_compiling() else x
+
+
+def after(earlier: Tensor, x: Tensor) -> Tensor:
+    """x; in compiled code a copy of it that is made when `earlier` has been. No gradient passes through it."""
+    return _after(earlier, x) if torch.compiler.is_compiling() else x
+
+
+@torch.library.custom_op("paribus::after", mutates_args=())
+def _after(earlier: Tensor, x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@_after.register_fake
+def _(earlier: Tensor, x: Tensor) -> Tensor:
+    return torch.empty_like(x)
 
 
 @torch.library.custom_op("paribus::once", mutates_args=())

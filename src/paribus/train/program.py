@@ -26,7 +26,7 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
-from paribus.ops.cross_entropy import linear_cross_entropy, rows_that_fit
+from paribus.ops.cross_entropy import linear_cross_entropy, parts_that_fit
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
 from paribus.train.peak_memory import machine_bytes
@@ -80,7 +80,7 @@ class Program:
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
         # By what the machine has, not by what is free just now: two runs on it must do the same.
-        self.loss_rows = rows_that_fit(
+        self.loss_parts = parts_that_fit(
             train.batch_size * self.objective.lengths(train.seq_len).inputs,
             config.vocab_size,
             dtype=self.dtype,
@@ -135,7 +135,7 @@ class Program:
             ignore_index=IGNORE,
             softcap=self.config.logit_softcap,
             scale=self.config.logit_scale,
-            rows=self.loss_rows,
+            parts=self.loss_parts,
         )
         return nats.view_as(targets_BT)
 

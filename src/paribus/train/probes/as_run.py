@@ -34,7 +34,7 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
         "dtype": str(program.dtype).removeprefix("torch."),
         "compiled": program.compiled,
         "compiled_by": program.compiled_by,
-        "loss_rows": program.loss_rows,
+        "loss_parts": program.loss_parts,
         "attention_backend": _joined(layer["backend"] for layer in attention),
         "attention": attention,
         "ffn": _joined(_form(block.ffn, compiled=program.compiled) for block in program.model.blocks()),
