@@ -7,6 +7,7 @@ Here the two are joined, trial by trial.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
@@ -32,8 +33,13 @@ def load_trials(study: Study, *, need_results: bool = False) -> list[dict[str, A
     """The study's trials, each with its whole `result` and its `run_id` where the ledger has them.
 
     Finished trials that results.json does not know (the study went on since) come last. Raises
-    `RequestError` when the ledger cannot be read, and its results are needed or all there is.
+    `RequestError` when the ledger cannot be read, and its results are needed or all there is; a ladder has none.
     """
+    if need_results and study.kind == "ladder":
+        raise RequestError(
+            f"the ladder in {study.folder} has a table of trials and nothing else; curves and runs are those of "
+            f"one of its sizes{_sizes(study.folder)}"
+        )
     plan = load_plan(study) or {}
     try:
         held = load_ledger(study.folder / LEDGER, results=True).trials
@@ -55,6 +61,12 @@ def load_trials(study: Study, *, need_results: bool = False) -> list[dict[str, A
         known |= {other["key"] for other in found}
         joined.append({**(found[0] if found else {}), **row})
     return joined + [row for row in finished if row["key"] not in known]
+
+
+def _sizes(folder: Path) -> str:
+    """The studies of a ladder that stand in its folder, as the end of a sentence."""
+    found = sorted(str(path.parent) for path in folder.glob(f"*/{LEDGER}"))
+    return f": {' or '.join(found)}" if found else ", whose folders are not there"
 
 
 def _run_id(key: str, plan: Mapping[str, Any]) -> str:
