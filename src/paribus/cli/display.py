@@ -175,7 +175,7 @@ class _PlainProgress:
         if not self._began:
             self._began, self._start = now, self._done + more
         self._done += more
-        if now - self._said < _PLAIN_EVERY or now == self._began:
+        if now - max(self._said, self._began) < _PLAIN_EVERY:  # too soon for a speed worth saying
             return
         self._said = now
         speed = (self._done - self._start) / (now - self._began)
