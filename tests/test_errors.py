@@ -14,5 +14,9 @@ def test_without_a_near_name_all_are_listed() -> None:
     assert nearest("xyzzy", ["b", "a", "a"]) == "known: a, b"
 
 
+def test_names_that_have_an_order_keep_it() -> None:
+    assert nearest("x", ["512", "1024", "2048"], in_order=True) == "known: 512, 1024, 2048"
+
+
 def test_a_wrong_request_exits_with_2_and_failed_work_with_1() -> None:
     assert (RequestError("x").exit_code, WorkError("x").exit_code, ParibusError("x").exit_code) == (2, 1, 1)

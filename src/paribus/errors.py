@@ -26,9 +26,9 @@ class WorkError(ParibusError, RuntimeError):
     """The request was fine and the work failed: a full disk, a worker that died."""
 
 
-def nearest(given: str, allowed: Iterable[str]) -> str:
-    """End of an error sentence: the nearest allowed names if any is near, else all of them."""
-    names = sorted(set(allowed))
+def nearest(given: str, allowed: Iterable[str], *, in_order: bool = False) -> str:
+    """End of an error sentence: the nearest allowed names if any is near, else all, by name or in their own order."""
+    names = list(dict.fromkeys(allowed)) if in_order else sorted(set(allowed))
     near = difflib.get_close_matches(given.lower(), names, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(near) + "?"

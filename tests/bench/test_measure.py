@@ -39,7 +39,7 @@ def test_every_suite_times_ours_its_floor_and_others_under_different_names(name:
 @pytest.mark.parametrize(
     ("shape", "given", "said"),
     [
-        ("huge", {}, "no shape 'huge'"),
+        ("huge", {}, "no shape 'huge'; known: 512, 1024, 2048$"),
         (None, {"d_modle": 4}, "did you mean d_model"),
         (None, {"d_model": 0}, "at least 1"),
         (None, {"d_model": "wide"}, "a whole number"),

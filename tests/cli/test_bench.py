@@ -123,6 +123,11 @@ def test_help_has_examples_and_loads_nothing_heavy():
     assert "Example: paribus bench verdict" in done.stdout and done.stdout.endswith("[]\n")
 
 
+def test_help_of_the_group_shows_both_kinds_of_benchmark():
+    shown = RUNNER.invoke(bench.app, ["--help"]).stdout
+    assert "Example: paribus bench ffn" in shown and "Example: paribus bench verdict" in shown
+
+
 def test_ctrl_c_stops_with_code_130_and_no_traceback(tmp_path):
     code = "from paribus.cli.bench import app; app()"
     out = tmp_path / "page.md"

@@ -155,6 +155,17 @@ def test_a_ladder_can_be_looked_at_first() -> None:
     assert 0 < small["expected_minutes"] and small["arms"][0]["tokens"] < large["arms"][0]["tokens"]
 
 
+@pytest.mark.slow
+def test_a_ladder_ends_with_its_table_and_its_answer(tmp_path: Path) -> None:
+    shown = _run(
+        *("ffn", "--arms", "relu,swiglu", "--ladder", "8k,16k", "--data", "corpus.txt", "--seeds", "1"),
+        *("--out", "out", "--workers", "1", *TINY),
+    )
+    assert "8k (7,932)" in shown and "per doubling" in shown
+    answer = json.loads((tmp_path / "out" / "results.json").read_text())["answer"]
+    assert answer.startswith("On corpus.txt") and " ".join(answer.split()) in " ".join(shown.split())
+
+
 def test_a_dry_run_shows_looks_and_schemes() -> None:
     shown = _run(
         *("ffn", "--data", "corpus.txt", "--until-resolved", "--schemes", "fan_in,normal_0.02", "--dry-run"),

@@ -23,9 +23,10 @@ from .test_command import HOSTILE
 
 RATES = (1e-3, 2e-3, 4e-3)
 SCORE = "open(f'{out}/metrics.jsonl', 'w').write('{\"val_bpb\": 3.0}')"
+#: What every program below begins with.
+HEAD = "import json, os, signal, subprocess, sys, time\nffn, seed, out, tokens = sys.argv[1:5]\n"
 #: Says who it is and what it started, and then waits for ever, deaf to polite requests.
 STUBBORN = """
-import signal, subprocess, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])
 open(f'{out}/pids', 'w').write(f'{os.getpid()} {child.pid} ')
@@ -35,9 +36,9 @@ signal.pause()
 
 
 def program(folder: Path, body: str) -> str:
-    """A command that runs this text with its arguments in `ffn`, `seed`, `out` and `tokens`."""
+    """A command that runs this text after `HEAD`."""
     path = folder / "a program.py"
-    path.write_text(f"import json, os, sys\nffn, seed, out, tokens = sys.argv[1:5]\n{body}\n")
+    path.write_text(f"{HEAD}{body}\n")
     return shlex.join([sys.executable, str(path)]) + " {ffn} {seed} {out} {tokens} {lr}"
 
 
@@ -46,20 +47,37 @@ def plan_of(folder: Path, body: str, *, values: Sequence[str] = ("a", "b"), seed
     return make_command_plan(command=command, vary={"ffn": values}, rates=RATES, seeds=seeds, tokens=100)[0]
 
 
+def compared(plan: CommandPlan, rates: Sequence[float] = RATES) -> list[CommandTrial]:
+    """The trials of a plan without those of its controls."""
+    return [trial for trial in plan.trials(rates) if not plan.arm(trial.arm).control]
+
+
 def launch(
-    folder: Path, trials: Sequence[CommandTrial], *, workers: int = 2, progress: Any = lambda _: None
+    folder: Path,
+    trials: Sequence[CommandTrial],
+    *,
+    workers: int = 2,
+    progress: Any = lambda _: None,
+    threads: int = 1,
 ) -> list[tuple[CommandTrial, dict[str, Any]]]:
-    with hold(folder) as lock, CommandLauncher(workers=workers, folder=folder, lock=lock) as launcher:
+    with (
+        hold(folder) as lock,
+        CommandLauncher(workers=workers, folder=folder, lock=lock, threads=threads) as launcher,
+    ):
         return list(launcher.run(trials, progress=progress))
 
 
-def one(folder: Path, body: str) -> dict[str, Any]:
+def alone(folder: Path, body: str, **how: Any) -> Path:
+    """The folder of a trial of this program after it has run and ended well."""
+    ((trial, result),) = launch(folder, plan_of(folder, body).trials(RATES)[:1], **how)
+    assert result["status"] == "done", result["reason"]
+    return trial_folder(folder, trial)
+
+
+def beside_a_good_one(folder: Path, body: str) -> dict[str, Any]:
     """The result of a trial of this program, beside one that ends well."""
-    good = plan_of(
-        folder, f"if ffn == 'a':\n  {SCORE}\nelse:\n" + "".join(f"  {line}\n" for line in body.split("\n"))
-    )
-    trials = [trial for trial in good.trials(RATES[:1]) if trial.arm in "ab"]
-    return next(result for trial, result in launch(folder, trials) if trial.arm == "b")
+    plan = plan_of(folder, f"if ffn == 'a':\n  {SCORE}\n  sys.exit()\n{body}")
+    return next(result for trial, result in launch(folder, compared(plan, RATES[:1])) if trial.arm == "b")
 
 
 def gone(pid: int) -> bool:
@@ -76,6 +94,11 @@ def gone(pid: int) -> bool:
 
 def pids(folder: Path) -> list[int]:
     return [int(word) for path in folder.glob("trials/*/pids") for word in path.read_text().split()]
+
+
+def assert_all_gone(folder: Path, *, count: int) -> None:
+    """So many processes had begun, and none of them runs any more."""
+    assert len(pids(folder)) == count and all(map(gone, pids(folder)))
 
 
 def test_trials_write_into_folders_of_their_own_and_their_scores_come_back(tmp_path: Path) -> None:
@@ -95,7 +118,7 @@ def test_a_hostile_value_arrives_as_one_argument_and_runs_nothing(
     monkeypatch.chdir(tmp_path)
     body = f"json.dump(sys.argv[1:], open(f'{{out}}/arguments', 'w'))\n{SCORE}"
     plan = plan_of(tmp_path, body, values=HOSTILE)
-    trials = [trial for trial in plan.trials(RATES[:1]) if not plan.arm(trial.arm).control]
+    trials = compared(plan, RATES[:1])
     before = {*tmp_path.iterdir()} | {tmp_path / "trials", tmp_path / "study.lock"}
     found = launch(tmp_path, trials, workers=workers)
     assert len(found) == len(HOSTILE)
@@ -114,31 +137,20 @@ def test_a_hostile_value_arrives_as_one_argument_and_runs_nothing(
 
 
 def test_what_a_program_prints_goes_to_its_log_and_it_can_read_nothing(tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, f"print('to', repr(sys.stdin.read())); print('both', file=sys.stderr)\n{SCORE}")
-    trial = plan.trials(RATES)[0]
-    launch(tmp_path, [trial])
-    assert sorted((trial_folder(tmp_path, trial) / LOG).read_text().splitlines()) == ["both", "to ''"]
+    out = alone(tmp_path, f"print('to', repr(sys.stdin.read())); print('both', file=sys.stderr)\n{SCORE}")
+    assert sorted((out / LOG).read_text().splitlines()) == ["both", "to ''"]
 
 
 def test_a_program_is_told_how_many_threads_to_use_and_keeps_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINE", "here")
-    plan = plan_of(tmp_path, f"print(os.environ['OMP_NUM_THREADS'], os.environ['MINE'])\n{SCORE}")
-    trial = plan.trials(RATES)[0]
-    with (
-        hold(tmp_path) as lock,
-        CommandLauncher(workers=1, folder=tmp_path, lock=lock, threads=3) as launcher,
-    ):
-        list(launcher.run([trial], progress=lambda _: None))
-    assert (trial_folder(tmp_path, trial) / LOG).read_text() == "3 here\n"
+    body = f"print(os.environ['OMP_NUM_THREADS'], os.environ['MINE'])\n{SCORE}"
+    assert (alone(tmp_path, body, threads=3) / LOG).read_text() == "3 here\n"
 
 
 def test_a_program_is_not_deaf_to_a_request_to_end(tmp_path: Path) -> None:
-    result = one(
-        tmp_path, f"import signal\nassert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n{SCORE}"
-    )
-    assert result["status"] == "done", result["reason"]
+    alone(tmp_path, f"assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n{SCORE}")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +169,7 @@ def test_a_program_is_not_deaf_to_a_request_to_end(tmp_path: Path) -> None:
     ],
 )
 def test_a_failure_says_what_happened(tmp_path: Path, body: str, said: str) -> None:
-    result = one(tmp_path, body)
+    result = beside_a_good_one(tmp_path, body)
     assert result["status"] == "failed" and said in result["reason"]
 
 
@@ -175,8 +187,7 @@ def test_a_program_that_is_gone_or_is_given_too_much_fails_its_trial(tmp_path: P
 
 def test_an_arm_that_keeps_failing_gets_no_more_trials_and_the_others_go_on(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, f"if ffn == 'b': sys.exit(1)\n{SCORE}", seeds=3)
-    trials = [trial for trial in plan.trials(RATES) if trial.arm in "ab"]
-    found = launch(tmp_path, trials, workers=1)
+    found = launch(tmp_path, compared(plan), workers=1)
     assert [result["status"] for trial, result in found if trial.arm == "a"] == ["done"] * 9
     assert [result["status"] for trial, result in found if trial.arm == "b"] == ["failed"] * 3
 
@@ -205,7 +216,6 @@ with open(f'{{out}}/metrics.jsonl', 'w', buffering=1) as metrics:
 def test_progress_is_heard_while_a_program_runs(tmp_path: Path) -> None:
     """The program goes on only when the test has heard of it."""
     body = f"""
-import time
 open(f'{{out}}/metrics.jsonl', 'w').write('{{"tokens": 30}}\\n')
 while not os.path.exists({str(tmp_path / "heard")!r}):
     time.sleep(0.01)
@@ -217,7 +227,7 @@ open(f'{{out}}/metrics.jsonl', 'a').write('{{"val_bpb": 1}}\\n')
         seen.append(tokens)
         (tmp_path / "heard").touch()
 
-    launch(tmp_path, plan_of(tmp_path, body).trials(RATES)[:1], progress=progress)
+    alone(tmp_path, body, progress=progress)
     assert seen == [30, 70]
 
 
@@ -236,14 +246,15 @@ def test_a_trial_begins_in_an_emptied_folder(tmp_path: Path) -> None:
 
 
 def test_what_a_finished_command_left_running_is_ended(tmp_path: Path) -> None:
-    body = f"import subprocess\nchild = subprocess.Popen(['sleep', '600'])\nopen(f'{{out}}/pids', 'w').write(str(child.pid))\n{SCORE}"
-    launch(tmp_path, plan_of(tmp_path, body).trials(RATES)[:1])
-    assert len(pids(tmp_path)) == 1 and all(map(gone, pids(tmp_path)))
+    start = "child = subprocess.Popen(['sleep', '600'])\nopen(f'{out}/pids', 'w').write(str(child.pid))"
+    alone(tmp_path, f"{start}\n{SCORE}")
+    assert_all_gone(tmp_path, count=1)
 
 
 def in_own_session(body: str) -> str:
     """A program that runs this one in a session of its own, out of reach of signals to the group."""
-    return f"import subprocess\nsys.exit(subprocess.call([sys.executable, '-c', {body!r}, *sys.argv[1:]], start_new_session=True))"
+    arguments = f"[sys.executable, '-c', {HEAD + body!r}, *sys.argv[1:]]"
+    return f"sys.exit(subprocess.call({arguments}, start_new_session=True))"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can a keeper adopt")
@@ -252,33 +263,29 @@ def test_what_a_finished_command_left_in_a_session_of_its_own_is_ended(tmp_path:
         "import subprocess; print(subprocess.Popen(['sleep', '600'], stdout=2, start_new_session=True).pid)"
     )
     body = f"""
-import subprocess
 said = subprocess.run([sys.executable, '-c', {start!r}], stdout=subprocess.PIPE, start_new_session=True)
 open(f'{{out}}/pids', 'wb').write(said.stdout)
 {SCORE}
 """
-    found = launch(tmp_path, plan_of(tmp_path, body).trials(RATES)[:1])
-    assert [result["status"] for _, result in found] == ["done"]
-    assert len(pids(tmp_path)) == 1 and all(map(gone, pids(tmp_path)))
+    alone(tmp_path, body)
+    assert_all_gone(tmp_path, count=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there can a keeper adopt")
 def test_leaving_ends_a_command_in_a_session_of_its_own(tmp_path: Path) -> None:
-    stubborn = f"import os, sys\nffn, seed, out = sys.argv[1:4]\n{STUBBORN}"
-    _left_early(tmp_path, in_own_session(stubborn), lambda keeper: None)
-    assert len(pids(tmp_path)) == 2 and all(map(gone, pids(tmp_path)))
+    _left_early(tmp_path, in_own_session(STUBBORN))
+    assert_all_gone(tmp_path, count=2)
 
 
 def test_leaving_ends_whole_groups_however_stubborn(tmp_path: Path) -> None:
-    _left_early(tmp_path, STUBBORN, lambda keeper: None)
-    assert len(pids(tmp_path)) == 2 and all(map(gone, pids(tmp_path)))
+    _left_early(tmp_path, STUBBORN)
+    assert_all_gone(tmp_path, count=2)
     with hold(tmp_path) as lock:  # the keepers held the lock too
         assert lock >= 0
 
 
 def test_leaving_asks_before_it_kills(tmp_path: Path) -> None:
     body = """
-import signal
 def leave(*_):
     open(f'{out}/goodbye', 'w')
     sys.exit()
@@ -286,16 +293,16 @@ signal.signal(signal.SIGTERM, leave)
 open(f'{out}/pids', 'w').write(f'{os.getpid()} ')
 signal.pause()
 """
-    trial = _left_early(tmp_path, body, lambda keeper: None)
+    trial = _left_early(tmp_path, body)
     assert (trial_folder(tmp_path, trial) / "goodbye").exists()
 
 
 def test_leaving_ends_a_group_whose_keeper_does_not_answer(tmp_path: Path) -> None:
     _left_early(tmp_path, STUBBORN, lambda keeper: os.kill(keeper, signal.SIGSTOP))
-    assert len(pids(tmp_path)) == 2 and all(map(gone, pids(tmp_path)))
+    assert_all_gone(tmp_path, count=2)
 
 
-def _left_early(folder: Path, body: str, before: Callable[[int], None]) -> CommandTrial:
+def _left_early(folder: Path, body: str, before: Callable[[int], None] = lambda keeper: None) -> CommandTrial:
     """Leave a launcher while its trial of this program waits; `before` gets the number of the keeper."""
     plan = plan_of(folder, f"if ffn == 'a':\n  {SCORE}\n  sys.exit()\n{body}")
     fast, slow = plan.trials(RATES)[:2]
@@ -309,10 +316,10 @@ def _left_early(folder: Path, body: str, before: Callable[[int], None]) -> Comma
 
 
 def test_a_command_whose_keeper_was_killed_is_ended_with_it(tmp_path: Path) -> None:
-    body = "import signal\nopen(f'{out}/pids', 'w').write(f'{os.getpid()} ')\nos.kill(os.getppid(), 9)\nsignal.pause()"
-    result = one(tmp_path, body)
+    body = "open(f'{out}/pids', 'w').write(f'{os.getpid()} ')\nos.kill(os.getppid(), 9)\nsignal.pause()"
+    result = beside_a_good_one(tmp_path, body)
     assert result["reason"] == "the keeper of the command was killed, and the command with it"
-    assert len(pids(tmp_path)) == 1 and all(map(gone, pids(tmp_path)))
+    assert_all_gone(tmp_path, count=1)
 
 
 #: A study of one stubborn trial, as a process of its own.

@@ -18,7 +18,7 @@ from paribus.study.finished.archive import Study, read
 from paribus.study.finished.export import FORMS, curve_rows, encode, trial_rows, write
 from paribus.study.folder import LEDGER
 from paribus.study.ledger import Ledger
-from paribus.study.plan import digest
+from paribus.study.naming import digest
 
 from .folders import RATES, SHA256, finished_results, key_of, stored_plan, write_finished, write_unfinished
 

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -84,4 +85,6 @@ def test_a_ladder_reports_the_trend_of_each_difference(corpus: Path, tmp_path: P
     assert trend["ci95"][0] < trend["slope"] < trend["ci95"][1]
     assert [size["label"] for size in summary["ladder"]["sizes"]] == ["8k", "16k", "32k"]
     assert summary["seconds"] == 180.0
-    assert files["results.json"].exists() and files["report.html"].exists()
+    assert summary["answer"] == json.loads(files["results.json"].read_text())["answer"]
+    assert "the difference from relu falls for swiglu" in summary["answer"]
+    assert files["report.html"].exists()

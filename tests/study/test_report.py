@@ -60,7 +60,15 @@ def failed_control() -> dict[str, Any]:
     return results
 
 
-STATES = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control]
+def of_a_command() -> dict[str, Any]:
+    """A study of the user's own program, of whose insides nothing is known."""
+    results = complete() | {"training": {"objective": "the program's own"}}
+    unknown = ("rate_sensitivity", "branch_rms", "clipped_fraction", "d_ff", "slot_params", "slot_mismatch")
+    unknown += ("params", "flops_per_token", "tokens_per_second", "peak_memory_bytes")
+    return results | {"arms": [row | dict.fromkeys(unknown) for row in results["arms"]]}
+
+
+STATES = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control, of_a_command]
 KINDS = [complete, position, depth, repetition, ladder]
 MORE = [position, repetition, ladder]
 
@@ -134,6 +142,26 @@ def test_markdown_keeps_its_tables_and_fences_whatever_a_name_contains(tmp_path:
     fence = re.search(r"^(`{3,})\n(.*?)\n\1$", text, flags=re.MULTILINE | re.DOTALL)
     assert fence and fence[2].endswith("\n```")
     assert "<script>" not in text.replace(fence[0], "").replace("\\<", "")
+
+
+def test_every_table_of_the_page_has_a_figure(html: str) -> None:
+    for table in re.findall(r"<table.*?</table>", html, flags=re.DOTALL):
+        cells = re.findall(r"<td[^>]*>(.*?)</td>", table, flags=re.DOTALL)
+        assert not cells or any(cell not in ("—", "") for cell in cells), table
+
+
+@pytest.mark.parametrize("make", STATES + KINDS)
+def test_every_table_of_the_markdown_has_a_figure(tmp_path: Path, make: Any) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", written(make(), tmp_path, "report.md"), flags=re.MULTILINE):
+        rows = [re.split(r"(?<!\\)\|", row)[2:-1] for row in table.splitlines()[2:]]
+        assert any(cell.strip() not in ("—", "") for row in rows for cell in row), table
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_what_no_arm_has_gets_no_part_of_the_report(tmp_path: Path, name: str) -> None:
+    for part in ("Initialisation", "Sensitivity", "Slot parameters", "Matched within"):
+        assert part in written(complete(), tmp_path, name)
+        assert part not in written(of_a_command(), tmp_path, name)
 
 
 def test_json_reads_back_as_it_was(tmp_path: Path) -> None:

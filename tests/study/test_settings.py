@@ -47,7 +47,7 @@ def test_a_part_may_carry_options() -> None:
         (["train.tokens=1.5"], "the setting train.tokens is 1.5"),
         (["train.dtype=float16"], "the setting train.dtype is 'float16'"),
         (["rates=[1e-3]"], "the setting rates is .*at least 3"),
-        (["rates=[2e-3, 1e-3, 4e-3]"], "rates must rise"),
+        (["rates=[2e-3, 1e-3, 4e-3]"], "positive and rising"),
         (["rates=[1e-3, 2e-3, 1e-2]"], "evenly spaced"),
         (["rates=[1e-3, 2e-3, -4e-3]"], "rates"),
         (["d_model"], "an override is key=value"),

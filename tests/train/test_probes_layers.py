@@ -13,6 +13,7 @@ from paribus.model.initialise import initialise
 from paribus.text.data import Dataset
 from paribus.train.evaluation import heldout_examples
 from paribus.train.probes import as_run, make_probe
+from paribus.train.probes.as_run import _SETTINGS
 from paribus.train.probes.reference_time import _reference
 from paribus.train.program import Batch, Program
 
@@ -96,6 +97,26 @@ def test_as_run_says_what_the_program_is() -> None:
     assert found["ffn"] == "GatedFeedForward form plain memory keep, FeedForward memory keep"
     assert found["attention_backend"] in ("plain", "sdpa")
     assert found["device_name"]
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "compile", "by"), [(2, "on", "model"), (8, "on", "block"), (2, "off", None)]
+)
+def test_as_run_says_by_what_the_program_is_compiled(num_layers: int, compile: str, by: str | None) -> None:
+    train = dataclasses.replace(TRAIN32, compile=compile)
+    found = as_run(Program(dataclasses.replace(MODEL, num_layers=num_layers), train))
+    assert (found["compiled_by"], found["compiled"]) == (by, by is not None)
+
+
+def test_as_run_gives_the_settings_of_the_process_that_change_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in _SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    program = Program(MODEL, TRAIN32)
+    assert as_run(program)["settings"] == {}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert as_run(program)["settings"] == {"OMP_WAIT_POLICY": "passive"}
 
 
 def test_as_run_counts_the_cross_attention_of_an_encoder_decoder() -> None:

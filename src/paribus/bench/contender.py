@@ -56,7 +56,8 @@ class Suite:
         """The options of a shape, changed by those given. Raises `RequestError` for unknown names or types."""
         shape = shape or next(iter(self.shapes))
         if shape not in self.shapes:
-            raise RequestError(f"bench {self.name} has no shape {shape!r}; {nearest(shape, self.shapes)}")
+            known = nearest(shape, self.shapes, in_order=True)
+            raise RequestError(f"bench {self.name} has no shape {shape!r}; {known}")
         options = dict(self.shapes[shape])
         for name, value in given.items():
             if name not in options:

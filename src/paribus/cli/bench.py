@@ -26,7 +26,10 @@ app = typer.Typer(
     name="bench",
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Measures of Paribus itself.\n\nExample: [bold]paribus bench verdict[/bold]",
+    help=(
+        "Measures of Paribus itself.\n\nExample: [bold]paribus bench ffn[/bold]\n\n"
+        "Example: [bold]paribus bench verdict[/bold]"
+    ),
 )
 
 _SIMULATIONS = 20_000

@@ -34,7 +34,7 @@ class _TokenRate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = f"{task.speed / 1e3:,.0f} k tok/s" if task.speed else ""
-        return Text(f"{task.completed / 1e6:,.1f} of {(task.total or 0) / 1e6:,.1f} M tokens  {speed}")
+        return Text(f"{_tokens(task.completed, task.total or 0)}  {speed}")
 
 
 class Display:
@@ -175,19 +175,22 @@ class _PlainProgress:
         if not self._began:
             self._began, self._start = now, self._done + more
         self._done += more
-        if now - self._said < _PLAIN_EVERY or now == self._began:
+        if now - max(self._said, self._began) < _PLAIN_EVERY:  # too soon for a speed worth saying
             return
         self._said = now
         speed = (self._done - self._start) / (now - self._began)
         left = (self._total - self._done) / speed if speed else 0.0
-        self._say(
-            f"{self._done / 1e6:.1f} of {self._total / 1e6:.1f} M tokens, {speed / 1e3:.0f} k tok/s, "
-            f"{left:.0f} s left"
-        )
+        self._say(f"{_tokens(self._done, self._total)}, {speed / 1e3:.0f} k tok/s, {left:.0f} s left")
 
     def finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
         if result["status"] != "done":
             self._say(f"{trial.name}: {outcome(result)}")
+
+
+def _tokens(done: float, total: float) -> str:
+    """How many tokens of how many, in millions or, of a small study, in thousands."""
+    size, unit = (1e6, "M") if total >= 1e6 else (1e3, "k")
+    return f"{done / size:,.1f} of {total / size:,.1f} {unit} tokens"
 
 
 def outcome(result: Mapping[str, Any]) -> str:

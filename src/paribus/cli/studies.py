@@ -159,6 +159,8 @@ def export(
         _export_runs(found, to, out)
         return
     rows = tables.curve_rows(found) if curves else tables.trial_rows(found)
+    if found.kind == "ladder":
+        typer.echo("the trials of a ladder are those of its largest size", err=True)
     content = tables.encode(rows, to)
     if out is None:
         sys.stdout.buffer.write(content)
@@ -170,6 +172,8 @@ def export(
 def _export_runs(study: Study, backend: str, out: Path) -> None:
     from paribus.study.mirror import open_mirror, replay
 
+    if out.exists() and not out.is_dir():
+        raise RequestError(f"{out} is a file; an export to {backend} needs a folder")
     mirror = open_mirror(backend, out, study=study.name)
     try:
         shown = replay(study, mirror)

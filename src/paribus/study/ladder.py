@@ -17,8 +17,9 @@ from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.count import num_params
 from paribus.study import session
+from paribus.study.naming import digest as hashed
+from paribus.study.pages.answer import answer
 from paribus.study.pages.report import write_report
-from paribus.study.plan import digest as hashed
 from paribus.study.planning import flops_per_token
 from paribus.study.session import Prepared
 from paribus.study.settings import StudySettings, validate
@@ -151,6 +152,7 @@ def run(
     """Run the study of every rung and report the ladder in `folder`; returns its results and the report's files."""
     found = [(rung, run(rung)) for rung in rungs]
     results = summary(found, name=name) | {"command": command}
+    results["answer"] = answer(results)
     return results, write_report(results, folder)
 
 

@@ -21,6 +21,7 @@ from paribus.errors import RequestError, WorkError, nearest
 from paribus.study.finished.archive import Study
 from paribus.study.finished.export import flat, points
 from paribus.study.finished.records import load_plan, load_trials
+from paribus.study.naming import trial_name
 
 if TYPE_CHECKING:
     from paribus.study.engine import Listener
@@ -221,7 +222,7 @@ def _stored_run(row: Mapping[str, Any], *, arm: Mapping[str, Any], plan: Mapping
     known = {"model": arm.get("model") or {}, "train": train, "values": arm.get("values") or {}}
     return Run(
         id=row["run_id"],
-        name=f"{row['arm']} rate {row['lr']:.4g} seed {row['seed']}",
+        name=trial_name(row["arm"], row["lr"], row["seed"]),
         group=row["arm"],
         settings=_settings(place | known),
         result=row["result"] | {"status": row["status"]},

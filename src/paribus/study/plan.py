@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from paribus.errors import RequestError
 from paribus.model.config import SLOTS, ModelConfig
+from paribus.study.naming import digest, run_id, trial_name
+from paribus.study.verdicts.looks import LOOKS
 from paribus.train.config import TrainConfig
 
 PLACEBO, HANDICAP = "placebo", "handicap"
@@ -101,7 +103,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.arm} rate {self.rate:.4g} seed {self.seed}"
+        return trial_name(self.arm, self.rate, self.seed)
 
     @functools.cached_property
     def key(self) -> str:
@@ -116,8 +118,46 @@ class Trial:
         return cls(**_revived(json.loads(text)))
 
 
+class Compared(Protocol):
+    """An arm as every kind of plan has it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def control(self) -> bool: ...
+
+
+ArmT = TypeVar("ArmT", bound=Compared)
+TrialT = TypeVar("TrialT")
+
+
+class Grid(Generic[ArmT, TrialT]):
+    """What the plans of all studies share: arms by rates by seeds by initial schemes."""
+
+    arms: tuple[ArmT, ...]
+    seeds: tuple[int, ...]
+    schemes: tuple[str, ...]
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        return tuple(arm.name for arm in self.arms if arm.control)
+
+    def arm(self, name: str) -> ArmT:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def trials(self, rates: Sequence[float], seeds: Sequence[int] | None = None) -> list[TrialT]:
+        """Every arm at every one of these rates from every seed under every scheme, whole seeds first."""
+        grid = itertools.product(self.seeds if seeds is None else seeds, self.schemes, rates, self.arms)
+        return [self.trial(arm, rate, seed, scheme) for seed, scheme, rate, arm in grid]
+
+    def trial(self, arm: ArmT, rate: float, seed: int, scheme: str | None = None) -> TrialT:
+        """One run of the grid, under the first scheme unless another is given."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(Grid[Arm, Trial]):
     """A study before it runs.
 
     `varied` are the settings in which arms differ, `slots` those of them that are slots. `schemes` are the initial
@@ -149,25 +189,8 @@ class Plan:
     format: int = field(default=_FORMAT)
 
     @property
-    def controls(self) -> tuple[str, ...]:
-        return tuple(arm.name for arm in self.arms if arm.control)
-
-    @property
     def slots(self) -> tuple[str, ...]:
         return slots_of(self.varied)
-
-    def arm(self, name: str) -> Arm:
-        return next(arm for arm in self.arms if arm.name == name)
-
-    def trials(self, rates: Sequence[float], seeds: Sequence[int] | None = None) -> list[Trial]:
-        """Every arm at every one of these rates from every seed under every scheme, whole seeds first."""
-        return [
-            self.trial(arm, rate, seed, scheme)
-            for seed in (self.seeds if seeds is None else seeds)
-            for scheme in self.schemes
-            for rate in rates
-            for arm in self.arms
-        ]
 
     def trial(self, arm: Arm, rate: float, seed: int, scheme: str | None = None) -> Trial:
         scheme = scheme or self.schemes[0]
@@ -187,7 +210,7 @@ class Plan:
 
     def run_id(self, trial: Trial) -> str:
         """What names this run anywhere: a hash of its settings, its data, and the code and torch that ran it."""
-        return digest([trial.key, self.data.get("sha256"), self.threads, dict(self.code)])[:16]
+        return run_id(trial.key, data=self.data.get("sha256"), threads=self.threads, code=self.code)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -229,14 +252,26 @@ def slots_of(keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(key.removeprefix("model.") for key in keys if key.removeprefix("model.") in SLOTS)
 
 
+def planned_looks(seeds: int, *, until_resolved: bool) -> tuple[Look, ...]:
+    """One look after all seeds, or those of a study that stops once everything is resolved."""
+    looks = LOOKS if until_resolved else ((seeds, 0.05),)
+    return tuple(Look(seeds=count, alpha=alpha) for count, alpha in looks)
+
+
+def check_rates(rates: Sequence[float]) -> None:
+    """Raise `RequestError` unless there are three rates or more that rise evenly in log."""
+    if len(rates) < 3 or rates[0] <= 0 or not all(low < high for low, high in itertools.pairwise(rates)):
+        raise RequestError(f"rates must be at least three, positive and rising; they are {list(rates)}")
+    ratios = [high / low for low, high in itertools.pairwise(rates)]
+    if max(ratios) > 1.01 * min(ratios):
+        raise RequestError(
+            f"rates must be evenly spaced in log, as 1e-3,2e-3,4e-3 are; they are {list(rates)}"
+        )
+
+
 def extended(rates: Sequence[float], direction: str) -> tuple[float, ...]:
     """The grid with one more rate of the same spacing at its `low` or `high` end, or at `both`."""
     ratio = rates[1] / rates[0]
     low = (rates[0] / ratio,) if direction in ("low", "both") else ()
     high = (rates[-1] * ratio,) if direction in ("high", "both") else ()
     return (*low, *rates, *high)
-
-
-def digest(value: Any) -> str:
-    """sha256 of plain data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -23,9 +23,8 @@ from paribus.parts.init import SCHEMES
 from paribus.study import environment
 from paribus.study.arms import Overrides, baseline_name, laid_over, named_arms, varied
 from paribus.study.match import Match, counter, match_width, nearest_width
-from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Look, Plan, slots_of
+from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Plan, planned_looks, slots_of
 from paribus.study.settings import StudySettings
-from paribus.study.verdicts.looks import LOOKS
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.probes import make_probe
@@ -69,9 +68,7 @@ def make_plan(
     reference = next(arm for arm in arms if arm.name == baseline)
     if judged:
         arms += _controls(settings, reference, slots_of(differing))
-    looks = [Look(seeds=settings.seeds, alpha=0.05)]
-    if settings.until_resolved:
-        looks = [Look(seeds=seeds, alpha=alpha) for seeds, alpha in LOOKS]
+    looks = planned_looks(settings.seeds, until_resolved=settings.until_resolved)
     return Plan(
         study=study,
         kind=settings.kind,
@@ -82,7 +79,7 @@ def make_plan(
         extend=judged,
         seeds=tuple(range(settings.base_seed, settings.base_seed + looks[-1].seeds)),
         schemes=tuple(settings.schemes or [settings.train.init_scheme]),
-        looks=tuple(looks),
+        looks=looks,
         matched=settings.match,
         margin=settings.margin,
         train=reference.train,

@@ -6,7 +6,6 @@ Everything here is a request; what follows from it (widths, trials) is worked ou
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ import yaml
 
 from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig, PartSpec
+from paribus.study.plan import check_rates
 from paribus.train.config import TrainConfig
 
 _SIZES = "sizes.yaml"
@@ -91,11 +91,7 @@ class StudySettings(pydantic.BaseModel):
     @pydantic.field_validator("rates")
     @classmethod
     def _even_grid(cls, rates: list[float]) -> list[float]:
-        if sorted(set(rates)) != rates:
-            raise RequestError(f"rates must rise; they are {rates}")
-        ratios = [high / low for low, high in itertools.pairwise(rates)]
-        if max(ratios) > 1.01 * min(ratios):
-            raise RequestError(f"rates must be evenly spaced in log, as 1e-3,2e-3,4e-3 are; they are {rates}")
+        check_rates(rates)
         return rates
 
 

@@ -20,7 +20,8 @@ from paribus.errors import WorkError
 from paribus.study import environment
 from paribus.study.folder import hold
 from paribus.study.launch import Launcher
-from paribus.study.plan import Arm, Plan, Trial, digest
+from paribus.study.naming import digest
+from paribus.study.plan import Arm, Plan, Trial
 from paribus.study.planning import flops_per_token
 from paribus.text.data import Dataset, default_cache
 

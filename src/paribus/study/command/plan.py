@@ -20,8 +20,8 @@ from typing import Any
 import paribus
 from paribus.errors import RequestError, nearest
 from paribus.study.command import template
-from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Look, digest
-from paribus.study.verdicts.looks import LOOKS
+from paribus.study.naming import digest, run_id, trial_name
+from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Grid, Look, check_rates, planned_looks
 
 #: The placebo starts from seeds that no arm has: an A/A comparison without pairs.
 PLACEBO_SEED_OFFSET = 1_000_003
@@ -66,7 +66,7 @@ class CommandTrial:
 
     @property
     def name(self) -> str:
-        return f"{self.arm} rate {self.rate:.4g} seed {self.seed}"
+        return trial_name(self.arm, self.rate, self.seed)
 
     @functools.cached_property
     def key(self) -> str:
@@ -90,7 +90,7 @@ class CommandTrial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandPlan:
+class CommandPlan(Grid[CommandArm, CommandTrial]):
     """A study of a command before it runs, with the face of `plan.Plan`.
 
     `words` is the command before filling in, `varied` its keys in which arms differ, `metric` the key of
@@ -128,21 +128,9 @@ class CommandPlan:
         return ()
 
     @property
-    def controls(self) -> tuple[str, ...]:
-        return tuple(arm.name for arm in self.arms if arm.control)
-
-    @property
     def command(self) -> str:
         """The command as one would type it, placeholders and all."""
         return template.shown(self.words)
-
-    def arm(self, name: str) -> CommandArm:
-        return next(arm for arm in self.arms if arm.name == name)
-
-    def trials(self, rates: Sequence[float], seeds: Sequence[int] | None = None) -> list[CommandTrial]:
-        """Every arm at every one of these rates from every one of these seeds (all by default), whole seeds first."""
-        grid = itertools.product(self.seeds if seeds is None else seeds, self.schemes, rates, self.arms)
-        return [self.trial(arm, rate, seed, scheme) for seed, scheme, rate, arm in grid]
 
     def trial(self, arm: CommandArm, rate: float, seed: int, scheme: str | None = None) -> CommandTrial:
         """One trial; there is one scheme, "", which is however the program draws its first weights."""
@@ -158,7 +146,7 @@ class CommandPlan:
 
     def run_id(self, trial: CommandTrial) -> str:
         """What names this run anywhere: a hash of its settings and of the files that the command names."""
-        return digest([trial.key, dict(self.data), self.threads, dict(self.code)])[:16]
+        return run_id(trial.key, data=self.data, threads=self.threads, code=self.code)
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -194,7 +182,7 @@ def make_command_plan(
     """
     words = template.split(command)
     names = template.check_placeholders(words, vary, tokens)
-    rates = _checked_rates(rates)
+    check_rates(rates)
     if seeds < 1:
         raise RequestError(f"seeds is {seeds}; a study needs at least 1, and a verdict 4")
     arms = _arms(vary, tokens)
@@ -209,15 +197,15 @@ def make_command_plan(
         arms.append(dataclasses.replace(reference, name=HANDICAP, control=True, tokens=fewer))
     else:
         notes.append("there is no handicap control: the command has no {tokens} that could be made fewer")
-    looks = [(seeds, 0.05)] if not until_resolved else LOOKS
+    looks = planned_looks(seeds, until_resolved=until_resolved)
     plan = CommandPlan(
         words=words,
         arms=tuple(arms),
         baseline=first,
         varied=tuple(vary),
-        rates=rates,
-        seeds=tuple(range(base_seed, base_seed + looks[-1][0])),
-        looks=tuple(Look(seeds=count, alpha=alpha) for count, alpha in looks),
+        rates=tuple(map(float, rates)),
+        seeds=tuple(range(base_seed, base_seed + looks[-1].seeds)),
+        looks=looks,
         data={"name": data or OWN_DATA},
         threads=threads,
         code={"paribus": paribus.__version__, **template.file_hashes(words, [arm.values for arm in arms])},
@@ -265,18 +253,6 @@ def _arms(vary: Mapping[str, Sequence[str]], tokens: int | None) -> list[Command
         CommandArm(name=name, values=dict(zip(vary, values, strict=True)), tokens=tokens)
         for name, values in zip(names, grid, strict=True)
     ]
-
-
-def _checked_rates(rates: Sequence[float]) -> tuple[float, ...]:
-    grid = tuple(map(float, rates))
-    if len(grid) < 3 or not all(0 < rate < float("inf") for rate in grid) or sorted(set(grid)) != list(grid):
-        raise RequestError(f"rates must be at least three, positive and rising; they are {list(rates)}")
-    ratios = [high / low for low, high in itertools.pairwise(grid)]
-    if max(ratios) > 1.01 * min(ratios):
-        raise RequestError(
-            f"rates must be evenly spaced in log, as 1e-3,2e-3,4e-3 are; they are {list(rates)}"
-        )
-    return grid
 
 
 def _less(tokens: int | None, share: float) -> int:

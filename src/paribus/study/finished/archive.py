@@ -262,7 +262,9 @@ def _locate(given: str, runs: Path) -> Path:
         several = _names([str(folder.relative_to(runs)) for folder in found])
         raise RequestError(f"{given!r} begins the names of {len(found)} studies ({several}); give more of it")
     if os.path.exists(path):
-        raise RequestError(f"{given} holds no study (none of {', '.join(_MARKS)})")
+        inside = sorted(mark.parent.name for name in _MARKS for mark in path.glob(f"*/{name}"))
+        below = f"; inside it are {_names(list(dict.fromkeys(inside)))}" if inside else ""
+        raise RequestError(f"{given} holds no study (none of {', '.join(_MARKS)}){below}")
     if not names:
         raise RequestError(f"there is no study {given!r}: neither a folder of that name nor one in {runs}")
     raise RequestError(f"there is no study {given!r} in {runs}; {nearest(given, names)}")

@@ -7,6 +7,7 @@ Here the two are joined, trial by trial.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
@@ -14,6 +15,7 @@ from paribus.study.finished.archive import PLAN, Study
 from paribus.study.finished.reading import load_json, load_ledger
 from paribus.study.finished.shape import check_plan
 from paribus.study.folder import LEDGER
+from paribus.study.naming import run_id
 
 
 def load_plan(study: Study) -> Mapping[str, Any] | None:
@@ -32,8 +34,13 @@ def load_trials(study: Study, *, need_results: bool = False) -> list[dict[str, A
     """The study's trials, each with its whole `result` and its `run_id` where the ledger has them.
 
     Finished trials that results.json does not know (the study went on since) come last. Raises
-    `RequestError` when the ledger cannot be read, and its results are needed or all there is.
+    `RequestError` when the ledger cannot be read, and its results are needed or all there is; a ladder has none.
     """
+    if need_results and study.kind == "ladder":
+        raise RequestError(
+            f"the ladder in {study.folder} has a table of trials and nothing else; curves and runs are those of "
+            f"one of its sizes{_sizes(study.folder)}"
+        )
     plan = load_plan(study) or {}
     try:
         held = load_ledger(study.folder / LEDGER, results=True).trials
@@ -41,7 +48,13 @@ def load_trials(study: Study, *, need_results: bool = False) -> list[dict[str, A
         if need_results or study.results is None:
             raise RequestError(f"the study in {study.folder}: {error}") from error
         held = ()
-    finished = [{**row, "run_id": _run_id(row["key"], plan)} for row in held]
+    text = plan.get("data") or {}
+    ran: dict[str, Any] = {
+        "data": text if "words" in plan else text.get("sha256"),  # of a command's text nobody knows the hash
+        "threads": plan.get("threads"),
+        "code": plan.get("code"),
+    }
+    finished = [{**row, "run_id": run_id(row["key"], **ran)} for row in held]
     if study.results is None:
         return finished
     by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -57,10 +70,7 @@ def load_trials(study: Study, *, need_results: bool = False) -> list[dict[str, A
     return joined + [row for row in finished if row["key"] not in known]
 
 
-def _run_id(key: str, plan: Mapping[str, Any]) -> str:
-    """As `Plan.run_id` and `CommandPlan.run_id` name a run, from the plan as it was stored."""
-    from paribus.study.plan import digest
-
-    data = plan.get("data") or {}
-    known = data if "words" in plan else data.get("sha256")
-    return digest([key, known, plan.get("threads"), plan.get("code")])[:16]
+def _sizes(folder: Path) -> str:
+    """The studies of a ladder that stand in its folder, as the end of a sentence."""
+    found = sorted(str(path.parent) for path in folder.glob(f"*/{LEDGER}"))
+    return f": {' or '.join(found)}" if found else ", whose folders are not there"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paribus.study.pages.facts import Results
@@ -17,13 +17,25 @@ OUTCOMES = {
     "failed": ("!", "muted"),
     "missing": ("", "muted"),
 }
-_MEASURED = ("bootstrap", "rate_sensitivity", "effective_speedup", "flops", "seconds", "as_run", "reference")
+#: Columns of the table of sizes and costs: what of an arm they show, their title, and how a number is written.
+_SIZES = (
+    ("d_ff", "d_ff", "whole"),
+    ("slot_params", "Slot parameters", "whole"),
+    ("slot_mismatch", "Matched within", "percent", 2),
+    ("params", "All parameters", "whole"),
+    ("flops_per_token", "FLOPs / token", "sig"),
+    ("tokens_per_second", "Tokens / s", "sig"),
+    ("peak_memory_bytes", "Peak memory", "bytesize"),
+)
 
 
 def present(results: Results) -> dict[str, bool]:
-    """Which of the optional facts at least one arm has."""
+    """Which facts at least one arm has: what none has gets no part, table or column of the report."""
     arms = results["arms"]
-    found = {key: any(arm.get(key) is not None for arm in arms) for key in _MEASURED}
+    found = {
+        key: any(arm.get(key) is not None for arm in arms) for key in {key for arm in arms for key in arm}
+    }
+    found["start"] = any(found.get(key) for key in ("branch_rms", "clipped_fraction"))
     found["ci90"] = results.get("margin") is not None and any(
         (arm.get("difference") or {}).get("ci90") for arm in arms
     )
@@ -35,6 +47,11 @@ def present(results: Results) -> dict[str, bool]:
         if arm.get("overrides")
     )
     return found
+
+
+def sizes(has: Mapping[str, bool]) -> list[Results]:
+    """The columns of the table of sizes and costs that have a figure."""
+    return [{"key": key, "title": title, "form": form} for key, title, *form in _SIZES if has.get(key)]
 
 
 def health_mean(arm: Results) -> dict[str, float | None]:

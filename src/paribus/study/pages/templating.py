@@ -25,6 +25,7 @@ def templates(*, markdown: bool = False) -> jinja2.Environment:
     env = jinja2.Environment(loader=jinja2.FileSystemLoader(_FOLDER), **options)
     env.filters |= {"several": several, "fence": _fence, "short": short, "fact": _fact, "bounds": _bounds}
     env.filters |= {name: _or_dash(form) for name, form in _FORMATS.items()}
+    env.filters["written"] = lambda value, form: env.filters[form[0]](value, *form[1:])
     script = (_FOLDER / "sort.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The browser runs this one script and no other: its hash is all that the page's policy allows.

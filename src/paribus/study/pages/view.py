@@ -53,7 +53,8 @@ def view(results: Results) -> Results:
         # Two one-sided tests of the same level leave twice the error outside their interval.
         "level90": f"{100 * (2 * level - 1):.3g}\u00a0%",
         "extrapolated": any(speed.get("extrapolated") and speed.get("value") is not None for speed in speeds),
-        "has": sections.present(facts),
+        "has": (has := sections.present(facts)),
+        "sizes": sections.sizes(has),
         "healthy": any(arm.get("health") for arm in facts["arms"]),
         "heat": heat,
         "seen_outcomes": {cell["outcome"] for each in heat for row in each["rows"] for cell in row["cells"]},
