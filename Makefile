@@ -1,6 +1,7 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
 # make bench   start-up, and docs/benchmarks.md: us beside others  make test-all  and the exhaustive ones
 # make soak    endurance: a hundred kills                       make docs      docs/parts, from the parts' cards
+# make attention-table   measures on this machine which form of attention is fastest, and writes the table
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for name in python3.11 python3.15 python3.14 python3.13 python
 	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: study test test-all soak lint bench docs clean
+.PHONY: study test test-all soak lint bench attention-table docs clean
 
 study: $(VENV)/.ready
 	$(BIN)/paribus study ffn
@@ -33,6 +34,9 @@ bench: $(VENV)/.test-ready
 	$(BIN)/pip install -q --no-deps -r benchmarks/peers.txt
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/pages.py docs/benchmarks.md
+
+attention-table: $(VENV)/.ready
+	$(BIN)/python benchmarks/attention_table.py
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m paribus.figures.docs docs/parts

@@ -35,6 +35,15 @@ def fresh_compiler() -> Iterator[None]:
 
 
 @pytest.fixture
+def fused_above_256(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention takes the plain form up to 256 tokens and the fused one above, whatever the measured table says."""
+    import torch
+
+    short = {("cpu", torch.float32, biased): [(256, "plain")] for biased in (True, False)}
+    monkeypatch.setattr("paribus.ops.attention._MEASURED", short)
+
+
+@pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> registry.Registry:
     """A registry with all built-in parts, to which the test may add: it is thrown away afterwards."""
     own = registry.Registry()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from paribus.bench.contender import Measured
+from paribus.bench.contender import Measured, Missing
 from paribus.bench.measure import rows
 from paribus.bench.page import markdown
 from paribus.bench.suites import SUITES
@@ -71,6 +71,33 @@ def test_bytes_kept_leave_out_what_exists_anyway() -> None:
     # exp keeps its result, the square its input, which is x.
     assert kept_bytes(lambda: (x.square() + x.exp()).sum(), owned=[x]) == 40
     assert kept_bytes(lambda: (x.square() + x.exp()).sum()) == 80
+
+
+def test_attention_refuses_a_bias_that_is_none() -> None:
+    with pytest.raises(RequestError, match="rope"):
+        SUITES["attention"].contenders(SUITES["attention"].options(None, {"bias": "rope"}))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can")
+def test_flex_attention_says_why_it_takes_no_part_on_a_cpu() -> None:
+    contenders = SUITES["attention"].contenders(SUITES["attention"].options(None, {"bias": "t5"}))
+    flex = next(each for each in contenders if each.name == "ours, flex")
+    with pytest.raises(Missing, match="GPU"):
+        flex.make()
+
+
+@pytest.mark.parametrize("bias", ["none", "alibi", "t5"])
+def test_eager_attention_of_a_suite_does_the_work_of_its_peer(bias: str) -> None:
+    given = {"bias": bias, "seq_len": 8, "batch_size": 1, "dtype": "float32"}
+    contenders = SUITES["attention"].contenders(SUITES["attention"].options(None, given))
+    found = []
+    for name in ("ours, eager", "scaled_dot_product_attention, eager"):
+        torch.manual_seed(0)
+        case = next(each for each in contenders if each.name == name).make()
+        case.step()
+        assert case.forward is not None
+        found.append(case.forward())
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.slow

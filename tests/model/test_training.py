@@ -55,10 +55,11 @@ def test_bf16_logits_are_near_those_of_float64(make_config: MakeConfig) -> None:
 
 @pytest.mark.parametrize("position", ["rope", "alibi", "t5", "shaw", "learned"])
 @pytest.mark.parametrize("attention", ["mha", {"name": "gqa", "window": 40}, {"name": "mha", "sinks": True}])
+@pytest.mark.usefixtures("fused_above_256")
 def test_both_attention_backends_give_the_same_model(
     make_config: MakeConfig, position: str, attention: Any
 ) -> None:
-    """512 tokens and more go to the fused kernel where it can: a prefix tells whether it does the same."""
+    """512 tokens go to the fused kernel where it can: a prefix tells whether it does the same."""
     groups = {} if attention == "mha" or attention["name"] == "mha" else {"num_kv_heads": 1}
     config = make_config(num_layers=1, max_seq_len=512, position=position, attention=attention, **groups)
     model = build(config, seed=0)

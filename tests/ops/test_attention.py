@@ -1,5 +1,7 @@
 """Both backends of attention against the definition, query by query; their gradients, and what they refuse."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
-from paribus.ops.attention import Backend, Mask, attend, choose_backend, hidden_keys
+from paribus.ops.attention import TABLE as SHIPPED
+from paribus.ops.attention import Backend, Mask, Table, attend, choose_backend, hidden_keys, read_table
 
 from .attention_cases import COMMON, MASKS, PLAIN, Case, assert_is_the_definition
 
@@ -180,13 +183,71 @@ def test_more_conditions_only_hide_more(name: str) -> None:
     )
 
 
-def test_plain_is_chosen_for_short_sequences_on_a_cpu_and_only_there() -> None:
-    def chosen(seq_len: int, device_type: str, dtype: torch.dtype) -> str:
-        return choose_backend(seq_len=seq_len, device_type=device_type, dtype=dtype)
+TABLE: Table = {
+    ("cpu", torch.bfloat16, False): [(128, "plain"), (1024, "plain"), (2048, "sdpa")],
+    ("cpu", torch.float32, False): [(128, "plain"), (512, "sdpa")],
+    ("cuda", torch.bfloat16, True): [(4096, "flex")],
+}
 
-    assert chosen(128, "cpu", torch.bfloat16) == chosen(128, "cpu", torch.float32) == "plain"
-    assert chosen(4096, "cpu", torch.bfloat16) == chosen(4096, "cpu", torch.float32) == "sdpa"
-    assert chosen(128, "cuda", torch.bfloat16) == "sdpa"
+
+@pytest.mark.parametrize(
+    ("seq_len", "device_type", "dtype", "biased", "chosen"),
+    [
+        (1, "cpu", torch.bfloat16, False, "plain"),
+        (129, "cpu", torch.bfloat16, False, "plain"),
+        (1024, "cpu", torch.bfloat16, False, "plain"),
+        (1025, "cpu", torch.bfloat16, False, "sdpa"),
+        (9999, "cpu", torch.bfloat16, False, "sdpa"),
+        (129, "cpu", torch.float32, False, "sdpa"),
+        (128, "cpu", torch.float64, False, "plain"),
+        (128, "cpu", torch.bfloat16, True, "sdpa"),
+        (128, "cuda", torch.bfloat16, True, "flex"),
+        (128, "cuda", torch.bfloat16, False, "sdpa"),
+        (128, "mps", torch.float32, False, "sdpa"),
+    ],
+)
+def test_what_was_fastest_at_the_next_measured_length_is_chosen_and_else_sdpa(
+    seq_len: int, device_type: str, dtype: torch.dtype, biased: bool, chosen: str
+) -> None:
+    found = choose_backend(seq_len=seq_len, device_type=device_type, dtype=dtype, biased=biased, table=TABLE)
+    assert found == chosen
+
+
+def test_the_table_of_the_package_covers_a_cpu_with_and_without_a_bias() -> None:
+    table = read_table(SHIPPED)
+    assert {key for key in table if key[0] == "cpu"} == {
+        ("cpu", dtype, biased) for dtype in (torch.bfloat16, torch.float32) for biased in (True, False)
+    }
+
+
+GOOD = {"seq_len": 128, "dtype": "bfloat16", "bias": False, "backend": "plain"}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {**GOOD, "backend": "magic"},
+        {**GOOD, "backend": "flex"},
+        {**GOOD, "dtype": "int3"},
+        {**GOOD, "seq_len": "long"},
+        {"seq_len": 128},
+        None,
+        3,
+    ],
+)
+def test_a_bad_row_of_the_table_is_left_out_and_a_good_one_stays(bad: Any, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps({"devices": {"cpu": {"rows": [bad, {**GOOD, "seq_len": 64}]}}}))
+    assert read_table(path) == {("cpu", torch.bfloat16, False): [(64, "plain")]}
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"devices": {"cpu": 3}}', '{"devices": []}'])
+def test_without_a_table_sdpa_is_chosen(text: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    if text is not None:
+        path.write_text(text)
+    table = read_table(path)
+    assert choose_backend(seq_len=8, device_type="cpu", dtype=torch.float32, table=table) == "sdpa"
 
 
 @pytest.mark.parametrize("window", [None, 5, 100])

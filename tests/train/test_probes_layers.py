@@ -82,12 +82,24 @@ def test_the_end_is_measured_on_the_tokens_of_the_start(data: Dataset) -> None:
         ({"position": ["rope", "shaw"]}, 1),
     ],
 )
+@pytest.mark.usefixtures("fused_above_256")
 def test_as_run_names_the_backends_that_ran(changes: dict[str, Any], always_plain: int, length: int) -> None:
     program = Program(dataclasses.replace(MODEL, num_layers=2, max_seq_len=512, **changes), TRAIN32)
     initialise(program.model, seed=0)
     layers = as_run(program, seq_len=length)["attention"]
     assert sum(layer["backend"] == "sdpa" for layer in layers) == fused_calls(program, length)
     assert sum(layer["why"] is not None for layer in layers) == always_plain
+
+
+def test_as_run_tells_layers_with_a_bias_from_those_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their backends are measured apart: here nothing was measured with a bias."""
+    table = {("cpu", torch.float32, False): [(256, "plain")]}
+    monkeypatch.setattr("paribus.ops.attention._MEASURED", table)
+    program = Program(dataclasses.replace(MODEL, num_layers=2, position=["rope", "t5"]), TRAIN32)
+    initialise(program.model, seed=0)
+    layers = as_run(program, seq_len=16)["attention"]
+    assert [layer["backend"] for layer in layers] == ["plain", "sdpa"]
+    assert fused_calls(program, 16) == 1
 
 
 def test_as_run_says_what_the_program_is() -> None:
@@ -129,6 +141,7 @@ def test_as_run_counts_the_cross_attention_of_an_encoder_decoder() -> None:
     ]
 
 
+@pytest.mark.usefixtures("fused_above_256")
 def test_the_reference_is_the_same_loss_by_plain_attention(data: Dataset) -> None:
     long = dataclasses.replace(TRAIN32, seq_len=512, tokens=4 * 512 * 2, heldout_tokens=4 * 512)
     program = Program(dataclasses.replace(MODEL, num_layers=2, max_seq_len=512), long)

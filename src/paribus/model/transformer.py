@@ -112,18 +112,27 @@ class Stack(nn.Module):
             key_position, key_valid, key_document = cache.remember(position_T, valid_BT, document_BT)
         length = key_position.shape[-1]
         mask = Mask(causal=self.causal, key_valid_BS=key_valid, document_BS=key_document)
-        backend = choose_backend(seq_len=length, device_type=x_BTD.device.type, dtype=x_BTD.dtype)
-        contexts = [
-            Context(
-                position=position,
-                state=position.state(position_T, key_position, length=length),
-                mask=mask,
-                backend=backend,
-                memory_BSD=memory_BSD,
-                memory_valid_BS=memory_valid_BS,
+        contexts = []
+        for position in self.positions:
+            backend = choose_backend(
+                seq_len=length,
+                device_type=x_BTD.device.type,
+                dtype=x_BTD.dtype,
+                biased="bias" in position.acts_on,
             )
-            for position in self.positions
-        ]
+            state = position.state(position_T, key_position, length=length)
+            if backend != "flex":
+                position.bias(state)  # here, not in the first layer: blocks compiled one by one then share it
+            contexts.append(
+                Context(
+                    position=position,
+                    state=state,
+                    mask=mask,
+                    backend=backend,
+                    memory_BSD=memory_BSD,
+                    memory_valid_BS=memory_valid_BS,
+                )
+            )
         x_BTD = self.embedding_norm(self.positions[0].embed(x_BTD, position_T))
         aux: Aux = {}
         for layer, block in enumerate(self.blocks):

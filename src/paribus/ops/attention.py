@@ -1,9 +1,11 @@
 """Scaled dot-product attention, by whichever backend is fastest for the shape.
 
-Two exact forms of softmax(q kᵀ · scale + bias + mask) v: `plain` (two products and a softmax, which a compiler
-fuses) and `sdpa` (torch's fused kernels). On CPUs at short length the plain products win by up to four
-times, at long length the fused kernel does. What only the plain form can do (terms that depend on the query's
-content, soft-caps, sinks) makes it the choice. The choice is made outside compiled code and is recorded.
+Three exact forms of softmax(q kᵀ · scale + bias + mask) v: `plain` (two products and a softmax, which a compiler
+fuses), `sdpa` (torch's fused kernels) and, where a GPU's measurements say so, `flex` (a generated kernel that makes
+each number of a bias where it is used). On CPUs at short length the plain products win by up to four times, at long
+length the fused kernel does; attention_table.json has what was measured, and `make attention-table` measures again.
+What only the plain form can do (terms that depend on the query's content, soft-caps, sinks) makes it the choice.
+The choice is made outside compiled code and is recorded.
 
 Shapes: B batch, H query heads, G key and value heads (H is a multiple of G), T queries, S keys, K head
 dimension. Query t stands at the place of key S - T + t: with a cache, the queries are the last of the keys.
@@ -11,9 +13,11 @@ dimension. Query t stands at the place of key S - T + t: with a cache, the queri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -22,15 +26,16 @@ from torch import Tensor
 from paribus.errors import RequestError
 from paribus.ops.once import gradient_once
 
-Backend = Literal["plain", "sdpa"]
+Backend = Literal["plain", "sdpa", "flex"]
 
-# Measured forward and backward, compiled, on two AVX512-BF16 cores, causal, in CPU milliseconds (plain in the blocks
-# below | fused): bf16 128 keys 16 | 56, 256 keys 19 | 39, 512 keys 52 | 117, 1024 keys 92 | 147; fp32 128 keys
-# 25 | 26, 512 keys 93 | 119 and by the clock 94 | 81. `paribus bench attention` measures them again.
-_CPU_PLAIN_UP_TO = {torch.bfloat16: 1024}
-_CPU_PLAIN_UP_TO_ELSE = 511
+#: Whether a layer adds a bias, by device type and dtype, to what was fastest at measured lengths, in their order.
+Table = Mapping[tuple[str, torch.dtype, bool], Sequence[tuple[int, Backend]]]
 #: From how many queries on a causal product is split into so many blocks.
 _CPU_BLOCKS = ((512, 4), (128, 2))
+
+
+#: The bias of (row, head, query, key), from their indices.
+BiasAt = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +73,51 @@ def hidden_keys(mask: Mask, *, queries: int, keys: int, device: torch.device) ->
     return hidden
 
 
-def choose_backend(*, seq_len: int, device_type: str, dtype: torch.dtype) -> Backend:
-    """The faster exact backend for this length, device and dtype, for a layer that both can compute."""
-    longest = _CPU_PLAIN_UP_TO.get(dtype, _CPU_PLAIN_UP_TO_ELSE)
-    return "plain" if device_type == "cpu" and seq_len <= longest else "sdpa"
+def read_table(path: Path) -> Table:
+    """The measured table that `make attention-table` writes; what is not as it should be is left out."""
+    table: dict[tuple[str, torch.dtype, bool], list[tuple[int, Backend]]] = {}
+    try:
+        devices = json.loads(path.read_text(encoding="utf-8"))["devices"]
+        rows = [(device, row) for device, measured in devices.items() for row in measured["rows"]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return table
+    for device, row in rows:
+        try:
+            key = (device, _DTYPES[row["dtype"]], bool(row["bias"]))
+            length, backend = int(row["seq_len"]), row["backend"]
+        except (ValueError, LookupError, TypeError):
+            continue
+        if backend in get_args(Backend) and not (backend == "flex" and device == "cpu"):
+            table.setdefault(key, []).append((length, backend))
+    return {key: sorted(found) for key, found in table.items()}
+
+
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+TABLE = Path(__file__).with_name("attention_table.json")
+# Read with the module, so that code which is being compiled finds a constant.
+_MEASURED = read_table(TABLE)
+
+
+def choose_backend(
+    *,
+    seq_len: int,
+    device_type: str,
+    dtype: torch.dtype,
+    biased: bool = False,
+    table: Table | None = None,
+) -> Backend:
+    """The exact backend that was fastest at the nearest measured length from `seq_len` up, for a layer that all can compute.
+
+    `biased` says whether a bias is added to the logits; `table` is the package's unless given. A dtype that was not measured goes by float32. Where
+    nothing was, above the longest length or on another device, it is sdpa, which holds no number for each pair
+    of tokens.
+    """
+    table = _MEASURED if table is None else table
+    measured = table.get((device_type, dtype, biased)) or table.get((device_type, torch.float32, biased), ())
+    for length, backend in measured:
+        if seq_len <= length:
+            return backend
+    return "sdpa"
 
 
 def attend(
@@ -82,7 +128,7 @@ def attend(
     mask: Mask,
     scale: float,
     backend: Backend,
-    bias: Tensor | None = None,
+    bias: Tensor | BiasAt | None = None,
     score: Callable[[Tensor], Tensor] | None = None,
     value: Callable[[Tensor], Tensor] | None = None,
     softcap: float | None = None,
@@ -90,16 +136,27 @@ def attend(
 ) -> Tensor:
     """softmax(cap(q kᵀ · scale) + bias + mask) v, [B, H, T, K] in the dtype of q.
 
-    Head h reads key and value head h // (H / G). `bias` is [H, T, S] or [B, H, T, S]. `score` maps scaled
+    Head h reads key and value head h // (H / G). `bias` is [H, T, S] or [B, H, T, S], or for flex a function of
+    the indices (row, head, query, key), of which no such tensor is made. `score` maps scaled
     queries to more logits [B, H, T, S], `value` maps probabilities to more output [B, H, T, K] (Shaw et al.
     2018). `softcap` c bounds logits by c · tanh(logit / c) (Gemma 2). `sinks_H` are logits that take part in
     the softmax and give nothing (gpt-oss). A query that may see no key gives zeros. The plain form takes the
-    softmax in at least float32. Raises `RequestError` if the fused backend is asked for what it cannot do.
+    softmax in at least float32. Raises `RequestError` if another is asked for what only it can do, and
+    `NotImplementedError` from torch if flex is asked for gradients on a CPU.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Ainslie et al. 2023 (arXiv:2305.13245).
     """
+    if backend != "plain" and not (score is None and value is None and sinks_H is None):
+        raise RequestError("scores, values and sinks need the plain attention backend")
+    if backend == "flex":
+        # Imported here: it is slow, and loads triton where that is installed.
+        from paribus.ops.attention_flex import flex
+
+        return flex(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias, softcap=softcap)
+    if not (bias is None or isinstance(bias, Tensor)):
+        raise RequestError("a bias as a function of indices needs the flex attention backend")
     if backend == "sdpa":
-        if not (score is None and value is None and softcap is None and sinks_H is None):
-            raise RequestError("scores, values, soft-caps and sinks need the plain attention backend")
+        if softcap is not None:
+            raise RequestError("soft-caps need the plain or the flex attention backend")
         return _fused(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias)
 
     queries, keys = q_BHTK.shape[2], k_BGSK.shape[2]

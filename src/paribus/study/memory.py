@@ -61,14 +61,21 @@ def _params_at_any_depth(model: ModelConfig) -> int:
 def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
     """Whether some layer's attention is plain, and so keeps a number for each query and key."""
     dtype: torch.dtype = getattr(torch, resolve(train)[0].dtype)
-    if choose_backend(seq_len=train.seq_len, device_type=device_type(), dtype=dtype) == "plain":
-        return True
     with torch.device("meta"):
         layers = [model.build_attention(layer) for layer in range(len(model.specs("attention")))]
         positions = [model.build_position(layer) for layer in range(len(model.specs("position")))]
-    return any(getattr(layer, "plain_only", False) for layer in layers) or any(
-        position.acts_on & {"score", "value"} for position in positions
-    )
+    if any(getattr(layer, "plain_only", False) for layer in layers):
+        return True
+    chosen = {
+        choose_backend(
+            seq_len=train.seq_len,
+            device_type=device_type(),
+            dtype=dtype,
+            biased="bias" in position.acts_on,
+        )
+        for position in positions
+    }
+    return "plain" in chosen or any(position.acts_on & {"score", "value"} for position in positions)
 
 
 def workers_that_fit(model: ModelConfig, train: TrainConfig, *, wanted: int) -> int:

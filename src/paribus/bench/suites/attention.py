@@ -1,7 +1,6 @@
 """`paribus bench attention`: causal attention forward and backward, by each backend at a length.
 
-This is the measured table behind `ops.attention.choose_backend`: run it at several lengths and read off where the
-fused form begins to win.
+`make attention-table` runs it at several lengths and writes the table that `ops.attention.choose_backend` reads.
 """
 
 from __future__ import annotations
@@ -13,17 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from paribus.bench.contender import Case, Contender, Kind, Suite
+from paribus import registry
+from paribus.bench.contender import Case, Contender, Kind, Missing, Suite
 from paribus.bench.suites.products import DTYPES, attention_products, place
-from paribus.ops.attention import Backend, Mask, attend, choose_backend
+from paribus.errors import RequestError
+from paribus.ops.attention import Backend, BiasAt, Mask, attend, choose_backend
+from paribus.parts.position.base import Position
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def contenders(options: Mapping[str, Any]) -> list[Contender]:
-    """The six bare products, each of our backends, and torch's fused kernel as it stands."""
+    """The six bare products, each of our backends, and torch's fused kernel as it stands.
+
+    `bias` is a position encoding that adds one, or none; it is made from positions in each step, as a stack does.
+    """
     batch, heads, length, head_dim = (options[n] for n in ("batch_size", "num_heads", "seq_len", "head_dim"))
     dtype, device = DTYPES[options["dtype"]], place()
+    position = _position(options).to(device)
+    biased = "bias" in position.acts_on
 
     def case(attention: Attention, *, compiled: bool = True) -> Callable[[], Case]:
         def flat(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -43,23 +50,46 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
             def step() -> None:
                 form(q, k, v).backward(gradient)
                 q.grad = k.grad = v.grad = None
+                position.zero_grad()
 
-            return Case(step=step, forward=lambda: form(q, k, v), owned=[q, k, v])
+            owned = [q, k, v, *position.parameters()]
+            return Case(step=step, forward=lambda: form(q, k, v), owned=owned)
 
         return build
 
     def ours(backend: Backend) -> Attention:
-        return lambda q, k, v: attend(q, k, v, mask=Mask(causal=True), scale=head_dim**-0.5, backend=backend)
+        def run(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            places = torch.arange(length, device=device)
+            state = position.state(places, places, length=length)
+            bias: Tensor | BiasAt | None = None
+            if biased:
+                bias = position.bias_at(state) if backend == "flex" else position.bias(state)
+            mask = Mask(causal=True)
+            return attend(q, k, v, mask=mask, scale=head_dim**-0.5, backend=backend, bias=bias)
+
+        return run
+
+    def flex() -> Case:
+        if device.type == "cpu":
+            raise Missing("flex_attention has a backward pass on GPUs only")
+        return case(ours("flex"))()
 
     def fused(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        if not biased:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        places = torch.arange(length, device=device)
+        whole = position.bias(position.state(places, places, length=length))
+        assert whole is not None
+        whole = whole.masked_fill(places[:, None] < places, float("-inf")).to(dtype)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None])
 
-    chosen = choose_backend(seq_len=length, device_type=device.type, dtype=dtype)
+    chosen = choose_backend(seq_len=length, device_type=device.type, dtype=dtype, biased=biased)
     made: list[tuple[str, Kind, str, Callable[[], Case]]] = [
         ("ours", "ours", f"takes {chosen}", case(ours(chosen))),
         ("ours again", "ours", "", case(ours(chosen))),
         ("ours, plain", "ours", "", case(ours("plain"))),
         ("ours, sdpa", "ours", "", case(ours("sdpa"))),
+        ("ours, flex", "ours", "", flex),
         ("ours, eager", "ours", f"takes {chosen}", case(ours(chosen), compiled=False)),
         ("scaled_dot_product_attention, compiled", "peer", "", case(fused)),
         ("scaled_dot_product_attention, eager", "peer", "", case(fused, compiled=False)),
@@ -80,7 +110,26 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     ]
 
 
-_SHAPE = {"batch_size": 8, "num_heads": 4, "seq_len": 256, "head_dim": 64, "dtype": "bfloat16"}
+def _position(options: Mapping[str, Any]) -> Position:
+    """The encoding whose bias is added; raises `RequestError` for one that adds none, but for `none`."""
+    name, heads, head_dim = options["bias"], options["num_heads"], options["head_dim"]
+    position = registry.get("position", name).build(
+        d_model=heads * head_dim, head_dim=head_dim, num_heads=heads, max_seq_len=options["seq_len"]
+    )
+    assert isinstance(position, Position)
+    if name != "none" and position.acts_on != {"bias"}:
+        raise RequestError(f"bench attention's bias is none, alibi or t5; {name} adds none")
+    return position
+
+
+_SHAPE = {
+    "batch_size": 8,
+    "num_heads": 4,
+    "seq_len": 256,
+    "head_dim": 64,
+    "dtype": "bfloat16",
+    "bias": "none",
+}
 SUITE = Suite(
     name="attention",
     summary="causal attention forward and backward, by each backend",

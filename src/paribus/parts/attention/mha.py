@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from paribus import registry
 from paribus.errors import RequestError
-from paribus.ops.attention import Mask, attend
+from paribus.ops.attention import Backend, BiasAt, Mask, attend
 from paribus.ops.linear import Linear, linear
 from paribus.parts.attention.cache import KeyValueCache
 from paribus.parts.context import Context
@@ -126,7 +126,7 @@ class MultiHeadAttention(nn.Module):
 
     @property
     def plain_only(self) -> bool:
-        """Whether the fused backend cannot compute this layer."""
+        """Whether only the plain backend computes this layer."""
         return self.softcap is not None or self.sinks is not None
 
     def forward(self, x_BTD: Tensor, context: Context, cache: KeyValueCache | None = None) -> Tensor:
@@ -143,14 +143,19 @@ class MultiHeadAttention(nn.Module):
                 key_valid_BS=context.mask.key_valid_BS,
                 document_BS=context.mask.document_BS,
             )
+        plain = self.plain_only or acts_on & {"score", "value"}
+        backend: Backend = "plain" if plain else context.backend
+        bias: Tensor | BiasAt | None = None
+        if "bias" in acts_on:
+            bias = position.bias_at(state) if backend == "flex" else position.bias(state)
         out_BHTK = attend(
             q,
             k,
             v,
             mask=mask,
             scale=self.scale,
-            backend="plain" if self.plain_only or acts_on & {"score", "value"} else context.backend,
-            bias=position.bias(state) if "bias" in acts_on else None,
+            backend=backend,
+            bias=bias,
             score=(lambda q: position.score(q, state)) if "score" in acts_on else None,
             value=(lambda p: position.value(p, state)) if "value" in acts_on else None,
             softcap=self.softcap,

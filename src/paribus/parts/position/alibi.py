@@ -45,9 +45,8 @@ class ALiBi(Position):
     acts_on = frozenset({"bias"})
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
-        slopes = torch.tensor(alibi_slopes(self.num_heads), device=query_T.device, dtype=torch.float32)
-        distance_TS = (query_T[..., :, None] - key_S[..., None, :]).abs().float()
-        return {"bias": -slopes[:, None, None] * distance_TS.unsqueeze(-3)}
+        slope_H = torch.tensor(alibi_slopes(self.num_heads), device=query_T.device, dtype=torch.float32)
+        return {**super().state(query_T, key_S, length=length), "slope": slope_H}
 
-    def bias(self, state: State) -> Tensor:
-        return state["bias"]
+    def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:
+        return -state["slope"][head] * offset.abs().float()

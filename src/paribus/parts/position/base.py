@@ -4,6 +4,9 @@ One instance is shared by all layers of a stack that have it. `embed` acts on th
 on queries and keys, `bias` and `score` on the logits, `value` on what attention gives; `state` holds what is
 computed once per forward pass. `acts_on` names the places a class uses: attention asks for no others.
 
+A bias depends on the head and on how far key and query are apart, so a class says it once, as `bias_of` an
+offset; from that come the number of every pair, `bias`, and `bias_at`, for kernels that hold no such number.
+
 Shapes: B batch, T queries, S keys, D d_model, H heads, K head_dim. Positions are whole numbers [T], or [B, T]
 where the rows of a batch differ; everything made from them then has that leading B too.
 """
@@ -12,8 +15,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, NotRequired, TypedDict
 
+import torch
 from torch import Tensor, nn
 
+from paribus.ops.attention import BiasAt
 from paribus.parts.init import Roles
 
 State = dict[str, Tensor]
@@ -57,15 +62,42 @@ class Position(nn.Module):
         `query_T` and `key_S` are the positions of queries and keys (with a cache there are more keys), and
         `length` how many tokens there are so far, known without looking into a tensor.
         """
-        return {}
+        return {"query": query_T, "key": key_S} if "bias" in self.acts_on else {}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
         """Queries and keys, both at `query_T`, with their positions worked in; a cache keeps the keys so."""
         return q_BHTK, k_BHTK
 
+    def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:
+        """What is added to the scaled logits of these heads at these offsets, key minus query position.
+
+        Both are whole numbers, of shapes that broadcast to that of the result.
+        """
+        raise NotImplementedError
+
     def bias(self, state: State) -> Tensor | None:
-        """[H, T, S] or [B, H, T, S], added to the scaled logits."""
-        return None
+        """`bias_of` every pair, [H, T, S] or [B, H, T, S]; None for a class that adds none.
+
+        It stays in the state, so that it is made once in a pass.
+        """
+        if "bias" not in self.acts_on:
+            return None
+        if "bias" not in state:
+            offset = (state["key"][..., None, :] - state["query"][..., :, None]).unsqueeze(-3)
+            head_H = torch.arange(self.num_heads, device=offset.device)
+            state["bias"] = self.bias_of(offset, head_H[:, None, None], state)
+        return state["bias"]
+
+    def bias_at(self, state: State) -> BiasAt:
+        """The same as a function of (row, head, query, key), indices of any shapes that broadcast."""
+        query, key = state["query"], state["key"]
+
+        def at(row: Tensor, head: Tensor, query_index: Tensor, key_index: Tensor) -> Tensor:
+            asked = query[query_index] if query.ndim == 1 else query[row, query_index]
+            seen = key[key_index] if key.ndim == 1 else key[row, key_index]
+            return self.bias_of(seen - asked, head, state)
+
+        return at
 
     def score(self, q_BHTK: Tensor, state: State) -> Tensor:
         """[B, H, T, S], added to the products of queries and keys before they are scaled."""

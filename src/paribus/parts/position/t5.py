@@ -71,14 +71,15 @@ class T5Position(Position):
         self.weight = nn.Parameter(torch.zeros(num_buckets, self.num_heads))
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
-        offset_TS = key_S[..., None, :] - query_T[..., :, None]
-        buckets_TS = t5_buckets(
-            offset_TS, causal=self.causal, num_buckets=self.num_buckets, max_distance=self.max_distance
+        # All offsets beyond max_distance share a bucket, so these rows are all there are: [H, 2 max_distance + 1].
+        reach = torch.arange(-self.max_distance, self.max_distance + 1, device=query_T.device)
+        buckets = t5_buckets(
+            reach, causal=self.causal, num_buckets=self.num_buckets, max_distance=self.max_distance
         )
-        return {"bias": self.weight[buckets_TS].movedim(-1, -3)}
+        return {**super().state(query_T, key_S, length=length), "table": self.weight[buckets].T.contiguous()}
 
-    def bias(self, state: State) -> Tensor:
-        return state["bias"]
+    def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:
+        return state["table"][head, offset.clamp(-self.max_distance, self.max_distance) + self.max_distance]
 
     def roles(self) -> Roles:
         return {"weight": constant(self.num_buckets, 0.0)}

@@ -49,10 +49,15 @@ def attention_backends(program: Program, *, seq_len: int) -> list[dict[str, Any]
         # An encoder beside a decoder reads the source; what a stack reads itself decides for cross-attention.
         beside = program.config.architecture == "encoder_decoder" and name == "encoder"
         length = (lengths.source or 0) if beside else lengths.inputs
-        chosen = choose_backend(seq_len=length, device_type=program.device.type, dtype=program.dtype)
         module: Any = getattr(program.model, name)
         for index, block in enumerate(module.blocks):
             position = module.positions[index % len(module.positions)]
+            chosen = choose_backend(
+                seq_len=length,
+                device_type=program.device.type,
+                dtype=program.dtype,
+                biased="bias" in position.acts_on,
+            )
             for sublayer in stack.sublayers[:-1]:
                 why = None
                 if getattr(getattr(block, sublayer), "plain_only", False):
