@@ -9,6 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 
+from paribus.ops.pair import ROWS
+from paribus.parts.ffn.gated import GatedFeedForward
+from tests.ops.pair_cases import exact, over_floor, points
+
 from .comparison import (
     FFNS,
     assert_double_backward,
@@ -250,3 +254,24 @@ def test_bf16_error_of_beta_1_02_is_far_from_the_floor(name: str) -> None:
 
     ratios = bf16_error_over_floor(Rewritten(wide(name), mutant), name)
     assert max(ratios.values()) > ROUNDINGS * 1.2, ratios
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("gate", [name for name in ROWS if name != "swish"])
+def test_compiled_pointwise_part_is_rounded_once(gate: str) -> None:
+    """Matrices of ones and zeros, which round nothing, lead two halves of x to gate and value."""
+    value = "sigmoid" if gate == "tanh" else "identity"  # as in gtu
+    layer = GatedFeedForward(d_model=2 * 64, d_ff=64, gate=gate, value=value)
+    halves = torch.eye(2 * 64)
+    with torch.no_grad():
+        layer.gate.weight.copy_(halves[:64])
+        layer.value.weight.copy_(halves[64:])
+        layer.down.weight.copy_(halves[:, :64])
+    x, dy = (points(torch.bfloat16, seed=seed, count=64 * 2 * 64).view(64, 2 * 64) for seed in range(2))
+    y = torch.compile(layer, fullgraph=True)(x.requires_grad_())
+    (dx,) = torch.autograd.grad(y, x, dy)
+    actual = {"y": y[:, :64].detach(), "dg": dx[:, :64], "dv": dx[:, 64:]}
+    expected = exact(x[:, :64], x[:, 64:], dy[:, :64], gate, value)
+    for key, result in actual.items():
+        assert over_floor(result, expected[key]) <= 1.02, key
