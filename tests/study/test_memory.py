@@ -46,6 +46,16 @@ def test_workers_are_fewer_where_memory_is_short(monkeypatch: pytest.MonkeyPatch
     assert memory.workers_that_fit(MODEL, TrainConfig(), wanted=8) == 2
 
 
+def test_logits_of_a_large_vocabulary_are_counted_in_the_parts_that_exist_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large, train = dataclasses.replace(MODEL, vocab_size=2**17), TrainConfig(batch_size=256, seq_len=128)
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**50)
+    whole = memory.trial_bytes(large, train)
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 16 * 2**30)
+    assert whole - memory.trial_bytes(large, train) > 10 * 2**17 * train.tokens_per_step * 0.7
+
+
 @pytest.mark.parametrize(
     "given",
     [{"d_model": 10**12}, {"head_dim": 10**18}, {"d_ff": 10**13}, {"num_heads": 10**15, "head_dim": 1}],

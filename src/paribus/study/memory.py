@@ -13,6 +13,7 @@ from paribus.errors import RequestError
 from paribus.model.config import LAYERED, ModelConfig
 from paribus.model.count import num_params
 from paribus.ops.attention import choose_backend
+from paribus.ops.cross_entropy import parts_that_fit
 from paribus.train.config import TrainConfig
 from paribus.train.peak_memory import machine_bytes
 from paribus.train.program import device_type, resolve
@@ -39,8 +40,11 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     per_token_layer = size * (8 * model.d_model + 5 * heads + 4 * model.d_ff)
     if _keeps_probabilities(model, train):
         per_token_layer += 4 * size * model.num_heads * train.seq_len
-    per_token = layers * per_token_layer + 10 * model.vocab_size + 12 * model.d_model
-    return _PROCESS + _PER_PARAMETER * params + train.tokens_per_step * per_token
+    per_token = layers * per_token_layer + 12 * model.d_model
+    tokens, dtype = train.tokens_per_step, getattr(torch, resolve(train)[0].dtype)
+    parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=machine_bytes())
+    logits = 10 * tokens * model.vocab_size // parts
+    return _PROCESS + _PER_PARAMETER * params + tokens * per_token + logits
 
 
 def _params_at_any_depth(model: ModelConfig) -> int:
