@@ -1,5 +1,6 @@
 """The loss of a linear head against its definition in numpy, and what it keeps."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,29 @@ def test_nats_of_large_logits_keep_their_digits(parts: int) -> None:
     nats = linear_cross_entropy(logits, torch.eye(3), torch.tensor([1]), parts=parts)
     expected = torch.nn.functional.cross_entropy(logits.double(), torch.tensor([1]))
     assert nats.item() == pytest.approx(expected.item(), rel=2e-7)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+def test_compiled_the_logits_of_one_part_exist_at_a_time() -> None:
+    rows, vocab = 256, 8192
+    x = torch.randn(rows, 8, dtype=torch.bfloat16, requires_grad=True)
+    weight, targets = torch.randn(vocab, 8, requires_grad=True), torch.randint(vocab, (rows,))
+
+    def peak(parts: int) -> float:
+        def loss() -> Tensor:
+            return linear_cross_entropy(x, weight, targets, reduction="mean", parts=parts)
+
+        compiled = torch.compile(loss, fullgraph=True)
+        compiled().backward()
+        with torch.profiler.profile(profile_memory=True) as profile:
+            compiled().backward()
+        changes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+        return max(itertools.accumulate(changes)) / (rows * vocab * 2)
+
+    whole = peak(1)
+    assert 1 <= whole < 1.3  # the gradient is written over the logits
+    assert peak(8) < 0.6
 
 
 @pytest.mark.slow
