@@ -1,11 +1,8 @@
 """What compiled code makes once is what eager code makes, forward and backward."""
 
-import re
-
 import pytest
 import torch
 from torch import Tensor
-from torch._inductor.utils import run_and_get_code
 
 from paribus.ops.once import _after, _once, after, gradient_once, once
 
@@ -35,19 +32,3 @@ def test_the_operation_keeps_torchs_rules() -> None:
     torch.library.opcheck(_once, (torch.randn(2, 3, requires_grad=True),))
     torch.library.opcheck(_once, (torch.randn(3, 2).t(),))
     torch.library.opcheck(_after, (torch.zeros(1), torch.randn(3, 2)))
-
-
-@pytest.mark.slow
-def test_what_comes_after_something_else_waits_for_it_in_compiled_code() -> None:
-    def one_by_one(x: Tensor, weight: Tensor) -> Tensor:
-        found = [x.new_zeros(len(x))]
-        for part in weight.split(64, dim=1):
-            found.append((after(found[-1], x) @ part).sin().sum(1))
-        return torch.stack(found).sum(0)
-
-    x, weight = torch.randn(32, 16), torch.randn(16, 256)
-    compiled = torch.compile(one_by_one, fullgraph=True)
-    actual, (code,) = run_and_get_code(compiled, x, weight)
-    torch.testing.assert_close(actual, one_by_one(x, weight))
-    calls = re.findall(r"extern_kernels\.mm|cpp_fused_\w*sin\w*\(", code.split("def call")[1])
-    assert [call.startswith("extern") for call in calls] == [True, False] * 4

@@ -1,10 +1,9 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from paribus.errors import RequestError
-from paribus.study import memory, session
+from paribus.study import session
 from paribus.study.plan import Plan
 from paribus.study.settings import resolve
 from paribus.text.data import Dataset
@@ -31,40 +30,6 @@ def test_what_cannot_fit_is_refused_before_any_text_is_read(tmp_path: Path) -> N
     missing = str(tmp_path / "missing.txt")
     with pytest.raises(RequestError, match="GiB"):
         session.make(resolve("default", {"data": missing}, ["model.d_model=3000000"]))
-
-
-@pytest.mark.parametrize(
-    ("cores", "given", "expected"),
-    [
-        (2, {}, (2, 1)),
-        (8, {}, (8, 1)),
-        (64, {}, (12, 5)),  # 12 trials: no more workers than that
-        (8, {"workers": 2}, (2, 4)),
-        (8, {"threads": 4}, (2, 4)),
-        (1, {"workers": 3}, (3, 1)),
-    ],
-)
-def test_cores_are_shared_out(
-    planned: Planned,
-    monkeypatch: pytest.MonkeyPatch,
-    cores: int,
-    given: dict[str, Any],
-    expected: tuple[int, int],
-) -> None:
-    monkeypatch.setattr(session.environment, "cores", lambda: cores)
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**60)
-    division, _ = session.divide(planned[0], **given)
-    assert (division.workers, division.threads) == expected
-
-
-def test_workers_are_as_many_as_memory_holds(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, _ = planned
-    need = max(memory.trial_bytes(arm.model, arm.train) for arm in plan.arms)
-    monkeypatch.setattr(session.environment, "cores", lambda: 8)
-    monkeypatch.setattr(memory, "machine_bytes", lambda: 3 * need)
-    assert session.divide(plan) == (session.Division(workers=3, threads=2), ())
-    division, notes = session.divide(plan, workers=5)
-    assert (division.workers, notes) == (3, ("memory holds 3 workers, not 5",))
 
 
 @pytest.mark.parametrize(

@@ -9,89 +9,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any
 
 from paribus.bench.contender import Measured, Suite
-from paribus.errors import RequestError, WorkError
+from paribus.errors import RequestError
 from paribus.study.environment import cores, describe
-from paribus.study.launch import ALLOCATOR, worker_environment
+from paribus.study.launch import ALLOCATOR
+from paribus.study.processes import Processes
 
 _REDRAWN = 1000
 _TURN_SECONDS = 0.03  # shorter steps are repeated until a turn takes this long
 
 Told = Callable[[str, int, int], None]  # what is happening, turns done, turns in all
-
-
-class Processes:
-    """`count` worker processes of `threads` threads each; a context manager."""
-
-    def __init__(
-        self,
-        suite: str,
-        options: Mapping[str, Any],
-        *,
-        count: int,
-        threads: int,
-        tuned_allocator: bool = True,
-    ) -> None:
-        self._log = TemporaryDirectory()
-        environment = {**os.environ, **worker_environment(threads)}
-        if not tuned_allocator:
-            for name in ALLOCATOR:
-                environment.pop(name, None)
-        self._processes = []
-        for number in range(count):
-            with Path(self._log.name, f"{number}.log").open("wb") as errors:
-                self._processes.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "paribus.bench.worker", suite, json.dumps(options)],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.PIPE,
-                        stderr=errors,
-                        env=environment,
-                    )
-                )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait()
-        self._log.cleanup()
-
-    def ask(self, do: str, **request: Any) -> list[dict[str, Any]]:
-        """The answers of all processes to one request, which they work on at the same time."""
-        for process in self._processes:
-            assert process.stdin is not None
-            try:
-                process.stdin.write(json.dumps({"do": do, **request}).encode() + b"\n")
-                process.stdin.flush()
-            except BrokenPipeError:
-                pass  # it died; its closed stdout says so
-        return [self._answer(number) for number in range(len(self._processes))]
-
-    def _answer(self, number: int) -> dict[str, Any]:
-        process = self._processes[number]
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if line.endswith(b"\n"):
-            return json.loads(line)
-        code = process.wait()
-        said = Path(self._log.name, f"{number}.log").read_text(errors="replace").strip().splitlines()
-        raise WorkError(
-            f"a process of the benchmark died with code {code}" + (f": {said[-1]}" if said else "")
-        )
 
 
 def benchmark(
@@ -146,7 +78,7 @@ def measure(
     A contender whose library is missing, or that fails, has the reason in `unavailable` and no times. `only`
     keeps those whose names hold one of these words, and `ours`; raises `RequestError` if no name does.
     """
-    with Processes(suite, options, count=processes, threads=threads) as workers:
+    with _processes(suite, options, count=processes, threads=threads) as workers:
         found, tokens = _listed(workers, only)
         repeats: dict[str, int] = {}
         for number, each in enumerate(found):
@@ -169,16 +101,21 @@ def measure_peaks(
     suite: str, options: Mapping[str, Any], *, threads: int, only: Sequence[str] = (), told: Told
 ) -> tuple[list[Measured], int]:
     """Every contender's peak memory above rest, each in a process of its own with the system's own allocator."""
-    with Processes(suite, options, count=1, threads=threads) as worker:
+    with _processes(suite, options, count=1, threads=threads) as worker:
         found, tokens = _listed(worker, only)
     for number, each in enumerate(found):
         told(each.name, number, len(found))
-        with Processes(suite, options, count=1, threads=threads, tuned_allocator=False) as worker:
+        with _processes(suite, options, count=1, threads=threads, tuned_allocator=False) as worker:
             step = _build(worker, each)
             if step is not None:
                 each.seconds = [step]
                 each.peak_bytes = worker.ask("peak", name=each.name)[0].get("bytes")
     return found, tokens
+
+
+def _processes(suite: str, options: Mapping[str, Any], **how: Any) -> Processes:
+    """Workers that hold the contenders of a suite."""
+    return Processes(["paribus.bench.worker", suite, json.dumps(options)], **how)
 
 
 def _listed(workers: Processes, only: Sequence[str]) -> tuple[list[Measured], int]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from paribus.study.command.plan import CommandPlan
     from paribus.study.engine import Listener
     from paribus.study.ladder import Rung
+    from paribus.study.plan import Plan
     from paribus.study.session import Launching, Prepared
     from paribus.study.settings import StudySettings
 
@@ -73,14 +75,16 @@ def run_study(name: str, settings: StudySettings, how: Running) -> None:
     display = Display()
     if how.out is not None:
         open_folder(how.out)
-    here = how.launcher == "local"  # elsewhere this machine's cores and memory say nothing
     with display.bytes("reading text") as reading:
         prepared = session.make(
             settings,
             study=name,
-            workers=how.workers if here else 1,
-            threads=how.threads if here else how.threads or 1,
+            workers=how.workers,
+            threads=how.threads,
+            here=how.launcher == "local",
+            folder=partial(_folder, name, how),
             leave_out=[RUNS, *([how.out] if how.out else [])],
+            say=display.say,
             progress=reading,
         )
     for note in prepared.notes:
@@ -95,7 +99,7 @@ def run_study(name: str, settings: StudySettings, how: Running) -> None:
         return
     _agree(prepared, how, display)
     plan = prepared.plan
-    folder = how.out or RUNS / f"{name}-{Path(plan.data['name']).stem}-{plan.sha256[:8]}"
+    folder = _folder(name, how, plan)
     controls = f" (controls: {', '.join(plan.controls)})" if plan.controls else ""
     schemes = f" x {len(plan.schemes)} initial schemes" if len(plan.schemes) > 1 else ""
     display.say(
@@ -103,6 +107,11 @@ def run_study(name: str, settings: StudySettings, how: Running) -> None:
         f"{plan.data['name']}, {_workers(prepared, how)}; study in {folder}"
     )
     _finish(prepared, folder, how, display)
+
+
+def _folder(name: str, how: Running, plan: Plan) -> Path:
+    """Where the study of this plan stands."""
+    return how.out or RUNS / f"{name}-{Path(plan.data['name']).stem}-{plan.sha256[:8]}"
 
 
 def _workers(prepared: Prepared, how: Running) -> str:
@@ -152,7 +161,15 @@ def run_ladder(name: str, settings: StudySettings, rungs: Sequence[tuple[str, in
 
     display = Display()
     prepared = ladder.make(
-        settings, rungs, study=name, workers=how.workers, threads=how.threads, leave_out=[RUNS]
+        settings,
+        rungs,
+        study=name,
+        workers=how.workers,
+        threads=how.threads,
+        here=how.launcher == "local",
+        out=how.out,
+        leave_out=[RUNS],
+        say=display.say,
     )
     for rung in prepared:
         display.say(f"{rung.label}: {rung.describe()}")

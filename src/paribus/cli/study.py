@@ -132,10 +132,12 @@ def study(
         str | None, typer.Option(help="Mirror metrics to tensorboard or wandb (offline).")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at a time. Default: one a core, as memory allows.")
+        int | None,
+        typer.Option(min=1, help="Trials at a time. Default: one a core, if that is fastest and fits."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of each worker. Default: cores divided by workers.")
+        int | None,
+        typer.Option(min=1, help="Threads of each worker. Default: as began, or cores by workers."),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help=f"Run it without asking, however large (from {ASKING} trials).")

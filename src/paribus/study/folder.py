@@ -7,6 +7,7 @@ study's own process ended.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import tempfile
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from paribus.errors import RequestError, WorkError
 
-LEDGER = "ledger.sqlite"
+LEDGER, PLAN = "ledger.sqlite", "plan.json"
 _WAIT_SECONDS = 10.0  # workers of a killed study notice within about a second
 
 
@@ -35,6 +36,15 @@ def open_folder(path: Path) -> Path:
             "give a new or empty folder as --out"
         )
     return path
+
+
+def planned_threads(path: Path) -> int | None:
+    """Threads of a worker in the plan of the study in this folder; None if it holds none that can be read."""
+    try:
+        threads = json.loads((path / PLAN).read_text())["threads"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return threads if isinstance(threads, int) and threads > 0 else None
 
 
 @contextmanager

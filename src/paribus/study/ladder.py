@@ -7,6 +7,7 @@ keeps the ratio of width to depth. A verdict at one size is no law, and the tren
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from paribus.study import session
 from paribus.study.naming import digest as hashed
 from paribus.study.pages.answer import answer
 from paribus.study.pages.report import write_report
+from paribus.study.plan import Plan
 from paribus.study.planning import flops_per_token
 from paribus.study.session import Prepared
 from paribus.study.settings import StudySettings, validate
@@ -65,17 +67,22 @@ def make(
     study: str,
     workers: int | None = None,
     threads: int | None = None,
+    here: bool = True,
+    out: Path | None = None,
     leave_out: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> list[Rung]:
     """The rungs, smallest first; tokens a parameter are those of `settings` at its own size.
 
-    Raises `RequestError` for a size that no shape comes within 30 % of, and where the study itself sets the size.
+    `here` and `say` are those of `session.make`; in `out` each rung has a folder that is named for its size. Raises
+    `RequestError` for a size that no shape comes within 30 % of, and where the study itself sets the size.
     """
     if any(key.removeprefix("model.") in ("d_model", "num_layers", "num_heads") for key in settings.vary):
         raise RequestError(
             "a ladder sets d_model, num_layers and num_heads, so they cannot vary within a rung"
         )
-    base = session.make(settings, study=study, workers=workers, threads=threads, leave_out=leave_out)
+    # Its proportions are all that is wanted of it: with threads given, no division of the cores is measured.
+    base = session.make(settings, study=study, workers=workers, threads=threads or 1, leave_out=leave_out)
     model = base.plan.arm(base.plan.baseline).model
     ratio = settings.train.tokens / num_params(model)
     rungs = []
@@ -92,10 +99,21 @@ def make(
             "train": {**dataclasses.asdict(settings.train), "tokens": tokens},
         }
         prepared = session.make(
-            validate(tree), study=study, workers=workers, threads=threads, leave_out=leave_out
+            validate(tree),
+            study=study,
+            workers=workers,
+            threads=threads,
+            here=here,
+            folder=functools.partial(_folder_of, out, label) if out is not None else None,
+            leave_out=leave_out,
+            say=say,
         )
         rungs.append(Rung(label=label, prepared=prepared))
     return rungs
+
+
+def _folder_of(out: Path, label: str, _plan: Plan) -> Path:
+    return out / label
 
 
 def shape_near(model: ModelConfig, size: int) -> dict[str, int]:

@@ -1,8 +1,7 @@
 """Where trials run: a launcher takes trials and gives results back as they finish.
 
-`LocalLauncher` keeps one-thread worker processes busy: on small models two of them do nearly twice the work
-of one with two threads. Each worker gets its allocator and thread settings in its environment, because they
-can only be set before a process starts.
+`LocalLauncher` keeps worker processes busy, as many and with as many threads as `division` says. Each gets its
+allocator and thread settings in its environment, because they can only be set before a process starts.
 """
 
 from __future__ import annotations

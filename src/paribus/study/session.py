@@ -15,8 +15,9 @@ from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.model.count import on_meta
 from paribus.model.initialise import roles
 from paribus.study import describe, environment, memory, results, speed
+from paribus.study.division import Division, divide, settle
 from paribus.study.engine import Listener, execute
-from paribus.study.folder import LEDGER, hold, open_folder
+from paribus.study.folder import LEDGER, PLAN, hold, open_folder, planned_threads
 from paribus.study.launch import ALLOCATOR, Launcher, LocalLauncher
 from paribus.study.ledger import Ledger
 from paribus.study.pages.report import write_report
@@ -35,14 +36,6 @@ Launching = Callable[["Prepared", Path, int], AbstractContextManager[Launcher]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Division:
-    """How the machine's cores are shared out: worker processes and threads in each."""
-
-    workers: int
-    threads: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A study that is ready to run."""
 
@@ -58,18 +51,25 @@ def make(
     study: str = "ffn",
     workers: int | None = None,
     threads: int | None = None,
+    here: bool = True,
+    folder: Callable[[Plan], Path] | None = None,
     leave_out: Sequence[Path] = (),
+    say: Callable[[str], None] = lambda sentence: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prepared:
     """Check the request, prepare the text and plan the study; cheap checks come before any long work.
 
-    `leave_out` are folders that hold no text of the user's, should the data folder contain them.
+    `here` is whether this machine runs the trials: elsewhere its cores and its memory say nothing, and a worker has
+    one thread. `folder` tells where the study of a plan stands; one that stands there keeps its threads, where none
+    are given. `leave_out` are folders that hold no text of the user's, should the data folder contain them. `say`
+    gets what a user should know of and the report need not.
     """
+    workers = workers if here else 1
     train, why_eager = resolve(settings.train)
     settings = settings.model_copy(update={"train": train})
     memory.check_shape(settings.model_section())
     draft = make_plan(settings, data={"name": settings.data}, study=study)
-    division, notes = divide(draft, workers=workers, threads=threads)
+    division, notes = divide(draft, workers=workers, threads=threads or (None if here else 1))
     for arm in draft.arms:
         _check_arm(draft, arm)
     tokenizer = get_tokenizer(settings.tokenizer)
@@ -85,7 +85,11 @@ def make(
         _check_data(arm, data)
     if why_eager is not None:
         notes = (*notes, f"the models will run without torch.compile, about half as fast: {why_eager}")
-    plan = dataclasses.replace(draft, data=_described(settings, draft, data), threads=division.threads)
+    plan = dataclasses.replace(draft, data=_described(settings, draft, data))
+    if threads is None:
+        begun = (lambda plan: planned_threads(folder(plan))) if folder is not None else (lambda plan: None)
+        division = settle(plan, division, workers=workers, begun=begun, say=say)
+    plan = dataclasses.replace(plan, threads=division.threads)
     prepared = Prepared(plan=plan, data=data, division=division, notes=(*notes, *describe.notes(plan)))
     if settings.match != "time":
         return prepared
@@ -148,21 +152,6 @@ def _check_arm(plan: Plan, arm: Arm) -> None:
         raise RequestError(f"the arm {arm.name!r} cannot be run: {type(error).__name__}: {reason}") from error
 
 
-def divide(
-    plan: Plan, *, workers: int | None = None, threads: int | None = None
-) -> tuple[Division, tuple[str, ...]]:
-    """One-thread workers on every core; fewer, with more threads each, where memory or trials are short.
-
-    Numbers that are given are kept, but for workers that memory cannot hold; then a note says so.
-    """
-    largest = max(plan.arms, key=lambda arm: memory.trial_bytes(arm.model, arm.train))
-    trials = len(plan.trials(plan.rates))
-    wanted = workers or min(trials, environment.trials_at_a_time(threads or 1))
-    fitting = memory.workers_that_fit(largest.model, largest.train, wanted=wanted)
-    notes = (f"memory holds {fitting} workers, not {workers}",) if workers and fitting < workers else ()
-    return Division(workers=fitting, threads=threads or max(1, environment.cores() // fitting)), notes
-
-
 def run(
     prepared: Prepared,
     out: Path,
@@ -208,12 +197,11 @@ def _run(
         hold(out) as lock,
         Ledger(out / LEDGER, plan_sha256=plan.sha256, plan=plan.to_dict()) as ledger,
     ):
-        (out / "plan.json").write_text(json.dumps(plan.to_dict(), indent=2) + "\n")
+        (out / PLAN).write_text(json.dumps(plan.to_dict(), indent=2) + "\n")
         ledger.begin_session(
             {
                 **environment.describe(),
-                "workers": division.workers,
-                "threads_per_worker": division.threads,
+                **division.describe(),
                 **({"malloc": ALLOCATOR} if prepared.data is not None else {}),
                 "command": command,
                 "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -283,8 +271,7 @@ def dry_run(prepared: Prepared) -> dict[str, Any]:
         "schemes": list(plan.schemes),
         "looks": [dataclasses.asdict(look) for look in plan.looks],
         "trials": len(plan.trials(plan.rates)),
-        "workers": division.workers,
-        "threads_per_worker": division.threads,
+        **division.describe(),
         "tokens_per_second": tokens_per_second,
         "expected_minutes": seconds / 60,
         "plan_sha256": plan.sha256,

@@ -11,9 +11,10 @@ from paribus.errors import RequestError, nearest
 from paribus.study import environment
 from paribus.study.command.launch import CommandLauncher
 from paribus.study.command.plan import METRIC, CommandPlan, make_command_plan, read_vary
+from paribus.study.division import Division
 from paribus.study.launch import Launcher
 from paribus.study.plan import Plan
-from paribus.study.session import Division, Prepared
+from paribus.study.session import Prepared
 
 #: A grid to begin with, where nobody said which rates suit the program.
 RATES = (5e-4, 1e-3, 2e-3)
