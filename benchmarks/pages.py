@@ -32,7 +32,7 @@ def main() -> None:
     options.add_argument("page", type=Path)
     options.add_argument("suites", nargs="*", help="Only these; the others' sections are left as they are")
     options.add_argument("--rounds", type=int, default=30)
-    given = options.parse_args()
+    given = options.parse_intermixed_args()
     plots = given.page.with_suffix("")
     plots.mkdir(parents=True, exist_ok=True)
     sections = [INTRODUCTION]
