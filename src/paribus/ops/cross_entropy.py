@@ -22,7 +22,7 @@ from torch import Tensor
 from paribus.errors import RequestError
 from paribus.ops.once import after
 
-_EAGER_ELEMENTS = 1 << 22  # logits that eager code holds in float32 at a time: 16 MiB
+_EAGER_ELEMENTS = 1 << 20  # logits that eager code holds in float32 at a time: 4 MiB, which caches hold
 
 
 def linear_cross_entropy(
@@ -94,7 +94,7 @@ class _Form(NamedTuple):
         """
         logits_NP = self.logits(product_NP)
         highest_N = logits_NP.amax(-1)
-        exponentials_N = (logits_NP - highest_N[:, None]).exp().sum(-1)
+        exponentials_N = (logits_NP - highest_N[:, None]).exp_().sum(-1)
         sum_N = logits_NP.sum(-1) if self.label_smoothing else torch.zeros_like(highest_N)
         at_target_N = torch.where(inside_N, logits_NP.gather(1, targets_N[:, None])[:, 0], 0.0)
         return torch.stack((highest_N, exponentials_N, sum_N, at_target_N))
@@ -134,7 +134,7 @@ class _Form(NamedTuple):
         uniform_N = gradient_N * (self.label_smoothing / self.vocab_size)
 
         def by_product(logits: Tensor, less_N1: Tensor | None = None) -> Tensor:
-            found = ((logits - highest_N[:, None]) - added_N[:, None]).exp() * spread_N[:, None]
+            found = (logits - highest_N[:, None]).sub_(added_N[:, None]).exp_().mul_(spread_N[:, None])
             found = found - uniform_N[:, None] if self.label_smoothing else found
             found = found if less_N1 is None else found - less_N1
             found = found if self.softcap is None else found * (1 - (logits / self.softcap).square())
@@ -143,7 +143,7 @@ class _Form(NamedTuple):
         # One element of a row differs. Looking for it among all of them would cost as much as the exponential.
         less_N = torch.where(inside_N, gradient_N * (1 - self.label_smoothing), 0.0)
         at_target_N1 = by_product(at_target_N[:, None], less_N[:, None])
-        return by_product(self.logits(product_NP)).scatter(1, targets_N[:, None], at_target_N1)
+        return by_product(self.logits(product_NP)).scatter_(1, targets_N[:, None], at_target_N1)
 
 
 class _Nats(torch.autograd.Function):
