@@ -11,6 +11,7 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import build
 
+from ..parts.comparison import draw
 from .conftest import SWAPS, MakeConfig, swapped
 
 pytestmark = pytest.mark.usefixtures("fresh_compiler")
@@ -80,6 +81,27 @@ def test_two_models_with_no_part_in_common_are_compiled_by_inductor(
     make_config: MakeConfig, parts: dict[str, str]
 ) -> None:
     assert_compiles(make_config(num_layers=1, **parts), backend="inductor")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["decoder", "encoder"])
+def test_a_compiled_bias_by_diagonals_is_that_of_every_pair(
+    make_config: MakeConfig, architecture: str
+) -> None:
+    """At a length at which causal queries come in blocks; places that are given are not taken to follow each other."""
+    length = 150
+    config = make_config(architecture=architecture, position="t5", max_seq_len=length)
+    model = build(config, seed=0)
+    draw(model)
+    tokens, places = ids(length), torch.arange(length)
+    results = []
+    for form, given in ((model, {"position_T": places}), (torch.compile(model, fullgraph=True), {})):
+        logits = form(tokens, **given)
+        gradients = torch.autograd.grad(logits.square().mean(), list(model.parameters()))
+        results.append([logits.detach(), *gradients])
+    for pairs, diagonals in zip(*results, strict=True):
+        largest = pairs.abs().max().item()
+        torch.testing.assert_close(diagonals, pairs, rtol=2e-5, atol=2e-5 * largest)
 
 
 @pytest.mark.parametrize("architecture", ["encoder", "encoder_decoder"])

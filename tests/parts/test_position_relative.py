@@ -51,6 +51,35 @@ def test_bias_equals_the_oracle(name: str, causal: bool, first: int, last: int) 
     np.testing.assert_allclose(actual, exact, rtol=1e-6)
 
 
+BIASED = sorted(
+    name for name, card in registry.catalog()["position"].items() if "bias" in card.factory.acts_on
+)
+
+
+@pytest.mark.parametrize("name", BIASED)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize(("start", "first", "last"), [(0, 0, 9), (0, 5, 9), (3, 8, 9), (0, 0, 300)])
+def test_places_that_follow_each_other_have_the_same_bias_and_gradients(
+    name: str, causal: bool, start: int, first: int, last: int
+) -> None:
+    """The short way through offsets against that over all pairs: bias, and both derivatives of what it is made of."""
+    position = build(name, causal=causal)
+    places = torch.arange(start, last)
+    weight = tokens(H, last - first, last - start, seed=7).detach()
+    biases, found = [], []
+    for consecutive in (True, False):
+        state = position.state(places[first - start :], places, length=last)
+        bias = position.bias(state, consecutive=consecutive)
+        assert bias is not None
+        biases.append(bias)
+        if leaves := list(position.parameters()):
+            slopes = torch.autograd.grad((bias.pow(3) * weight).sum(), leaves, create_graph=True)
+            found.append([*slopes, *torch.autograd.grad(sum(s.pow(2).sum() for s in slopes), leaves)])
+    assert torch.equal(*biases)
+    for short, whole in zip(*found, strict=True) if found else ():
+        torch.testing.assert_close(short, whole, rtol=1e-11, atol=1e-11)
+
+
 # --- ALiBi -------------------------------------------------------------------------------------------------
 
 

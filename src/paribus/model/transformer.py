@@ -103,6 +103,7 @@ class Stack(nn.Module):
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
         """Run x through every block; `Transformer.forward` says what the arguments are."""
+        consecutive = position_T is None and (cache is None or cache.positions is None)
         if position_T is None:
             position_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
             if cache is not None and cache.positions is not None:
@@ -122,7 +123,8 @@ class Stack(nn.Module):
             )
             state = position.state(position_T, key_position, length=length)
             if backend != "flex":
-                position.bias(state)  # here, not in the first layer: blocks compiled one by one then share it
+                # Here, not in the first layer: blocks compiled one by one then share it.
+                position.bias(state, consecutive=consecutive)
             contexts.append(
                 Context(
                     position=position,

@@ -164,8 +164,10 @@ def attend(
     hidden = hidden_keys(mask, queries=queries, keys=keys, device=q_BHTK.device)
     whole = score is not None or value is not None or q_BHTK.device.type != "cpu"
     blocks = _blocks(mask, queries=queries, keys=keys, whole=whole)
+    biases = [bias if bias is None else bias[..., rows, columns] for rows, columns in blocks]
     if len(blocks) > 1:
         q_BHTK, k_BGSK, v_BGSK = (gradient_once(x) for x in (q_BHTK, k_BGSK, v_BGSK))
+        biases = [part if part is None else gradient_once(part) for part in biases]
     out = [
         _plain(
             q_BHTK[:, :, rows],
@@ -173,13 +175,13 @@ def attend(
             v_BGSK[:, :, columns],
             hidden=None if hidden is None else hidden[..., rows, columns],
             may_be_blind=_may_be_blind(mask, queries=queries, keys=keys),
-            bias=None if bias is None else bias[..., rows, columns],
+            bias=part,
             score=score,
             value=value,
             softcap=softcap,
             sinks_H=sinks_H,
         )
-        for rows, columns in blocks
+        for (rows, columns), part in zip(blocks, biases, strict=True)
     ]
     return out[0] if len(out) == 1 else torch.cat(out, dim=2)
 

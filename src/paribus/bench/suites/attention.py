@@ -63,7 +63,9 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
             state = position.state(places, places, length=length)
             bias: Tensor | BiasAt | None = None
             if biased:
-                bias = position.bias_at(state) if backend == "flex" else position.bias(state)
+                bias = (
+                    position.bias_at(state) if backend == "flex" else position.bias(state, consecutive=True)
+                )
             mask = Mask(causal=True)
             return attend(q, k, v, mask=mask, scale=head_dim**-0.5, backend=backend, bias=bias)
 
@@ -78,7 +80,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         if not biased:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
         places = torch.arange(length, device=device)
-        whole = position.bias(position.state(places, places, length=length))
+        whole = position.bias(position.state(places, places, length=length), consecutive=True)
         assert whole is not None
         whole = whole.masked_fill(places[:, None] < places, float("-inf")).to(dtype)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=whole[None])

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.ops.attention import BiasAt
+from paribus.ops.diagonals import spread_diagonals
 from paribus.parts.init import Roles
 
 State = dict[str, Tensor]
@@ -75,17 +76,25 @@ class Position(nn.Module):
         """
         raise NotImplementedError
 
-    def bias(self, state: State) -> Tensor | None:
+    def bias(self, state: State, *, consecutive: bool = False) -> Tensor | None:
         """`bias_of` every pair, [H, T, S] or [B, H, T, S]; None for a class that adds none.
 
-        It stays in the state, so that it is made once in a pass.
+        It stays in the state, so that it is made once in a pass. `consecutive` says that each key is one place
+        after the one before it, and that the queries are the last of the keys: then `bias_of` every offset is
+        enough, and its gradient is several times cheaper.
         """
         if "bias" not in self.acts_on:
             return None
         if "bias" not in state:
-            offset = (state["key"][..., None, :] - state["query"][..., :, None]).unsqueeze(-3)
-            head_H = torch.arange(self.num_heads, device=offset.device)
-            state["bias"] = self.bias_of(offset, head_H[:, None, None], state)
+            query, key = state["query"], state["key"]
+            head_H = torch.arange(self.num_heads, device=key.device)
+            if consecutive:
+                offset = torch.arange(1 - key.shape[-1], query.shape[-1], device=key.device)
+                bias = self.bias_of(offset, head_H[:, None], state)
+                state["bias"] = spread_diagonals(bias, columns=key.shape[-1])
+            else:
+                offset = (key[..., None, :] - query[..., :, None]).unsqueeze(-3)
+                state["bias"] = self.bias_of(offset, head_H[:, None, None], state)
         return state["bias"]
 
     def bias_at(self, state: State) -> BiasAt:
