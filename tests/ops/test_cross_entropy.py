@@ -86,6 +86,18 @@ def test_first_and_second_derivatives_are_right(
 
 
 @pytest.mark.parametrize("parts", [1, 3])
+def test_tied_weights_have_the_same_gradient_where_it_can_be_differentiated_again(parts: int) -> None:
+    _, weight, targets = inputs()
+    ids = torch.arange(N)
+
+    def gradient(*, again: bool) -> Tensor:
+        nats = linear_cross_entropy(torch.tanh(weight[ids]), weight, targets, parts=parts)
+        return torch.autograd.grad(nats.sum(), weight, create_graph=again)[0]
+
+    torch.testing.assert_close(gradient(again=True), gradient(again=False))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
 def test_only_the_head_or_only_the_stream_may_learn(parts: int) -> None:
     x, weight, targets = inputs()
     both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, parts=parts).sum(), (x, weight))

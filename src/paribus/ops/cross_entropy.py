@@ -173,6 +173,8 @@ class _Nats(torch.autograd.Function):
         form, (wants_x, wants_weight, *_) = ctx.form, ctx.needs_input_grad
         gradient_N = gradient_N.masked_fill(targets_N == form.ignore_index, 0.0)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            # Views, as one may be made of the other (tied weights) and only its own share is asked for here.
+            x_ND, weight_VD = x_ND.view_as(x_ND), weight_VD.view_as(weight_VD)
             wanted = [each for each, wants in ((x_ND, wants_x), (weight_VD, wants_weight)) if wants]
             product_NV = x_ND @ weight_VD.t()
             ((_, local_N, inside_N),) = _parts(weight_VD, targets_N, form, 1)
