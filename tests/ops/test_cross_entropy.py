@@ -201,6 +201,20 @@ def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
     )
 
 
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("parts", [1, 3])
+def test_one_graph_serves_any_number_of_rows(parts: int) -> None:
+    x, weight, targets = inputs()
+
+    def loss(x: Tensor, targets: Tensor) -> Tensor:
+        return linear_cross_entropy(x, weight, targets, parts=parts, **OPTIONS["everything"])
+
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend="aot_eager")
+    for rows in (N, 4):
+        expected = loss(x[:rows], targets[:rows])
+        torch.testing.assert_close(compiled(x[:rows], targets[:rows]), expected)
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -268,10 +268,10 @@ def _check(
         raise RequestError(f"the reduction of a loss is none, sum or mean; it is {reduction!r}")
     if not 0 <= label_smoothing < 1:
         raise RequestError(f"label_smoothing is a share of the target, in [0, 1); it is {label_smoothing}")
-    if not (z_loss >= 0 and math.isfinite(z_loss)):
+    if not 0 <= z_loss < math.inf:
         raise RequestError(f"z_loss must not be negative; it is {z_loss}")
     for name, value in (("softcap", 1.0 if softcap is None else softcap), ("scale", scale)):
-        if not (value > 0 and math.isfinite(value)):
+        if not 0 < value < math.inf:
             raise RequestError(f"the {name} of logits must be above zero; it is {value}")
     if parts < 1:
         raise RequestError(f"a vocabulary is taken in at least 1 part; parts is {parts}")
