@@ -1,6 +1,7 @@
 """The loss of a linear head against its definition in numpy, and what it keeps."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,18 @@ def test_first_and_second_derivatives_are_right(
 
 
 @pytest.mark.parametrize("parts", [1, 3])
+def test_tied_weights_have_the_same_gradient_where_it_can_be_differentiated_again(parts: int) -> None:
+    _, weight, targets = inputs()
+    ids = torch.arange(N)
+
+    def gradient(*, again: bool) -> Tensor:
+        nats = linear_cross_entropy(torch.tanh(weight[ids]), weight, targets, parts=parts)
+        return torch.autograd.grad(nats.sum(), weight, create_graph=again)[0]
+
+    torch.testing.assert_close(gradient(again=True), gradient(again=False))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
 def test_only_the_head_or_only_the_stream_may_learn(parts: int) -> None:
     x, weight, targets = inputs()
     both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, parts=parts).sum(), (x, weight))
@@ -94,6 +107,14 @@ def test_only_the_head_or_only_the_stream_may_learn(parts: int) -> None:
         linear_cross_entropy(x.detach(), weight, targets, parts=parts).sum(), weight
     )
     torch.testing.assert_close((*alone_x, *alone_w), both)
+
+
+def peak_bytes(step: Callable[[], None]) -> int:
+    """The most that a step holds beside what was there before it."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        step()
+    changes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    return max(itertools.accumulate(changes))
 
 
 def saved_bytes(num_rows: int, *, vocab: int, parts: int) -> int:
@@ -117,6 +138,40 @@ def test_logits_are_kept_in_the_dtype_of_the_stream_and_in_rows_not_at_all() -> 
         more = saved_bytes(64, vocab=vocab, parts=parts) - saved_bytes(32, vocab=vocab, parts=parts)
         # Beside the logits: the stream itself and its targets, a few bytes a row.
         assert more / 32 / vocab == pytest.approx(bytes_each, abs=0.02)
+
+
+def test_the_gradient_of_the_stream_is_summed_up_over_parts_and_not_collected() -> None:
+    rows, width, vocab = 512, 256, 64
+    x, weight = torch.randn(rows, width, requires_grad=True), torch.randn(vocab, width, requires_grad=True)
+    loss = linear_cross_entropy(x, weight, torch.zeros(rows, dtype=torch.long), reduction="sum", parts=vocab)
+    assert peak_bytes(loss.backward) < 4 * x.nbytes
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_under_autocast_the_stream_counts_as_of_its_dtype(parts: int) -> None:
+    x, weight, targets = inputs(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        nats = linear_cross_entropy(x, weight, targets, parts=parts)
+    expected = linear_cross_entropy(x.bfloat16(), weight, targets, parts=parts)
+    torch.testing.assert_close(nats, expected)
+    found = torch.autograd.grad(nats.sum(), (x, weight))
+    torch.testing.assert_close(found, torch.autograd.grad(expected.sum(), (x, weight)))
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_no_rows_give_no_nats(parts: int) -> None:
+    x, weight, targets = inputs()
+    nats = linear_cross_entropy(x[:0], weight, targets[:0], parts=parts)
+    assert nats.shape == (0,)
+    assert not torch.autograd.grad(nats.sum(), weight)[0].any()
+
+
+@pytest.mark.parametrize("parts", [1, 3, V])
+def test_ids_whose_logits_are_minus_infinity_cost_the_others_nothing(parts: int) -> None:
+    x, weight, targets = torch.ones(1, D), inputs(torch.float32)[1].detach(), torch.tensor([0])
+    expected = linear_cross_entropy(x, weight[:2], targets)
+    weight[2:] = float("-inf")
+    torch.testing.assert_close(linear_cross_entropy(x, weight, targets, parts=parts), expected)
 
 
 def test_nats_in_bf16_are_exact_but_for_the_rounding_of_the_logits() -> None:
@@ -144,6 +199,20 @@ def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
         torch.autograd.grad(compiled(x, weight), (x, weight)),
         torch.autograd.grad(loss(x, weight), (x, weight)),
     )
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("parts", [1, 3])
+def test_one_graph_serves_any_number_of_rows(parts: int) -> None:
+    x, weight, targets = inputs()
+
+    def loss(x: Tensor, targets: Tensor) -> Tensor:
+        return linear_cross_entropy(x, weight, targets, parts=parts, **OPTIONS["everything"])
+
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend="aot_eager")
+    for rows in (N, 4):
+        expected = loss(x[:rows], targets[:rows])
+        torch.testing.assert_close(compiled(x[:rows], targets[:rows]), expected)
 
 
 @pytest.mark.parametrize(
@@ -212,10 +281,7 @@ def test_compiled_the_logits_of_one_part_exist_at_a_time() -> None:
 
         compiled = torch.compile(loss, fullgraph=True)
         compiled().backward()
-        with torch.profiler.profile(profile_memory=True) as profile:
-            compiled().backward()
-        changes = [e.nbytes() for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-        return max(itertools.accumulate(changes)) / (rows * vocab * 2)
+        return peak_bytes(lambda: compiled().backward()) / (rows * vocab * 2)
 
     whole = peak(1)
     assert 1 <= whole < 1.3  # the gradient is written over the logits

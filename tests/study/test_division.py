@@ -224,6 +224,23 @@ def test_a_study_that_stands_keeps_its_threads(long_plan: Plan, two_cores: None)
     assert _settle(long_plan, workers=2, begun=1)[0].threads == 1
 
 
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_study_is_found_again_on_a_machine_with_other_cores(
+    long_plan: Plan, two_cores: None, workers: int | None
+) -> None:
+    """Its folder is named by its plan, and 64 cores for 12 trials had given each of them five threads."""
+    division._keep(division._kept(long_plan), {1: 9.0, 2: 1.0})
+    rule, _ = divide(long_plan, workers=workers)
+    found = settle(
+        long_plan,
+        rule,
+        workers=workers,
+        begun=lambda plan: 5 if plan.threads == 5 else None,
+        say=lambda sentence: None,
+    )
+    assert (found.workers, found.threads) == (workers or 1, 5)
+
+
 def test_a_study_goes_on_with_its_threads_whatever_would_be_measured_now(
     settings: StudySettings, long_settings: StudySettings, tmp_path: Path, two_cores: None
 ) -> None:

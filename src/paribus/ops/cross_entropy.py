@@ -45,10 +45,11 @@ def linear_cross_entropy(
     times the square of logsumexp. `softcap` c makes logits c · tanh(logit / c), after `scale`. The product runs in
     the dtype of x, everything after it in at least float32. The vocabulary is taken in so many `parts`: more than
     one hold a part of the logits at a time, and cost a fourth product. Raises `RequestError` for impossible
-    options. Sources: Szegedy et al. 2016 (arXiv:1512.00567) for smoothing; PaLM (arXiv:2204.02311), section 5, for
+    options. Under autocast x counts as of autocast's dtype. Sources: Szegedy et al. 2016 (arXiv:1512.00567) for smoothing; PaLM (arXiv:2204.02311), section 5, for
     the z-loss; Gemma 2 (arXiv:2408.00118) for the cap; Wijmans et al. 2025 (arXiv:2411.09009) for the parts.
     """
     _check(reduction, label_smoothing, z_loss, softcap, scale, parts)
+    x_ND = _as_autocast(x_ND)
     nats_N = _Nats.apply(
         x_ND.flatten(0, -2),
         weight_VD.to(x_ND.dtype),
@@ -60,6 +61,14 @@ def linear_cross_entropy(
         return nats_N
     total = nats_N.sum()
     return total if reduction == "sum" else total / (targets_N != ignore_index).sum()
+
+
+def _as_autocast(x: Tensor) -> Tensor:
+    """x in the dtype in which autocast, where it is on, multiplies; else gradients would meet another dtype."""
+    device = x.device.type
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return x
+    return x if x.dtype == torch.float64 else x.to(torch.get_autocast_dtype(device))
 
 
 def parts_that_fit(num_rows: int, vocab_size: int, *, dtype: torch.dtype, memory_bytes: int) -> int:
@@ -93,7 +102,8 @@ class _Form(NamedTuple):
         Targets are counted from the first of these ids; the logit of one that is not `inside_N` is 0.
         """
         logits_NP = self.logits(product_NP)
-        highest_N = logits_NP.amax(-1)
+        # Finite, as a part may have nothing but -inf, and -inf less itself is no number.
+        highest_N = logits_NP.amax(-1).clamp(min=torch.finfo(logits_NP.dtype).min)
         exponentials_N = (logits_NP - highest_N[:, None]).exp_().sum(-1)
         sum_N = logits_NP.sum(-1) if self.label_smoothing else torch.zeros_like(highest_N)
         at_target_N = torch.where(inside_N, logits_NP.gather(1, targets_N[:, None])[:, 0], 0.0)
@@ -173,30 +183,36 @@ class _Nats(torch.autograd.Function):
         form, (wants_x, wants_weight, *_) = ctx.form, ctx.needs_input_grad
         gradient_N = gradient_N.masked_fill(targets_N == form.ignore_index, 0.0)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            # Views, as one may be made of the other (tied weights) and only its own share is asked for here.
+            x_ND, weight_VD = x_ND.view_as(x_ND), weight_VD.view_as(weight_VD)
             wanted = [each for each, wants in ((x_ND, wants_x), (weight_VD, wants_weight)) if wants]
             product_NV = x_ND @ weight_VD.t()
             ((_, local_N, inside_N),) = _parts(weight_VD, targets_N, form, 1)
             nats_N = form.nats([form.terms(product_NV, local_N, inside_N)])[0]
             found = torch.autograd.grad(nats_N, wanted, gradient_N, create_graph=True)
             return (found[0] if wants_x else None, found[-1] if wants_weight else None, None, None, None)
-        of_x: list[Tensor] = []
+        of_x: Tensor | None = None
         of_weight: list[Tensor] = []
+        made = gradient_N
         for weight_PD, local_N, inside_N in _parts(weight_VD, targets_N, form, ctx.parts):
             if kept:  # and read by nothing but its gradient, which can then be written in its place
                 product_NP = kept[0]
             else:
                 # Without this a compiler would see the product of the forward pass, and keep that.
-                earlier = (of_weight or of_x or [gradient_N])[-1]
-                product_NP = after(earlier, x_ND) @ weight_PD.t()
+                product_NP = after(made, x_ND) @ weight_PD.t()
                 at_target_N = form.logits(product_NP.gather(1, local_N[:, None]))[:, 0]
             by_row = (local_N, inside_N, at_target_N, highest_N, added_N, gradient_N)
             of_product_NP = _in_stretches(form.gradient, product_NP, by_row)
-            if wants_x:
-                of_x.append(of_product_NP @ weight_PD)
             if wants_weight:
-                of_weight.append(of_product_NP.t() @ x_ND)
+                made = of_product_NP.t() @ x_ND
+                of_weight.append(made)
+            if wants_x:
+                of_part_ND = of_product_NP @ weight_PD
+                if ctx.parts > 1:  # rounded once more only, when all are added
+                    of_part_ND = of_part_ND.to(torch.promote_types(x_ND.dtype, torch.float32))
+                made = of_x = of_part_ND if of_x is None else of_x.add_(of_part_ND)
         return (
-            _sum(of_x) if wants_x else None,
+            of_x.to(x_ND.dtype) if of_x is not None else None,
             torch.cat(of_weight) if wants_weight else None,
             None,
             None,
@@ -225,7 +241,7 @@ def _stretches(product_NP: Tensor) -> list[slice]:
     """The rows to work on at a time: all in compiled code, where nothing of this size is made in between."""
     count, width = product_NP.shape
     rows = count if torch.compiler.is_compiling() else max(1, _EAGER_ELEMENTS // width)
-    return [slice(first, first + rows) for first in range(0, count, max(1, rows))]
+    return [slice(first, first + rows) for first in range(0, max(1, count), max(1, rows))]
 
 
 def _in_stretches(function: Callable[..., Tensor], product_NP: Tensor, by_row: Sequence[Tensor]) -> Tensor:
@@ -237,14 +253,6 @@ def _in_stretches(function: Callable[..., Tensor], product_NP: Tensor, by_row: S
     for rows in stretches:
         out_NP[rows] = function(product_NP[rows], *(each[rows] for each in by_row))
     return out_NP
-
-
-def _sum(tensors: Sequence[Tensor]) -> Tensor:
-    """Their sum, rounded once."""
-    if len(tensors) == 1:
-        return tensors[0]
-    wide = torch.promote_types(tensors[0].dtype, torch.float32)
-    return torch.stack(list(tensors)).sum(0, dtype=wide).to(tensors[0].dtype)
 
 
 def _check(
@@ -260,10 +268,10 @@ def _check(
         raise RequestError(f"the reduction of a loss is none, sum or mean; it is {reduction!r}")
     if not 0 <= label_smoothing < 1:
         raise RequestError(f"label_smoothing is a share of the target, in [0, 1); it is {label_smoothing}")
-    if not (z_loss >= 0 and math.isfinite(z_loss)):
+    if not 0 <= z_loss < math.inf:
         raise RequestError(f"z_loss must not be negative; it is {z_loss}")
     for name, value in (("softcap", 1.0 if softcap is None else softcap), ("scale", scale)):
-        if not (value > 0 and math.isfinite(value)):
+        if not 0 < value < math.inf:
             raise RequestError(f"the {name} of logits must be above zero; it is {value}")
     if parts < 1:
         raise RequestError(f"a vocabulary is taken in at least 1 part; parts is {parts}")

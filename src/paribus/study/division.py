@@ -14,7 +14,7 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ THREADS = (1, 2, 4, 8)
 #: What a division must gain over one thread a worker to be taken. Less can be noise; and one thread always adds in the
 #: same order, so its numbers come out again on machines with other cores and other libraries for threads.
 WORTH_TAKING = 1.1
+
+#: With up to so many threads a study that stands is found: the rule gives any number, by the cores it had.
+_MOST_THREADS = 64
 
 _METHOD = 1  # another one when what is measured changes: what was kept is then measured anew
 _ROUNDS = 10
@@ -105,8 +108,7 @@ def settle(
     measuring = workers is None and worth_measuring(plan, rule)
     known = _read(_kept(plan)) if measuring else {}
     threads = chosen(known) if known else rule.threads
-    others = THREADS if workers is None else ()
-    stands = _standing(plan, begun, (threads, *(other for other in others if other != threads)))
+    stands = _standing(plan, begun, dict.fromkeys((threads, *THREADS, *range(1, _MOST_THREADS + 1))))
     if stands is None and measuring and not known and (known := _measured(plan, say)):
         threads = chosen(known)
     division = rule
@@ -122,7 +124,7 @@ def settle(
     return division
 
 
-def _standing(plan: Plan, begun: Callable[[Plan], int | None], tried: Sequence[int]) -> int | None:
+def _standing(plan: Plan, begun: Callable[[Plan], int | None], tried: Iterable[int]) -> int | None:
     """The threads of a study that stands where this plan's would with one of these numbers of threads."""
     found = (begun(dataclasses.replace(plan, threads=threads)) for threads in tried)
     return next((threads for threads in found if threads is not None), None)

@@ -54,9 +54,9 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         Contender(name="ours", kind="ours", make=case(ours(), compiled=True)),
         Contender(name="ours again", kind="ours", make=case(ours(), compiled=True)),
         Contender(
-            name="ours, an eighth of the vocabulary at a time",
+            name="ours, a quarter of the vocabulary at a time",
             kind="ours",
-            make=case(ours(8), compiled=True),
+            make=case(ours(4), compiled=True),
         ),
         Contender(name="ours, eager", kind="ours", make=case(ours(), compiled=False)),
         Contender(name="torch.compile of the usual code", kind="peer", make=case(usual, compiled=True)),

@@ -144,10 +144,12 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         Contender(name="ours again", kind="ours", make=ours),
     ]
     if config.vocab_size >= _LARGE_VOCABULARY:
-        eighth = functools.partial(ours, parts=8)
+        quarter = functools.partial(ours, parts=4)
         note = "as under memory pressure"
         found.append(
-            Contender(name="ours, an eighth of the vocabulary at a time", kind="ours", make=eighth, note=note)
+            Contender(
+                name="ours, a quarter of the vocabulary at a time", kind="ours", make=quarter, note=note
+            )
         )
     modes = (("sdpa", True, "its default"), ("eager", True, ""), ("sdpa", False, ""), ("eager", False, ""))
     for attention, masters, note in modes:
