@@ -230,6 +230,7 @@ GOOD = {"seq_len": 128, "dtype": "bfloat16", "bias": False, "backend": "plain"}
         {**GOOD, "backend": "flex"},
         {**GOOD, "dtype": "int3"},
         {**GOOD, "seq_len": "long"},
+        {**GOOD, "seq_len": float("inf")},
         {"seq_len": 128},
         None,
         3,

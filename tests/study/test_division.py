@@ -182,6 +182,12 @@ def test_another_step_is_measured_anew(
     assert "could not be measured" in said[1]
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"2": 9.0}', '{"1": 1.0, "0": 9.0}', '{"1": "fast"}'])
+def test_a_kept_measurement_that_is_broken_is_as_if_there_were_none(text: str, tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text(text)
+    assert division._read(tmp_path / "kept.json") == {}
+
+
 def _trained(plan: Plan, **change: Any) -> Plan:
     arms = [dataclasses.replace(arm, train=dataclasses.replace(arm.train, **change)) for arm in plan.arms]
     return dataclasses.replace(plan, arms=tuple(arms))

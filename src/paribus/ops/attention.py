@@ -85,7 +85,7 @@ def read_table(path: Path) -> Table:
         try:
             key = (device, _DTYPES[row["dtype"]], bool(row["bias"]))
             length, backend = int(row["seq_len"]), row["backend"]
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError):
             continue
         if backend in get_args(Backend) and not (backend == "flex" and device == "cpu"):
             table.setdefault(key, []).append((length, backend))

@@ -203,14 +203,14 @@ class _Nats(torch.autograd.Function):
                 at_target_N = form.logits(product_NP.gather(1, local_N[:, None]))[:, 0]
             by_row = (local_N, inside_N, at_target_N, highest_N, added_N, gradient_N)
             of_product_NP = _in_stretches(form.gradient, product_NP, by_row)
-            if wants_weight:
-                made = of_product_NP.t() @ x_ND
-                of_weight.append(made)
-            if wants_x:
+            if wants_x:  # before the other, which is large
                 of_part_ND = of_product_NP @ weight_PD
                 if ctx.parts > 1:  # rounded once more only, when all are added
                     of_part_ND = of_part_ND.to(torch.promote_types(x_ND.dtype, torch.float32))
                 made = of_x = of_part_ND if of_x is None else of_x.add_(of_part_ND)
+            if wants_weight:
+                made = of_product_NP.t() @ x_ND
+                of_weight.append(made)
         return (
             of_x.to(x_ND.dtype) if of_x is not None else None,
             torch.cat(of_weight) if wants_weight else None,

@@ -220,6 +220,6 @@ def _read(path: Path) -> dict[int, float]:
     """What was measured, or nothing."""
     try:
         measured = {int(threads): float(speed) for threads, speed in json.loads(path.read_text()).items()}
-        return measured if 1 in measured else {}
+        return measured if 1 in measured and min(measured) > 0 else {}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
