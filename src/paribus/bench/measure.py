@@ -88,12 +88,12 @@ def measure(
                 repeats[each.name] = math.ceil(_TURN_SECONDS / max(step, 1e-6))
         running = [each for each in found if each.unavailable is None]
         for turn in range(rounds):
-            for step_of_turn in range(len(running)):
-                each = running[(turn + step_of_turn) % len(running)]
+            for place in range(len(running)):
+                each = running[(turn + place) % len(running)]
                 answers = workers.ask("time", name=each.name, repeats=repeats[each.name])
                 each.seconds.append(max(answer["seconds"] for answer in answers))
                 each.cpu_seconds.append(statistics.mean(answer["cpu_seconds"] for answer in answers))
-                told(each.name, turn * len(running) + step_of_turn + 1, rounds * len(running))
+                told(each.name, turn * len(running) + place + 1, rounds * len(running))
     return found, tokens * processes
 
 

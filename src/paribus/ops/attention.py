@@ -106,11 +106,11 @@ def choose_backend(
     biased: bool = False,
     table: Table | None = None,
 ) -> Backend:
-    """The exact backend that was fastest at the nearest measured length from `seq_len` up, for a layer that all can compute.
+    """The exact backend that was fastest at the nearest measured length from `seq_len` up.
 
-    `biased` says whether a bias is added to the logits; `table` is the package's unless given. A dtype that was not measured goes by float32. Where
-    nothing was, above the longest length or on another device, it is sdpa, which holds no number for each pair
-    of tokens.
+    For a layer that all of them can compute. `biased` says whether a bias is added to the logits; `table` is the
+    package's unless given. A dtype that was not measured goes by float32. Where nothing was, above the longest
+    length or on another device, it is sdpa, which holds no number for each pair of tokens.
     """
     table = _MEASURED if table is None else table
     measured = table.get((device_type, dtype, biased)) or table.get((device_type, torch.float32, biased), ())
