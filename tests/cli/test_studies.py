@@ -1,71 +1,18 @@
 """`paribus study list | show | compare | export`: one sentence for each mistake, JSON alone on stdout."""
 
-import csv
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import typer
 
-from paribus.cli.studies import register
-from paribus.errors import ParibusError
 from tests.study.conftest import LONGER, write_corpus
 from tests.study.folders import SHA256, running, stored_plan, write_finished, write_unfinished
 
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """What a command left: its exit code and what it wrote."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Studies = Callable[..., Done]
-
-
-@pytest.fixture
-def studies_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Studies:
-    """The four commands in this process, started in `tmp_path`, on a terminal of 200 columns."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
-    register(app)
-
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["paribus study", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            app()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        except ParibusError as error:
-            code = error.exit_code
-            print(f"paribus: {error}", file=sys.stderr)
-        said = capsys.readouterr()
-        return Done(returncode=code, stdout=said.out, stderr=said.err)
-
-    return call
-
-
-def _sentence(done: Done) -> str:
-    """The one line of a refused request."""
-    assert done.returncode == 2
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
+from .studies import Studies, sentence
 
 
 def _row(shown: str, name: str) -> list[str]:
@@ -104,7 +51,7 @@ def test_list_without_studies_says_so(studies_in: Studies, tmp_path: Path) -> No
     assert (done.returncode, done.stdout) == (0, "")
     assert "there is no study in runs" in done.stderr
     assert json.loads(studies_in("list", "--json").stdout) == []
-    assert "nowhere does not exist" in _sentence(studies_in("list", "nowhere"))
+    assert "nowhere does not exist" in sentence(studies_in("list", "nowhere"))
 
 
 def test_show_prints_the_verdict_again(studies_in: Studies, tmp_path: Path) -> None:
@@ -149,12 +96,12 @@ def test_show_of_a_ladder_shows_its_sizes(studies_in: Studies, tmp_path: Path) -
 
 @pytest.mark.parametrize("section", ["length", "stability", "repetition", "ladder"])
 @pytest.mark.parametrize("content", [[1], {"arms": 3}, "x"])
-def test_show_of_a_section_that_is_none_is_one_sentence(
+def test_show_of_a_section_that_is_none_is_onesentence(
     studies_in: Studies, tmp_path: Path, section: str, content: object
 ) -> None:
     more = {"kind": "ladder"} if section == "ladder" else {}
     write_finished(tmp_path / "x", **{section: content}, **more)
-    assert "the study in x cannot be shown: results.json is not what a study writes" in _sentence(
+    assert "the study in x cannot be shown: results.json is not what a study writes" in sentence(
         studies_in("show", "x")
     )
 
@@ -218,25 +165,6 @@ def test_compare_of_many_differences_shows_the_first(studies_in: Studies, tmp_pa
     assert "and 28 more" in shown
 
 
-def test_export_writes_to_stdout_or_a_file(studies_in: Studies, tmp_path: Path) -> None:
-    write_finished(tmp_path / "x", ledger=True)
-    rows = list(csv.DictReader(io.StringIO(studies_in("export", "x", "--to", "csv").stdout)))
-    assert len(rows) == 12
-    assert len(json.loads(studies_in("export", "x", "--to", "json", "--curves").stdout)) == 24
-    done = studies_in("export", "x", "--to", "parquet", "--out", tmp_path / "out" / "t.parquet")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "12 rows" in done.stderr
-    assert (tmp_path / "out" / "t.parquet").read_bytes().startswith(b"PAR1")
-
-
-def test_export_to_a_mirror_writes_runs(studies_in: Studies, tmp_path: Path) -> None:
-    write_unfinished(tmp_path / "x", trials=2)
-    done = studies_in("export", "x", "--to", "tensorboard", "--out", "boards")
-    assert done.returncode == 0, done.stderr
-    assert "2 runs: boards/tensorboard" in done.stderr
-    assert len(list((tmp_path / "boards").rglob("events.out.tfevents.*"))) == 2
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -252,55 +180,13 @@ def test_export_to_a_mirror_writes_runs(studies_in: Studies, tmp_path: Path) -> 
         (["compare", "x", "broken"], "the study in broken cannot be used: results.json is not whole"),
     ],
 )
-def test_a_wrong_request_is_one_sentence(
+def test_a_wrong_request_is_onesentence(
     studies_in: Studies, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     write_finished(tmp_path / "x")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "results.json").write_text("{")
-    assert said in _sentence(studies_in(*arguments))
-
-
-@pytest.fixture
-def ladder(tmp_path: Path) -> Path:
-    """A ladder of two sizes, with a study of its own for each."""
-    for size in ("8k", "16k"):
-        write_finished(tmp_path / "steps" / size, ledger=True)
-    return write_finished(tmp_path / "steps", kind="ladder")
-
-
-@pytest.mark.parametrize(
-    "how", [["csv", "--curves"], ["json", "--curves"], ["tensorboard", "--out", "o"], ["wandb", "--out", "o"]]
-)
-def test_an_export_that_a_ladder_cannot_give_names_its_sizes(
-    studies_in: Studies, tmp_path: Path, ladder: Path, how: list[str]
-) -> None:
-    said = _sentence(studies_in("export", "steps", "--to", *how))
-    assert said.endswith("one of its sizes: steps/16k or steps/8k")
-    assert not (tmp_path / "o").exists()
-    assert studies_in("export", "steps/8k", "--to", *how).returncode == 0
-    for size in ("8k", "16k"):
-        shutil.rmtree(ladder / size)
-    assert "whose folders are not there" in _sentence(studies_in("export", "steps", "--to", *how))
-
-
-def test_the_table_of_a_ladder_says_whose_trials_it_has(studies_in: Studies, ladder: Path) -> None:
-    done = studies_in("export", "steps", "--to", "csv")
-    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 12
-    assert "those of its largest size" in done.stderr
-
-
-def test_a_folder_that_holds_studies_and_is_none_names_them(studies_in: Studies, ladder: Path) -> None:
-    (ladder / "results.json").unlink()  # as a ladder is before it has ended
-    assert _sentence(studies_in("export", "steps", "--to", "csv")).endswith("; inside it are 16k, 8k")
-
-
-@pytest.mark.parametrize("to", ["tensorboard", "wandb"])
-def test_runs_are_not_exported_into_a_file(studies_in: Studies, tmp_path: Path, to: str) -> None:
-    write_finished(tmp_path / "x", ledger=True)
-    (tmp_path / "o").write_text("mine")
-    assert "o is a file; an export to" in _sentence(studies_in("export", "x", "--to", to, "--out", "o"))
-    assert (tmp_path / "o").read_text() == "mine"
+    assert said in sentence(studies_in(*arguments))
 
 
 @pytest.mark.parametrize("command", ["list", "show", "compare", "export"])
