@@ -1,5 +1,5 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
-# make bench   start-up, and docs/benchmarks.md: us beside others  make test-all  and the exhaustive ones
+# make bench   start-up, compiling, docs/benchmarks.md: us and others make test-all  and the exhaustive ones
 # make soak    endurance: a hundred kills                       make docs      docs/parts, from the parts' cards
 # make attention-table   measures on this machine which form of attention is fastest, and writes the table
 
@@ -33,6 +33,7 @@ lint: $(VENV)/.test-ready
 bench: $(VENV)/.test-ready
 	$(BIN)/pip install -q --no-deps -r benchmarks/peers.txt
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/compile_time.py
 	$(BIN)/python benchmarks/pages.py docs/benchmarks.md
 
 attention-table: $(VENV)/.ready

@@ -28,6 +28,17 @@ def test_loss_is_the_summed_nats_of_each_rows_targets_that_count(program: Progra
     torch.testing.assert_close(nats_B, torch.stack([*expected, torch.zeros(()), torch.zeros(())]))
 
 
+def test_under_memory_pressure_the_vocabulary_is_taken_in_parts_and_the_loss_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exact = dataclasses.replace(TRAIN, dtype="float32")
+    whole = Program(MODEL, exact)
+    monkeypatch.setattr(module, "machine_bytes", lambda: 8 * 64 * 2**10)  # an eighth is 64 KiB
+    parted = Program(MODEL, exact)
+    assert whole.loss_parts == 1 < parted.loss_parts
+    torch.testing.assert_close(_loss_and_gradients(parted), _loss_and_gradients(whole), rtol=1e-4, atol=1e-5)
+
+
 def test_branch_rms_is_that_of_the_layers_output() -> None:
     program = Program(MODEL, TRAIN)
     initialise(program.model, seed=0)
