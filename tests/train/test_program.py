@@ -36,6 +36,7 @@ def test_under_memory_pressure_the_vocabulary_is_taken_in_parts_and_the_loss_is_
     monkeypatch.setattr(module, "machine_bytes", lambda: 8 * 64 * 2**10)  # an eighth is 64 KiB
     parted = Program(MODEL, exact)
     assert whole.loss_parts == 1 < parted.loss_parts
+    assert [_keeps_logits(program) for program in (whole, parted)] == [True, False]
     torch.testing.assert_close(_loss_and_gradients(parted), _loss_and_gradients(whole), rtol=1e-4, atol=1e-5)
 
 
@@ -143,6 +144,20 @@ def test_scoring_puts_mode_dependent_parts_and_no_others_into_their_other_mode(
 def test_an_objective_for_another_architecture_is_refused() -> None:
     with pytest.raises(RequestError, match="masked_token.*encoder.*decoder.*next_token"):
         Program(MODEL, dataclasses.replace(TRAIN, objective="masked_token"))
+
+
+def _keeps_logits(program: Program) -> bool:
+    """Whether all logits of a batch are kept for the backward pass."""
+    ids = torch.arange(64).reshape(4, 16)
+    kept: list[torch.Size] = []
+
+    def pack(saved: Tensor) -> Tensor:
+        kept.append(saved.shape)
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        program.loss(Batch(inputs_BT=ids, targets_BT=ids))
+    return torch.Size((64, MODEL.vocab_size)) in kept
 
 
 def _loss_and_gradients(program: Program) -> list[Tensor]:
