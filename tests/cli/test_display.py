@@ -42,3 +42,23 @@ def test_the_tokens_of_a_small_study_are_not_all_nought(told: Callable[[int], To
     come = told(30_720)
     come(100.0, 640)
     assert come(120.0, 20_000) == ["20.6 of 30.7 k tokens, 1 k tok/s, 10 s left"]
+
+
+def test_turns_of_a_benchmark_are_said_now_and_then_with_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    with display.Display().turns() as turn:
+        turn("building a", 0, 2)
+        now = 160.0  # building took long, and says nothing of the turns
+        turn("a", 1, 40)
+        now = 165.0
+        turn("b", 2, 40)
+        now = 172.0
+        turn("a", 4, 40)
+    assert capsys.readouterr().err.splitlines() == [
+        "0 of 2: building a",
+        "1 of 40: a",
+        "4 of 40, 144 s left: a",
+    ]

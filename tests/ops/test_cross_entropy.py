@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "scaled": {"scale": 0.3},
     "everything": {"label_smoothing": 0.2, "z_loss": 0.1, "softcap": 1.5, "scale": 0.7},
 }
-PARTS = [1, 2, 5, 13]
+PARTS = [1, 2, 5, 13, 100]
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:

@@ -106,7 +106,11 @@ def test_as_run_says_what_the_program_is() -> None:
     program = Program(dataclasses.replace(MODEL, num_layers=2, ffn=["swiglu", "relu"]), TRAIN32)
     found = as_run(program)
     assert (found["dtype"], found["compiled"], found["device"]) == ("float32", False, program.device.type)
-    assert found["ffn"] == "GatedFeedForward form plain memory keep, FeedForward memory keep"
+    assert found["ffn"] == "GatedFeedForward, FeedForward"
+    lean = Program(
+        dataclasses.replace(MODEL, ffn=["swiglu", "relu"], num_layers=2, ffn_memory="none"), TRAIN32
+    )
+    assert as_run(lean)["ffn"] == "GatedFeedForward memory none, FeedForward memory none"
     assert found["attention_backend"] in ("plain", "sdpa")
     assert found["device_name"]
 

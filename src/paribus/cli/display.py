@@ -98,20 +98,17 @@ class Display:
         """A bar over turns of a benchmark with the time left; elsewhere a line every ten seconds."""
         if not self.errors.is_terminal:
             said = -_PLAIN_EVERY
-            began, of = 0.0, 0  # building is counted apart, and takes another pace
+            began, first, of = 0.0, 0, 0  # building is counted apart, and takes another pace
 
             def plain(what: str, done: int, total: int) -> None:
-                nonlocal said, began, of
+                nonlocal said, began, first, of
                 now = time.monotonic()
                 if total != of:
-                    began, of = now, total
+                    began, first, of = now, done, total
                 if now - said >= _PLAIN_EVERY:
                     said = now
-                    left = (
-                        f", {(now - began) / done * (total - done):.0f} s left"
-                        if done and now > began
-                        else ""
-                    )
+                    pace = (now - began) / (done - first) if done > first else 0.0
+                    left = f", {pace * (total - done):.0f} s left" if pace else ""
                     self.say(f"{done:,} of {total:,}{left}: {what}")
 
             yield plain

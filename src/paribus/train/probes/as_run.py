@@ -21,8 +21,8 @@ def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
 
     `seq_len` is the training length in tokens of text (default: the model's max_seq_len), by which the backend
     is chosen. `attention_backend` joins the names that occur, `attention` has them by layer with the reason
-    where it was not the choice of `choose_backend`. `ffn` names the layers' classes, and their `form` and
-    `memory` if they have such settings. Costs nothing: no tensor is touched.
+    where it was not the choice of `choose_backend`. `ffn` names the layers' classes, with a `form`
+    that is not plain and a `memory` that is not keep. Costs nothing: no tensor is touched.
     """
     seq_len = program.config.max_seq_len if seq_len is None else seq_len
     attention = attention_backends(program, seq_len=seq_len)
@@ -70,12 +70,12 @@ def attention_backends(program: Program, *, seq_len: int) -> list[dict[str, Any]
 
 
 def _form(ffn: torch.nn.Module, *, compiled: bool) -> str:
-    settings = {name: getattr(ffn, name) for name in ("form", "memory") if hasattr(ffn, name)}
-    if compiled and "form" in settings:
-        settings["form"] = (
-            "plain"  # a layer says what runs in eager mode; a compiled graph fuses the plain form
-        )
-    return " ".join([type(ffn).__name__, *(f"{name} {value}" for name, value in settings.items())])
+    usual = {"form": "plain", "memory": "keep"}
+    settings = {name: getattr(ffn, name, value) for name, value in usual.items()}
+    if compiled:  # a layer says what runs in eager mode; a compiled graph fuses the plain form
+        settings["form"] = "plain"
+    unusual = (f"{name} {value}" for name, value in settings.items() if value != usual[name])
+    return " ".join([type(ffn).__name__, *unusual])
 
 
 def _joined(names: Any) -> str:
