@@ -23,16 +23,16 @@ from paribus.model.config import ModelConfig
 MOST_LAYERS = 10_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fused:
-    """Several modules of ours in one of theirs."""
+@dataclass(frozen=True)
+class Laid:
+    """Modules of ours that stand in theirs in a layout of their own; `{head}` in their name is for each row of ours."""
 
-    ours: tuple[str, ...]
     layout: Layout
+    ours: tuple[str, ...]
 
 
 #: Their modules and ours: names without the last word (weight, bias), `{layer}` for its number.
-Tensors = Mapping[str, str | Fused]
+Tensors = Mapping[str, str | Laid]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,9 @@ def read_config(family: Family, config: Mapping[str, Any]) -> Reading:
         evidence[name] = tuple(seen)
     for key, value in family.only.items():
         if (given := keys.get(key, value)) != value:
-            raise RequestError(f"config.json: {key} is {given!r}, and no part here does that; only {value!r} will do")
+            raise RequestError(
+                f"config.json: {key} is {given!r}, and no part here does that; only {value!r} will do"
+            )
     if not 1 <= arguments["num_layers"] <= MOST_LAYERS:
         raise RequestError(f"config.json: a model of {arguments['num_layers']} layers cannot be")
     _name_attention(arguments)
@@ -99,7 +101,7 @@ def write_config(family: Family, config: ModelConfig) -> Written:
     written: Written = {"model_type": family.model_type, "architectures": [family.transformers_class]}
     means = meaning(config)
     for name, rule in family.config.items():
-        written = merged(written, rule.write(means[name]))
+        written = merged(written, rule.write(means[name], config))
     try:
         again = read_config(family, written).config
     except RequestError as error:
@@ -111,7 +113,9 @@ def write_config(family: Family, config: ModelConfig) -> Written:
 
 def _told(config: ModelConfig, again: ModelConfig, wrong: list[str]) -> str:
     """How two configs differ, in a few words."""
-    return ", ".join(f"{name} would be {getattr(again, name)!r}, not {getattr(config, name)!r}" for name in wrong)
+    return ", ".join(
+        f"{name} would be {getattr(again, name)!r}, not {getattr(config, name)!r}" for name in wrong
+    )
 
 
 def _name_attention(arguments: dict[str, Any]) -> None:
@@ -149,5 +153,3 @@ def family_of(config: Mapping[str, Any]) -> Family:
             f"models of the type {model_type!r} can be inspected and not yet loaded; {nearest(model_type, families())}"
         )
     return families()[model_type]
-
-

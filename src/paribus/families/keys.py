@@ -56,6 +56,18 @@ class Keys:
         self._seen.append(KeyRead(key=key, value=value, given=given))
         return value
 
+    def is_null(self, key: str) -> bool:
+        """Whether the key stands there with null."""
+        self.read.add(key)
+        *outer, last = key.split(".")
+        holder: Any = self.config
+        for word in outer:
+            holder = holder.get(word) if isinstance(holder, Mapping) else None
+        there = isinstance(holder, Mapping) and last in holder and holder[last] is None
+        if there:
+            self._seen.append(KeyRead(key=key, value=None, given=True))
+        return there
+
     def __contains__(self, key: str) -> bool:
         return self.get(key, None) is not None
 

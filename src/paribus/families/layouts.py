@@ -1,4 +1,4 @@
-"""How several matrices of ours stand in one of theirs.
+"""How matrices of ours stand in those of a checkpoint, where that is not one for one.
 
 Matrices are [out, in] and biases [out], so all of it is about rows. H heads, G key and value heads, K head_dim.
 """
@@ -17,53 +17,62 @@ from paribus.model.config import ModelConfig
 
 
 class Layout(Protocol):
-    """Takes one tensor of theirs apart into ours, with as many rows each as `rows` says, and puts it together."""
+    """Makes tensors of ours, with as many rows each as `rows` says, from tensors of theirs, and back."""
 
-    def split(self, tensor: Tensor, rows: Sequence[int], config: ModelConfig) -> list[Tensor]: ...
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]: ...
 
-    def join(self, tensors: Sequence[Tensor], config: ModelConfig) -> Tensor: ...
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Rows:
-    """One after the other: all rows of the first, then all of the second."""
+    """In one of theirs, one after the other: all rows of the first, then all of the second."""
 
-    def split(self, tensor: Tensor, rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
-        return list(tensor.split(list(rows)))
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
+        return list(theirs[0].split(list(rows)))
 
-    def join(self, tensors: Sequence[Tensor], config: ModelConfig) -> Tensor:
-        return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
+        return [torch.cat(list(ours)) if len(ours) > 1 else ours[0]]
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Queries, keys and values of one group of heads after the other: [G, H / G + 2, K] rows.
+    """In one of theirs, queries, keys and values of one group of heads after the other: [G, H / G + 2, K] rows.
 
     With as many key heads as heads that is q, k and v of each head in turn (GPT-NeoX, BLOOM); with one it is all
     queries, then the key, then the value (the first Falcon).
     """
 
-    def split(self, tensor: Tensor, rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
         groups, each = num_kv_heads(config), config.head_dim
-        parts = tensor.unflatten(0, (groups, -1, each)).split([config.num_heads // groups, 1, 1], dim=1)
+        parts = theirs[0].unflatten(0, (groups, -1, each)).split([config.num_heads // groups, 1, 1], dim=1)
         return [part.flatten(0, 2) for part in parts]
 
-    def join(self, tensors: Sequence[Tensor], config: ModelConfig) -> Tensor:
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
         groups, each = num_kv_heads(config), config.head_dim
-        return torch.cat([part.unflatten(0, (groups, -1, each)) for part in tensors], dim=1).flatten(0, 2)
+        return [torch.cat([part.unflatten(0, (groups, -1, each)) for part in ours], dim=1).flatten(0, 2)]
 
 
 @dataclass(frozen=True)
-class Transposed:
-    """The rows of another layout as columns: [in, out], as GPT-2 keeps its matrices."""
+class Columns:
+    """The rows of ours as columns of one of theirs: [in, out], as GPT-2 keeps its matrices."""
 
-    inner: Layout = Rows()
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
+        return Rows().ours([_turned(theirs[0])], rows, config)
 
-    def split(self, tensor: Tensor, rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
-        return self.inner.split(_turned(tensor), rows, config)
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
+        return [_turned(Rows().theirs(ours, config)[0])]
 
-    def join(self, tensors: Sequence[Tensor], config: ModelConfig) -> Tensor:
-        return _turned(self.inner.join(tensors, config))
+
+@dataclass(frozen=True)
+class ByHead:
+    """One of ours [heads, K], a row in each of theirs."""
+
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
+        return [torch.stack(list(theirs))]
+
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
+        return list(ours[0].unbind())
 
 
 def _turned(tensor: Tensor) -> Tensor:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from paribus import registry
 from paribus.model.config import GIVEN, LAYERED, SLOTS, ModelConfig
+from paribus.registry import Card
 
 #: Options that change how a layer is computed or checked, not what it computes.
 _WITHOUT_MEANING = {"memory", "grouped", "num_kv_heads"}
@@ -26,12 +29,24 @@ class ResolvedPart:
 def resolved(config: ModelConfig, slot: str, layer: int = 0) -> ResolvedPart:
     """The part of a slot in a layer, its defaults filled in."""
     card, given = config.part(slot, layer)
-    free = card.parameters_of_build()
-    options = {name: each.default for name, each in free.items() if name not in GIVEN[slot]}
+    part = _resolved(card, given, without=GIVEN[slot])
+    if slot == "attention" and part.options.get("scale", 0) is None:
+        assert config.head_dim is not None
+        part = replace(part, options={**part.options, "scale": 1 / math.sqrt(config.head_dim)})
+    if slot == "position" and part.options.get("original_length", 0) is None:
+        part = replace(part, options={**part.options, "original_length": config.max_seq_len})
+    return part
+
+
+def _resolved(card: Card, given: Mapping[str, Any], *, without: Collection[str]) -> ResolvedPart:
+    options = {name: each.default for name, each in card.parameters_of_build().items()}
     options |= {**card.options, **given}
+    options = {name: value for name, value in options.items() if name not in {*without, *_WITHOUT_MEANING}}
+    if (norm := options.get("qk_norm")) is not None:
+        spec = {"name": norm} if isinstance(norm, str) else dict(norm)
+        options["qk_norm"] = _resolved(registry.get("norm", spec.pop("name")), spec, without={"d_model"})
     return ResolvedPart(
-        factory=card.factory,
-        options={name: _plain(value) for name, value in options.items() if name not in _WITHOUT_MEANING},
+        factory=card.factory, options={name: _plain(value) for name, value in options.items()}
     )
 
 
@@ -60,7 +75,20 @@ def meaning(config: ModelConfig) -> dict[str, Any]:
 def differing(a: ModelConfig, b: ModelConfig) -> list[str]:
     """Names of the fields that do not mean the same."""
     of_a, of_b = meaning(a), meaning(b)
-    return [name for name in of_a if of_a[name] != of_b[name]]
+    return [name for name in of_a if not _same(of_a[name], of_b[name])]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equality, but for the last bits of numbers that came about in two ways."""
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-9)
+    if isinstance(a, ResolvedPart) and isinstance(b, ResolvedPart):
+        return a.factory is b.factory and _same(a.options, b.options)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
 
 
 def _plain(value: Any) -> Any:

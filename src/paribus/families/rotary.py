@@ -14,7 +14,7 @@ from paribus.errors import RequestError, nearest
 from paribus.families.keys import Keys
 from paribus.families.meaning import ResolvedPart
 from paribus.families.rules import Written
-from paribus.model.config import PartSpec
+from paribus.model.config import ModelConfig, PartSpec
 from paribus.parts.position.rope import RotaryPosition
 from paribus.parts.position.rope_longrope import LongRotaryPosition
 from paribus.parts.position.rope_scaling import DynamicRotaryPosition, LinearRotaryPosition
@@ -64,7 +64,7 @@ class Rope:
         options = {name: value for name, value in _READERS[kind](scaling).items() if value is not None}
         return f"rope_{kind}", options
 
-    def write(self, value: tuple[ResolvedPart, ...]) -> Written:
+    def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
         part, options = value[0].factory, value[0].options
         if not (isinstance(part, type) and issubclass(part, RotaryPosition)):
             return {}
@@ -77,6 +77,24 @@ class Rope:
             scaling = {key: _listed(each) for key, each in scaling.items() if each is not None}
             written["rope_scaling"] = {"rope_type": kind, **scaling}
         return written
+
+
+@dataclass(frozen=True)
+class RotatedChannels:
+    """Interleaved RoPE on the first channels of a head, whose number is a key (GPT-J)."""
+
+    key: str
+    default: int
+
+    def read(self, keys: Keys) -> PartSpec:
+        channels = keys.get(self.key, self.default, int)
+        heads, width = keys.get("n_head", kind=int), keys.get("n_embd", kind=int)
+        fraction = channels * heads / width if width else 0.0
+        return "rope_interleaved" if fraction == 1 else {"name": "rope_interleaved", "fraction": fraction}
+
+    def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
+        assert config.head_dim is not None
+        return {self.key: round(value[0].options.get("fraction", 1) * config.head_dim)}
 
 
 @dataclass(frozen=True)

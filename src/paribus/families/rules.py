@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from paribus.errors import RequestError, nearest
 from paribus.families.keys import REQUIRED, Keys
 from paribus.families.meaning import ResolvedPart
-from paribus.model.config import PartSpec
+from paribus.model.config import ModelConfig, PartSpec
 
 #: Activations of config files by our names. The first name of ours is the one written.
 ACTIVATIONS = {
@@ -56,22 +56,33 @@ class Rule(Protocol):
 
     def read(self, keys: Keys) -> Any: ...
 
-    def write(self, value: Any) -> Written: ...
+    def write(self, value: Any, config: ModelConfig) -> Written: ...
 
 
 @dataclass(frozen=True)
 class Key:
-    """An argument that is a key. `default` holds where the key is absent or null; a function works it out from others."""
+    """An argument that is a key, or one of the other names in `also`.
+
+    `default` holds where the key is absent; a function works it out from other keys. Null is the same as absent,
+    unless the key is `nullable`: then it stands for None.
+    """
 
     name: str
     default: Any = REQUIRED
     kind: type = int
+    nullable: bool = False
+    also: tuple[str, ...] = ()
 
     def read(self, keys: Keys) -> Any:
+        if self.nullable and keys.is_null(self.name):
+            return None
+        for name in self.also:
+            if self.name not in keys and name in keys:
+                return keys.get(name, kind=self.kind)
         default = self.default(keys) if callable(self.default) else self.default
         return keys.get(self.name, default, self.kind)
 
-    def write(self, value: Any) -> Written:
+    def write(self, value: Any, config: ModelConfig) -> Written:
         return nested(self.name, value)
 
 
@@ -84,7 +95,7 @@ class Always:
     def read(self, keys: Keys) -> Any:
         return self.value
 
-    def write(self, value: Any) -> Written:
+    def write(self, value: Any, config: ModelConfig) -> Written:
         return {}
 
 
@@ -99,8 +110,8 @@ class Turned:
     def read(self, keys: Keys) -> Any:
         return self.ours(self.key.read(keys))
 
-    def write(self, value: Any) -> Written:
-        return self.key.write(self.theirs(value))
+    def write(self, value: Any, config: ModelConfig) -> Written:
+        return self.key.write(self.theirs(value), config)
 
 
 @dataclass(frozen=True)
@@ -119,9 +130,26 @@ class Choice:
             )
         return self.values[given]
 
-    def write(self, value: Any) -> Written:
-        theirs = [name for name, ours in self.values.items() if ours == value]
-        return self.key.write(theirs[0]) if theirs else {}
+    def write(self, value: Any, config: ModelConfig) -> Written:
+        usual = self.key.default if isinstance(self.key.default, (str, bool)) else None
+        theirs = [
+            name for name in (usual, *self.values) if name in self.values and self.values[name] == value
+        ]
+        return self.key.write(theirs[0], config) if theirs else {}
+
+
+@dataclass(frozen=True)
+class Worked:
+    """An argument worked out from several keys. `back` gives those that no other argument writes."""
+
+    out: Callable[[Keys], Any]
+    back: Callable[[Any, ModelConfig], Written] = lambda value, config: {}
+
+    def read(self, keys: Keys) -> Any:
+        return self.out(keys)
+
+    def write(self, value: Any, config: ModelConfig) -> Written:
+        return self.back(value, config)
 
 
 @dataclass(frozen=True)
@@ -137,10 +165,32 @@ class Part:
         options = {option: value for option, value in options.items() if value is not None}
         return {"name": name, **options} if options else name
 
-    def write(self, value: tuple[ResolvedPart, ...]) -> Written:
+    def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
         written: Written = {}
         for option, rule in self.options.items():
-            written = merged(written, rule.write(value[0].options.get(option)))
+            written = merged(written, rule.write(value[0].options.get(option), config))
+        return written
+
+
+@dataclass(frozen=True)
+class Normed:
+    """An option that is a norm of its own, such as that of queries and keys, where `when` says so."""
+
+    name: str
+    options: Mapping[str, Rule]
+    when: Rule = Always(True)
+
+    def read(self, keys: Keys) -> Any:
+        if not self.when.read(keys):
+            return None
+        return {"name": self.name, **{option: rule.read(keys) for option, rule in self.options.items()}}
+
+    def write(self, value: ResolvedPart | None, config: ModelConfig) -> Written:
+        written = self.when.write(value is not None, config)
+        if value is None:
+            return written
+        for option, rule in self.options.items():
+            written = merged(written, rule.write(value.options.get(option), config))
         return written
 
 
@@ -166,10 +216,10 @@ class FeedForward:
             spec["bias"] = True
         return spec if len(spec) > 1 else spec["name"]
 
-    def write(self, value: tuple[ResolvedPart, ...]) -> Written:
+    def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
         options = value[0].options
         name = options.get("gate" if self.gated else "activation")
-        return merged(self.activation.write(name), self.bias.write(options.get("bias")))
+        return merged(self.activation.write(name, config), self.bias.write(options.get("bias"), config))
 
 
 @dataclass(frozen=True)
@@ -188,14 +238,14 @@ class ByLayer:
         usual, other = self.usual.read(keys), self.other.read(keys)
         return pattern([other if there else usual for there in self.where.read(keys)])
 
-    def write(self, value: tuple[ResolvedPart, ...]) -> Written:
+    def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
         there = [self.is_other(each) for each in value]
-        written = self.where.write(there)
+        written = self.where.write(there, config)
         for rule, parts in (
             (self.usual, tuple(each for each, is_other in zip(value, there, strict=True) if not is_other)),
             (self.other, tuple(each for each, is_other in zip(value, there, strict=True) if is_other)),
         ):
-            written = merged(written, rule.write(parts)) if parts else written
+            written = merged(written, rule.write(parts, config)) if parts else written
         return written
 
 

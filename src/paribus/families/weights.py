@@ -38,8 +38,8 @@ def fill(
     with torch.device("meta"):
         model = Transformer(config)
     for move in wanted:
-        tensor = source.tensor(found[move.theirs])
-        for name, part in to_ours(move, tensor, config, shapes).items():
+        tensors = [source.tensor(found[name]) for name in move.theirs]
+        for name, part in to_ours(move, tensors, config, shapes).items():
             part = part if dtype is None else part.to(dtype)
             _place(model, name, part.contiguous())
     return model
@@ -52,10 +52,11 @@ def taken(family: Family, model: Transformer) -> dict[str, Tensor]:
     """
     state = {name: parameter.detach() for name, parameter in model.named_parameters()}
     shapes = {name: tensor.shape for name, tensor in state.items()}
-    return {
-        move.theirs: move.layout.join([state[name] for name in move.ours], model.config)
-        for move in moves(family, model.config, shapes)
-    }
+    found: dict[str, Tensor] = {}
+    for move in moves(family, model.config, shapes):
+        tensors = move.layout.theirs([state[name] for name in move.ours], model.config)
+        found.update(zip(move.theirs, tensors, strict=True))
+    return found
 
 
 def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mapping[str, str]:
@@ -63,19 +64,19 @@ def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mappin
     has = set(names)
     found = {}
     for move in wanted:
-        options = [move.theirs, move.theirs.removeprefix(family.prefix)]
-        options += [copy for copy, original in family.copies.items() if original == move.theirs]
-        there = [name for name in options if name in has]
-        if not there:
-            raise RequestError(
-                f"the checkpoint has no tensor {move.theirs}, which holds {', '.join(move.ours)}; "
-                f"{nearest(move.theirs, sorted(has))}"
-            )
-        found[move.theirs] = there[0]
+        for name in move.theirs:
+            copies = [copy for copy, original in family.copies.items() if original == name]
+            there = [each for each in (name, name.removeprefix(family.prefix), *copies) if each in has]
+            if not there:
+                raise RequestError(
+                    f"the checkpoint has no tensor {name}, which holds {' and '.join(move.ours)}; "
+                    f"{nearest(name, sorted(has))}"
+                )
+            found[name] = there[0]
     spare = has - set(found.values()) - set(family.copies)
     spare = {name for name in spare if not name.endswith(family.unused)} if family.unused else spare
     if spare:
-        first = sorted(spare)[0]
+        first = min(spare)
         raise RequestError(
             f"the checkpoint has {len(spare)} tensors that a {family.model_type} of this config.json does not, "
             f"{first} among them; a model without them would be another one"

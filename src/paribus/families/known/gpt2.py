@@ -1,16 +1,15 @@
 """GPT-2 (Radford et al. 2019): its matrices are kept as [in, out]."""
 
-from paribus.families.family import Family, Fused
-from paribus.families.layouts import Transposed
+from paribus.families.family import Family, Laid
+from paribus.families.layouts import Columns
 from paribus.families.rules import Always, FeedForward, Key, Part, activation
 
 _BLOCK = "transformer.h.{layer}"
 _OURS = "decoder.blocks.{layer}"
-_TURNED = Transposed()
 
 
-def _turned(*modules: str) -> Fused:
-    return Fused(ours=tuple(f"{_OURS}.{module}" for module in modules), layout=_TURNED)
+def _turned(*modules: str) -> Laid:
+    return Laid(Columns(), tuple(f"{_OURS}.{module}" for module in modules))
 
 
 FAMILY = Family(

@@ -1,0 +1,38 @@
+"""Command R (Cohere 2024): side by side behind one LayerNorm without bias, interleaved RoPE, scaled logits."""
+
+from paribus.families.family import Family
+from paribus.families.known.llama import BLOCK, COPIES, LIKE_LLAMA, OURS, TENSORS, UNUSED
+from paribus.families.rotary import Rope
+from paribus.families.rules import Always, Choice, Key, Normed, Part, Rule
+
+_NORM: dict[str, Rule] = {"eps": Key("layer_norm_eps", 1e-5, float), "bias": Always(False)}
+
+FAMILY = Family(
+    model_type="cohere",
+    transformers_class="CohereForCausalLM",
+    config={
+        **LIKE_LLAMA,
+        "norm": Part("layernorm", _NORM),
+        "residual": Always("parallel"),
+        "position": Rope(layout="interleaved"),
+        "attention": Part(
+            "mha",
+            {
+                "bias": Key("attention_bias", False, bool),
+                "qk_norm": Normed("layernorm", _NORM, when=Key("use_qk_norm", False, bool)),
+                "qk_norm_over": Choice(Key("use_qk_norm", False, bool), {True: "heads", False: "head"}),
+            },
+        ),
+        "tie_embeddings": Key("tie_word_embeddings", True, bool),
+        "logit_scale": Key("logit_scale", 0.0625, float),
+    },
+    tensors={
+        **TENSORS,
+        f"{BLOCK}.input_layernorm": f"{OURS}.residual.norms.shared",
+        f"{BLOCK}.self_attn.q_norm": f"{OURS}.attention.q_norm",
+        f"{BLOCK}.self_attn.k_norm": f"{OURS}.attention.k_norm",
+    },
+    prefix="model.",
+    copies=COPIES,
+    unused=UNUSED,
+)
