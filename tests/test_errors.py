@@ -1,6 +1,9 @@
+import os
+from pathlib import Path
+
 import pytest
 
-from paribus.errors import ParibusError, RequestError, WorkError, nearest
+from paribus.errors import ParibusError, RequestError, WorkError, nearest, shown
 
 
 @pytest.mark.parametrize(
@@ -20,3 +23,14 @@ def test_names_that_have_an_order_keep_it() -> None:
 
 def test_a_wrong_request_exits_with_2_and_failed_work_with_1() -> None:
     assert (RequestError("x").exit_code, WorkError("x").exit_code, ParibusError("x").exit_code) == (2, 1, 1)
+
+
+def test_a_path_is_shown_on_one_printable_line() -> None:
+    strange = Path(os.fsdecode(b"a\nb\x1b[31m\xff"))
+    assert shown(strange).isprintable()
+    assert shown(Path("plain-世.txt")) == "plain-世.txt"
+
+
+def test_a_long_name_is_cut() -> None:
+    assert shown("x" * 10_000, at_most=20) == "x" * 19 + "…"
+    assert shown("x" * 20, at_most=20) == "x" * 20

@@ -26,6 +26,14 @@ class WorkError(ParibusError, RuntimeError):
     """The request was fine and the work failed: a full disk, a worker that died."""
 
 
+def shown(given: object, *, at_most: int | None = None) -> str:
+    """`given` for a message, cut to `at_most` characters: names from files may hold what no terminal should print."""
+    text = str(given).encode("utf-8", errors="replace").decode("utf-8")
+    if at_most is not None and len(text) > at_most:
+        text = text[: at_most - 1] + "…"
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def nearest(given: str, allowed: Iterable[str], *, in_order: bool = False) -> str:
     """End of an error sentence: the nearest allowed names if any is near, else all, by name or in their own order."""
     names = list(dict.fromkeys(allowed)) if in_order else sorted(set(allowed))

@@ -1,1 +1,1 @@
-"""Real checkpoints: which family they are of, our config and weights from theirs, and back."""
+"""Real checkpoints: what a folder of another library holds, and our models from it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paribus.errors import ParibusError, RequestError, WorkError
-from paribus.text.data.failures import reading, shown, writing
+from paribus.text.data.failures import reading, writing
 
 from .conftest import assert_sentence
 
@@ -50,9 +50,3 @@ def test_a_full_device_is_a_full_disk() -> None:
 def test_our_own_errors_pass_unchanged() -> None:
     with pytest.raises(RequestError, match="^mine$"), writing(Path("a")), reading(Path("b")):
         raise RequestError("mine")
-
-
-def test_a_path_is_shown_on_one_printable_line() -> None:
-    strange = Path(os.fsdecode(b"a\nb\x1b[31m\xff"))
-    assert shown(strange).isprintable()
-    assert shown(Path("plain-世.txt")) == "plain-世.txt"

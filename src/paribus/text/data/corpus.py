@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from paribus.errors import RequestError
-from paribus.text.data.failures import reading, shown
+from paribus.errors import RequestError, shown
+from paribus.text.data.failures import reading
 from paribus.text.data.readers import Document, Reader, read_jsonl, read_parquet, read_pieces, read_whole
 
 STDLIB = "stdlib"

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import RequestError
-from paribus.text.data.failures import shown
+from paribus.errors import RequestError, shown
 from paribus.text.data.shards import Split, documents_path, groups_path, shard_path
 
 FORMAT = 2

@@ -10,17 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from paribus.errors import RequestError, WorkError
+from paribus.errors import RequestError, WorkError, shown
 
 # EFBIG is the quota of one process (`ulimit -f`), EDQUOT that of a user: for the reader all are a full disk.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
-
-
-def shown(path: Path) -> str:
-    """`path` for a message: a file name may hold line ends or bytes that no terminal can print."""
-    text = str(path).encode("utf-8", errors="replace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from paribus.errors import RequestError
-from paribus.text.data.failures import reading, shown
+from paribus.errors import RequestError, shown
+from paribus.text.data.failures import reading
 
 PIECE_BYTES = 2048
 MAX_LINE_BYTES = 2**28
