@@ -40,6 +40,36 @@ def test_under_memory_pressure_the_vocabulary_is_taken_in_parts_and_the_loss_is_
     torch.testing.assert_close(_loss_and_gradients(parted), _loss_and_gradients(whole), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_loss_counts_the_bias_and_the_transform_of_the_head(
+    monkeypatch: pytest.MonkeyPatch, tied: bool
+) -> None:
+    headed = dataclasses.replace(MODEL, head_bias=True, head_transform="gelu", tie_embeddings=tied)
+    ids = torch.randint(0, 257, (4, 17), generator=torch.Generator().manual_seed(0))
+    inputs, targets = ids[:, :-1], ids[:, 1:]
+    for memory_bytes in (1 << 30, 8 * 64 * 2**10):  # the vocabulary whole, and in parts
+        monkeypatch.setattr(module, "machine_bytes", lambda size=memory_bytes: size)
+        program = Program(headed, dataclasses.replace(TRAIN, dtype="float32"))
+        initialise(program.model, seed=0)
+        with torch.no_grad():
+            program.model.head.bias.copy_(torch.linspace(-2, 2, 257))
+        nats_B, _ = program.loss(Batch(inputs_BT=inputs, targets_BT=targets))
+        nats_B.sum().backward()
+        found = {name: p.grad for name, p in program.model.named_parameters() if "head" in name}
+        program.model.zero_grad()
+        logits = program.model(inputs)
+        expected = (
+            F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(4, 16).sum(1)
+        )
+        torch.testing.assert_close(nats_B, expected)
+        expected.sum().backward()
+        assert len(found) == 4 + (not tied)
+        for name, gradient in found.items():
+            exact = program.model.get_parameter(name).grad
+            torch.testing.assert_close(gradient, exact, rtol=1e-4, atol=1e-4)
+    assert program.loss_parts > 1
+
+
 def test_branch_rms_is_that_of_the_layers_output() -> None:
     program = Program(MODEL, TRAIN)
     initialise(program.model, seed=0)

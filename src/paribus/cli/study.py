@@ -168,9 +168,9 @@ def study(
 
     Settings: model.{d_model, d_ff, num_layers, num_heads, num_kv_heads, head_dim, ffn, norm, residual, position,
     attention, tie_embeddings, architecture, encoder_layers, embedding_norm, final_norm, embedding_scale,
-    logit_scale, logit_softcap, ffn_memory}, train.{tokens, batch_size, seq_len, warmup, optimiser, weight_decay,
-    beta1, beta2, eps, clip, passes, init_scheme, match_output_rms, objective, heldout_tokens, dtype, compile},
-    handicap, and the options above by their names; in a FILE also kind, slot and probes.
+    logit_scale, logit_softcap, segments, head_bias, head_transform, ffn_memory}, train.{tokens, batch_size, seq_len,
+    warmup, optimiser, weight_decay, beta1, beta2, eps, clip, passes, init_scheme, match_output_rms, objective,
+    heldout_tokens, dtype, compile}, handicap, and the options above by their names; in a FILE also kind, slot and probes.
     """
     if what is not None and "=" in what and not Path(what).exists():
         overrides, what = [what, *(overrides or [])], None

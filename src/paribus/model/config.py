@@ -7,16 +7,17 @@ is refused here, with the part's own reason, and not deep in a forward pass.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from paribus import registry
 from paribus.errors import RequestError, nearest
+from paribus.model.head import HeadTransform
+from paribus.model.sizes import Architecture, check_sizes
 from paribus.parts.ffn.replay import Memory
 from paribus.parts.position.base import Position
 from paribus.parts.residual.base import Depth, Residual
@@ -25,8 +26,6 @@ from paribus.parts.residual.base import Depth, Residual
 PartSpec = str | Mapping[str, Any]
 #: One part for every layer, or a pattern of parts that repeats over the layers.
 LayeredSpec = PartSpec | Sequence[PartSpec]
-
-Architecture = Literal["decoder", "encoder", "encoder_decoder"]
 
 #: Arguments that the model gives to the parts of each slot; options of a `PartSpec` may not name them.
 GIVEN = {
@@ -65,6 +64,10 @@ class ModelConfig:
     (default: as many) the encoder's. `embedding_norm` and `final_norm` put a norm after the embedding and
     before the head or leave it out; by default the residual placement decides. Embeddings are multiplied by
     `embedding_scale`, logits by `logit_scale`, and then capped to `logit_softcap` · tanh(logit / logit_softcap).
+    `segments` is how many kinds of tokens (BERT's token types) have a vector that is added to the embedding.
+    `head_bias` gives the head a bias, tied or not. `head_transform`, the name of an activation or a mapping with it
+    (and its options, and `bias`, true unless given), puts a matrix [d_model, d_model], that activation and a norm
+    before the head, as BERT has for masked tokens.
     `ffn_memory` is the `memory` of every feed-forward layer that is not given its own: "keep", "half" (half of what
     is as wide as d_ff is kept for the backward pass, for 11 % more of a gated layer's FLOPs) or "none" (nothing; 22 %
     more, 17 % of an ungated one's).
@@ -94,10 +97,13 @@ class ModelConfig:
     embedding_scale: float = 1.0
     logit_scale: float = 1.0
     logit_softcap: float | None = None
+    segments: int = 0
+    head_bias: bool = False
+    head_transform: PartSpec | None = None
     ffn_memory: Memory = "keep"
 
     def __post_init__(self) -> None:
-        self._check_sizes()
+        check_sizes(self)
         if self.head_dim is None:
             if self.d_model % self.num_heads:
                 raise RequestError(
@@ -123,13 +129,7 @@ class ModelConfig:
     def part(self, slot: str, layer: int = 0) -> tuple[registry.Card, dict[str, Any]]:
         """The card of a slot's part in a layer and the options given with it."""
         specs = self.specs(slot)
-        spec = specs[layer % len(specs)]
-        if isinstance(spec, str):
-            return registry.get(slot, spec), {}
-        options = dict(spec) if isinstance(spec, Mapping) else {}
-        name = options.pop("name", None)
-        if not isinstance(name, str):
-            raise RequestError(f"{slot} must be a name or a mapping with a name; it is {spec!r}")
+        name, options = _named(slot, specs[layer % len(specs)])
         return registry.get(slot, name), options
 
     def part_names(self) -> dict[str, str]:
@@ -188,6 +188,19 @@ class ModelConfig:
             d_model=self.d_model, num_heads=self.num_heads, head_dim=self.head_dim, cross=cross, **options
         )
 
+    def build_head_transform(self) -> nn.Module:
+        """What stands between the last layer's stream and the head's matrix."""
+        if self.head_transform is None:
+            return nn.Identity()
+        name, options = _named("head_transform", self.head_transform)
+        return HeadTransform(
+            d_model=self.d_model,
+            activation=name,
+            bias=options.pop("bias", True),
+            activation_options=options,
+            norm=self.build_norm(),
+        )
+
     # --- stacks ----------------------------------------------------------------------------------------
 
     def sublayers(self, stack: str) -> tuple[str, ...]:
@@ -227,36 +240,6 @@ class ModelConfig:
 
     # --- checks ----------------------------------------------------------------------------------------
 
-    def _check_sizes(self) -> None:
-        optional = ("head_dim", "num_kv_heads", "encoder_layers")
-        for name in ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "max_seq_len", *optional):
-            size = getattr(self, name)
-            if name in optional and size is None:
-                continue
-            if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-                raise RequestError(f"{name} must be a whole number of at least 1; it is {size!r}")
-        for name in ("embedding_scale", "logit_scale", "logit_softcap"):
-            factor = getattr(self, name)
-            if name == "logit_softcap" and factor is None:
-                continue
-            if not isinstance(factor, (int, float)) or isinstance(factor, bool) or not 0 < factor < math.inf:
-                raise RequestError(f"{name} must be a number above zero; it is {factor!r}")
-        for name in ("tie_embeddings", "embedding_norm", "final_norm"):
-            chosen = getattr(self, name)
-            if not (isinstance(chosen, bool) or (chosen is None and name != "tie_embeddings")):
-                raise RequestError(f"{name} is true or false; it is {chosen!r}")
-        if self.ffn_memory not in Memory.__args__:  # type: ignore[attr-defined]
-            raise RequestError(f"ffn_memory is one of keep, half, none; it is {self.ffn_memory!r}")
-        allowed = Architecture.__args__  # type: ignore[attr-defined]
-        if self.architecture not in allowed:
-            raise RequestError(
-                f"there is no architecture {self.architecture!r}; {nearest(str(self.architecture), allowed)}"
-            )
-        if self.encoder_layers is not None and self.architecture != "encoder_decoder":
-            raise RequestError(
-                f"encoder_layers is for an encoder_decoder; the layers of this {self.architecture} are num_layers"
-            )
-
     def _check_options(self, slot: str) -> None:
         specs = self.specs(slot)
         if len(specs) > 1 and slot not in LAYERED:
@@ -293,3 +276,15 @@ class ModelConfig:
                     self.build_attention(layer, cross=sublayer == "cross_attention")
         for layer in range(len(self.specs("ffn"))):
             self.build_ffn(layer)
+        self.build_head_transform()
+
+
+def _named(field: str, spec: Any) -> tuple[str, dict[str, Any]]:
+    """The name in a `PartSpec` and the options beside it."""
+    if isinstance(spec, str):
+        return spec, {}
+    options = dict(spec) if isinstance(spec, Mapping) else {}
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise RequestError(f"{field} must be a name or a mapping with a name; it is {spec!r}")
+    return name, options

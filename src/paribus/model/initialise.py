@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from paribus.errors import RequestError, nearest
+from paribus.model.block import Block
 from paribus.model.config import SLOTS, ModelConfig
-from paribus.model.transformer import Block, Transformer, slot_of
+from paribus.model.transformer import Transformer, slot_of
 from paribus.parts.init import SCHEMES, Role
 
 #: In `salted`: every parameter gets another draw.

@@ -13,57 +13,22 @@ Shapes: B batch, T positions, S positions of the source, D d_model, V vocab_size
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from paribus.errors import RequestError
+from paribus.model.block import Aux, Block
 from paribus.model.cache import Cache
 from paribus.model.config import ModelConfig, StackConfig
+from paribus.model.head import Head
 from paribus.ops.attention import Mask, choose_backend
-from paribus.ops.linear import Linear, linear
+from paribus.ops.linear import linear
 from paribus.parts.context import Context
 from paribus.parts.init import Role, Roles
 from paribus.parts.position.base import Position
-
-#: What layers give beside their output, by name: `loss` is added to the training loss.
-Aux = dict[str, Tensor]
-
-
-class Block(nn.Module):
-    """One layer: attention, perhaps cross-attention, and a feed-forward layer, joined by the placement."""
-
-    def __init__(self, config: ModelConfig, stack: StackConfig, layer: int) -> None:
-        super().__init__()
-        self.index = layer
-        self.attention = config.build_attention(layer)
-        if "cross_attention" in stack.sublayers:
-            self.cross_attention = config.build_attention(layer, cross=True)
-        self.ffn = config.build_ffn(layer)
-        self.residual = config.build_residual(stack.depth)
-
-    def forward(self, x_BTD: Tensor, context: Context, cache: Cache | None = None) -> tuple[Tensor, Aux]:
-        """The stream after this layer, and what its feed-forward layer gives beside."""
-        aux: Aux = {}
-
-        def attend(name: str) -> Callable[[Tensor], Tensor]:
-            held = None if cache is None else cache.layer(self.index, name)
-            return lambda x_BTD: getattr(self, name)(x_BTD, context, held)
-
-        def feed_forward(x_BTD: Tensor) -> Tensor:
-            given = self.ffn(x_BTD)
-            if isinstance(given, tuple):
-                given, more = given
-                aux.update(more)
-            return given
-
-        sublayers = {"attention": attend("attention")}
-        if hasattr(self, "cross_attention"):
-            sublayers["cross_attention"] = attend("cross_attention")
-        sublayers["ffn"] = feed_forward
-        return self.residual(x_BTD, sublayers), aux
 
 
 class Stack(nn.Module):
@@ -156,9 +121,17 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        if config.segments:
+            self.segment_embedding = nn.Embedding(config.segments, config.d_model)
         for name, stack in config.stacks().items():
             self.add_module(name, Stack(config, stack))
-        self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size)
+        self.head = Head(
+            d_model=config.d_model,
+            vocab_size=config.vocab_size,
+            tied=config.tie_embeddings,
+            bias=config.head_bias,
+            transform=config.build_head_transform(),
+        )
 
     def forward(
         self,
@@ -170,6 +143,7 @@ class Transformer(nn.Module):
         position_T: Tensor | None = None,
         valid_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
+        segment_BT: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
         """Logits [B, T, V] in `dtype`.
@@ -177,8 +151,9 @@ class Transformer(nn.Module):
         `source_BS` is what an encoder-decoder's encoder reads (needed again only with a fresh cache). Positions
         count from 0, or on from the cache's last, unless `position_T` gives them, [T] or [B, T]. `valid_BT` and
         `source_valid_BS` are false for padding, `document_BT` numbers the documents of packed rows: tokens see
-        their own only. With a `cache` the ids are the new tokens alone. Raises `RequestError` for a source where
-        none is read, or none where one is.
+        their own only. `segment_BT` numbers the segments of a model that has them (default: all are the first). With
+        a `cache` the ids are the new tokens alone. Raises `RequestError` for a source where none is read, or none
+        where one is, and for segments of a model without.
         """
         x_BTD, _ = self.stream(
             ids_BT,
@@ -188,6 +163,7 @@ class Transformer(nn.Module):
             position_T=position_T,
             valid_BT=valid_BT,
             document_BT=document_BT,
+            segment_BT=segment_BT,
             cache=cache,
         )
         return self.logits(x_BTD)
@@ -202,9 +178,10 @@ class Transformer(nn.Module):
         position_T: Tensor | None = None,
         valid_BT: Tensor | None = None,
         document_BT: Tensor | None = None,
+        segment_BT: Tensor | None = None,
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
-        """What the head reads, [B, T, D], and what the layers gave beside, summed over layers by name.
+        """What the head's matrix reads, [B, T, D], and what the layers gave beside, summed over layers by name.
 
         Takes what `forward` takes.
         """
@@ -219,7 +196,7 @@ class Transformer(nn.Module):
             raise RequestError("an encoder sees later tokens too, so it has nothing that a cache could keep")
         stack: Stack = getattr(self, name)
         x_BTD, more = stack(
-            self._embed(ids_BT, dtype),
+            self._embed(ids_BT, dtype, segment_BT),
             position_T=position_T,
             valid_BT=valid_BT,
             document_BT=document_BT,
@@ -229,7 +206,7 @@ class Transformer(nn.Module):
         )
         for key, tensor in more.items():
             aux[key] = aux[key] + tensor if key in aux else tensor
-        return x_BTD, aux
+        return self.head.transform(x_BTD), aux
 
     def _read_source(
         self, source_BS: Tensor | None, valid_BS: Tensor | None, dtype: torch.dtype, cache: Cache | None
@@ -244,13 +221,21 @@ class Transformer(nn.Module):
             cache.memory, cache.memory_valid = memory, valid_BS
         return memory, valid_BS, aux
 
-    def _embed(self, ids_BT: Tensor, dtype: torch.dtype) -> Tensor:
+    def _embed(self, ids_BT: Tensor, dtype: torch.dtype, segment_BT: Tensor | None = None) -> Tensor:
         x_BTD = self.embedding(ids_BT).to(dtype)
-        return x_BTD if self.config.embedding_scale == 1 else x_BTD * self.config.embedding_scale
+        x_BTD = x_BTD if self.config.embedding_scale == 1 else x_BTD * self.config.embedding_scale
+        if self.config.segments:
+            segment_BT = torch.zeros_like(ids_BT) if segment_BT is None else segment_BT
+            return x_BTD + self.segment_embedding(segment_BT).to(dtype)
+        if segment_BT is not None:
+            raise RequestError(
+                "the model has no segments to tell apart; ModelConfig's segments says how many"
+            )
+        return x_BTD
 
     def logits(self, x_BTD: Tensor) -> Tensor:
-        """What the head makes of the stream, [B, T, V] in its dtype."""
-        logits = linear(x_BTD, self.head_weight)
+        """What the head's matrix makes of the end of `stream`, [B, T, V] in its dtype."""
+        logits = linear(x_BTD, self.head_weight, self.head.bias)
         if self.config.logit_scale != 1:
             logits = logits * self.config.logit_scale
         if (cap := self.config.logit_softcap) is not None:
@@ -260,7 +245,7 @@ class Transformer(nn.Module):
     @property
     def head_weight(self) -> Tensor:
         """[V, D]: the head's own matrix, or the embedding's where they are tied."""
-        return self.embedding.weight if self.head is None else self.head.weight
+        return self.embedding.weight if self.head.weight is None else self.head.weight
 
     def blocks(self) -> Iterator[Block]:
         """Every block, the encoder's first."""
@@ -269,11 +254,14 @@ class Transformer(nn.Module):
 
     def roles(self) -> Roles:
         embedding = Role(kind="embedding", fan_in=self.config.vocab_size, fan_out=self.config.d_model)
-        head = Role(kind="head", fan_in=self.config.d_model, fan_out=self.config.vocab_size)
-        if self.head is None:
+        if self.head.weight is None:
             # A tied table must start as a head: at the scale of an embedding the first logits would be huge.
-            return {"embedding.weight": head}
-        return {"embedding.weight": embedding, "head.weight": head}
+            embedding = Role(kind="head", fan_in=self.config.d_model, fan_out=self.config.vocab_size)
+        roles = {"embedding.weight": embedding}
+        if self.config.segments:
+            segment = Role(kind="embedding", fan_in=self.config.segments, fan_out=self.config.d_model)
+            roles["segment_embedding.weight"] = segment
+        return roles
 
 
 def slot_of(name: str) -> str | None:
@@ -282,6 +270,8 @@ def slot_of(name: str) -> str | None:
         case [_, "blocks", _, "residual", "norms" | "output_norms", *_]:
             return "norm"
         case [_, "embedding_norm" | "final_norm", *_]:
+            return "norm"
+        case ["head", "transform", "norm", *_]:
             return "norm"
         case [_, "blocks", _, "cross_attention", *_]:
             return "attention"

@@ -1,6 +1,6 @@
 """Cross-entropy of a linear map: the head of a language model and its loss in one, without logits in float32.
 
-    logits l = cap(scale · x Wᵀ)
+    logits l = cap(scale · (x Wᵀ + b))
     nats = L - (1 - s) l[target] - s mean(l) + z L²    with L = logsumexp(l)
     d nats / d l = (1 + 2 z L) softmax(l) - s / V - (1 - s) [target]
 
@@ -30,6 +30,7 @@ def linear_cross_entropy(
     weight_VD: Tensor,
     targets_N: Tensor,
     *,
+    bias_V: Tensor | None = None,
     reduction: Literal["none", "sum", "mean"] = "none",
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
@@ -40,8 +41,8 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Nats of each target, float32 [N] (float64 if x is), or their sum or mean over the scored targets, [].
 
-    Takes x [..., D], weight [V, D] and targets [...], whole numbers in [0, V) or `ignore_index`, which costs
-    nothing. `label_smoothing` s spreads that share of the target evenly over all ids. `z_loss` z adds that many
+    Takes x [..., D], weight [V, D], perhaps a bias [V], and targets [...], whole numbers in [0, V) or
+    `ignore_index`, which costs nothing. `label_smoothing` s spreads that share of the target evenly over all ids. `z_loss` z adds that many
     times the square of logsumexp. `softcap` c makes logits c · tanh(logit / c), after `scale`. The product runs in
     the dtype of x, everything after it in at least float32. The vocabulary is taken in so many `parts`: more than
     one hold a part of the logits at a time, and cost a fourth product. Raises `RequestError` for impossible
@@ -53,6 +54,7 @@ def linear_cross_entropy(
     nats_N = _Nats.apply(
         x_ND.flatten(0, -2),
         weight_VD.to(x_ND.dtype),
+        None if bias_V is None else bias_V.to(x_ND.dtype),
         targets_N.flatten(),
         _Form(len(weight_VD), ignore_index, label_smoothing, z_loss, softcap, scale),
         min(parts, len(weight_VD)),
@@ -81,7 +83,7 @@ def parts_that_fit(num_rows: int, vocab_size: int, *, dtype: torch.dtype, memory
 
 
 class _Form(NamedTuple):
-    """What is made of the product x Wᵀ, for N rows and P of the V ids; see `linear_cross_entropy`."""
+    """What is made of the product x Wᵀ, with its bias, for N rows and P of the V ids; see `linear_cross_entropy`."""
 
     vocab_size: int
     ignore_index: int
@@ -157,49 +159,57 @@ class _Form(NamedTuple):
 
 
 class _Nats(torch.autograd.Function):
-    """Nats [N] of x [N, D], weight [V, D] in the dtype of x, and targets [N]."""
+    """Nats [N] of x [N, D], weight [V, D] and bias [V] (or None) in the dtype of x, and targets [N]."""
 
     @staticmethod
     def forward(
-        ctx: Any, x_ND: Tensor, weight_VD: Tensor, targets_N: Tensor, form: _Form, parts: int
+        ctx: Any,
+        x_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        targets_N: Tensor,
+        form: _Form,
+        parts: int,
     ) -> Tensor:
         terms: list[Tensor] = []
         kept: list[Tensor] = []
-        for weight_PD, local_N, inside_N in _parts(weight_VD, targets_N, form, parts):
+        for weight_PD, bias_P, local_N, inside_N in _parts(weight_VD, bias_V, targets_N, form, parts):
             # One part after the other: a compiler would hold the logits of all of them to fuse what follows.
-            product_NP = (after(terms[-1], x_ND) if terms else x_ND) @ weight_PD.t()
+            product_NP = _product(after(terms[-1], x_ND) if terms else x_ND, weight_PD, bias_P)
             kept = [product_NP] if parts == 1 else []
             stretches = _stretches(product_NP)
             found = [form.terms(product_NP[rows], local_N[rows], inside_N[rows]) for rows in stretches]
             terms.append(torch.cat(found, dim=1))
         nats_N, *by_row = form.nats(terms)
-        ctx.save_for_backward(x_ND, weight_VD, targets_N, *by_row, *kept)
+        ctx.save_for_backward(x_ND, weight_VD, bias_V, targets_N, *by_row, *kept)
         ctx.form, ctx.parts = form, parts
         return nats_N.masked_fill(targets_N == form.ignore_index, 0.0)
 
     @staticmethod
     def backward(ctx: Any, gradient_N: Tensor) -> tuple[Tensor | None, ...]:
-        x_ND, weight_VD, targets_N, at_target_N, highest_N, added_N, *kept = ctx.saved_tensors
-        form, (wants_x, wants_weight, *_) = ctx.form, ctx.needs_input_grad
+        x_ND, weight_VD, bias_V, targets_N, at_target_N, highest_N, added_N, *kept = ctx.saved_tensors
+        form, (wants_x, wants_weight, wants_bias, *_) = ctx.form, ctx.needs_input_grad
         gradient_N = gradient_N.masked_fill(targets_N == form.ignore_index, 0.0)
         if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             # Views, as one may be made of the other (tied weights) and only its own share is asked for here.
             x_ND, weight_VD = x_ND.view_as(x_ND), weight_VD.view_as(weight_VD)
-            wanted = [each for each, wants in ((x_ND, wants_x), (weight_VD, wants_weight)) if wants]
-            product_NV = x_ND @ weight_VD.t()
-            ((_, local_N, inside_N),) = _parts(weight_VD, targets_N, form, 1)
+            wants = (wants_x, wants_weight, wants_bias)
+            wanted = [each for each, asked in zip((x_ND, weight_VD, bias_V), wants, strict=True) if asked]
+            product_NV = _product(x_ND, weight_VD, bias_V)
+            ((_, _, local_N, inside_N),) = _parts(weight_VD, bias_V, targets_N, form, 1)
             nats_N = form.nats([form.terms(product_NV, local_N, inside_N)])[0]
-            found = torch.autograd.grad(nats_N, wanted, gradient_N, create_graph=True)
-            return (found[0] if wants_x else None, found[-1] if wants_weight else None, None, None, None)
+            found = iter(torch.autograd.grad(nats_N, wanted, gradient_N, create_graph=True))
+            return (*(next(found) if asked else None for asked in wants), None, None, None)
         of_x: Tensor | None = None
         of_weight: list[Tensor] = []
+        of_bias: list[Tensor] = []
         made = gradient_N
-        for weight_PD, local_N, inside_N in _parts(weight_VD, targets_N, form, ctx.parts):
+        for weight_PD, bias_P, local_N, inside_N in _parts(weight_VD, bias_V, targets_N, form, ctx.parts):
             if kept:  # and read by nothing but its gradient, which can then be written in its place
                 product_NP = kept[0]
             else:
                 # Without this a compiler would see the product of the forward pass, and keep that.
-                product_NP = after(made, x_ND) @ weight_PD.t()
+                product_NP = _product(after(made, x_ND), weight_PD, bias_P)
                 at_target_N = form.logits(product_NP.gather(1, local_N[:, None]))[:, 0]
             by_row = (local_N, inside_N, at_target_N, highest_N, added_N, gradient_N)
             of_product_NP = _in_stretches(form.gradient, product_NP, by_row)
@@ -211,21 +221,29 @@ class _Nats(torch.autograd.Function):
             if wants_weight:
                 made = of_product_NP.t() @ x_ND
                 of_weight.append(made)
+            if wants_bias:
+                of_bias.append(of_product_NP.sum(0))
         return (
             of_x.to(x_ND.dtype) if of_x is not None else None,
             torch.cat(of_weight) if wants_weight else None,
+            torch.cat(of_bias) if wants_bias else None,
             None,
             None,
             None,
         )
 
 
-def _parts(
-    weight_VD: Tensor, targets_N: Tensor, form: _Form, parts: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Each part of the vocabulary: its weights, the targets counted from its first id, and which are inside it.
+def _product(x_ND: Tensor, weight_PD: Tensor, bias_P: Tensor | None) -> Tensor:
+    """x Wᵀ + b, [N, P]."""
+    return x_ND @ weight_PD.t() if bias_P is None else torch.addmm(bias_P, x_ND, weight_PD.t())
 
-    Those that are not stand at 0. One outside the whole vocabulary stays where it is, so that reading it fails.
+
+def _parts(
+    weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, form: _Form, parts: int
+) -> Iterator[tuple[Tensor, Tensor | None, Tensor, Tensor]]:
+    """Each part of the vocabulary: its weights, its bias, the targets counted from its first id, and which are inside it.
+
+    Targets that are not stand at 0. One outside the whole vocabulary stays where it is, so that reading it fails.
     """
     ends = [number * form.vocab_size // parts for number in range(parts + 1)]
     for first, end in itertools.pairwise(ends):
@@ -234,7 +252,8 @@ def _parts(
             inside_N = inside_N & (targets_N >= first)
         if end < form.vocab_size:
             inside_N = inside_N & (targets_N < end)
-        yield weight_VD[first:end], torch.where(inside_N, targets_N - first, 0), inside_N
+        bias_P = None if bias_V is None else bias_V[first:end]
+        yield weight_VD[first:end], bias_P, torch.where(inside_N, targets_N - first, 0), inside_N
 
 
 def _stretches(product_NP: Tensor) -> list[slice]:

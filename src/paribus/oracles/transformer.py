@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paribus.oracles.arrays import Array, Function, Weights, under
+from paribus.oracles.activation import ACTIVATION
+from paribus.oracles.arrays import Array, Function, Weights, affine, under
 from paribus.oracles.attention import Mask, mha
 from paribus.oracles.ffn import FFN_LAYER
 from paribus.oracles.norm import NORM
@@ -36,6 +37,8 @@ def transformer(
     valid: Mask | None = None,
     source_valid: Mask | None = None,
     document: NDArray[Any] | None = None,
+    segment: Ids | None = None,
+    head_transform: str | None = None,
 ) -> Array:
     """Logits [B, T, V] of the whole model from its state dict; `parts` names the part of each slot, `options` theirs.
 
@@ -43,7 +46,9 @@ def transformer(
     the encoding of `source_ids` (or `source`, the same) between self-attention and feed-forward layer. Weights are
     below `encoder.` and `decoder.`; the stacks share `embedding.weight`, which is the head too if there is none.
     `valid` [B, T] and `source_valid` [B, S] are false where padding is: nobody reads that. `document` [B, T] numbers
-    the documents packed into a row of `ids`, none of which reads another.
+    the documents packed into a row of `ids`, none of which reads another. `segment` [B, T] numbers the rows of
+    `segment_embedding.weight`, where there is one (unless given, all are the first). `head_transform` is the activation
+    between the matrix and the norm that stand before the head. A bias of the head the weights show.
     """
     given = options or {}
     source_ids = source if source_ids is None else source_ids
@@ -62,6 +67,7 @@ def transformer(
     )
     position, position_options = POSITION[parts["position"]], given.get("position", {})
     has_embedding_norm = EMBEDDING_NORM[parts["residual"]] if embedding_norm is None else embedding_norm
+    segments = w.get("segment_embedding.weight")
     has_final_norm = FINAL_NORM[parts["residual"]] if final_norm is None else final_norm
 
     def block(
@@ -99,6 +105,8 @@ def transformer(
         weights = under(w, f"{stack}.")
         of_position = under(weights, "position.")
         x = w["embedding.weight"][ids]
+        if segments is not None:
+            x = x + segments[np.zeros_like(ids) if segment is None else segment]
         if position.embed is not None:
             x = position.embed(of_position, x, np.arange(ids.shape[-1]), **position_options)
         if has_embedding_norm:
@@ -115,4 +123,8 @@ def transformer(
         if source_ids is None:
             raise ValueError("an encoder_decoder reads source_ids")
         x = run("decoder", ids, valid, run("encoder", source_ids, source_valid))
-    return x @ w.get("head.weight", w["embedding.weight"]).T
+    if head_transform is not None:
+        of_head = under(w, "head.transform.")
+        activation = partial(ACTIVATION[head_transform], under(of_head, "activation."))
+        x = norm(under(of_head, "norm."), activation(affine(of_head, "dense", x)))
+    return x @ w.get("head.weight", w["embedding.weight"]).T + w.get("head.bias", 0.0)

@@ -41,6 +41,8 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     if _keeps_probabilities(model, train):
         per_token_layer += 4 * size * model.num_heads * train.seq_len
     per_token = layers * per_token_layer + 12 * model.d_model
+    if model.head_transform is not None:
+        per_token += 4 * size * model.d_model
     tokens, dtype = train.tokens_per_step, getattr(torch, resolve(train)[0].dtype)
     parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=machine_bytes())
     logits = 10 * tokens * model.vocab_size // parts

@@ -132,6 +132,7 @@ class Program:
             stream_BTD,
             self.model.head_weight,
             targets_BT,
+            bias_V=self.model.head.bias,
             ignore_index=IGNORE,
             softcap=self.config.logit_softcap,
             scale=self.config.logit_scale,

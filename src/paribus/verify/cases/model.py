@@ -18,6 +18,7 @@ from paribus.verify.case import Case, Setting
 
 ARCHITECTURES = ("decoder", "encoder", "encoder_decoder")
 _B, _T, _S, _V = 2, 7, 5, 11
+_TRANSFORM = "gelu"
 
 
 def cards() -> list[Card]:
@@ -29,23 +30,31 @@ def cards() -> list[Card]:
 
 
 def cases(card: Card, setting: Setting) -> Iterator[Case]:
-    """One text as it is, and one with padding."""
-    config = ModelConfig(
-        vocab_size=_V,
-        d_model=12,
-        d_ff=10,
-        num_layers=2,
-        num_heads=3,
-        max_seq_len=_T,
-        architecture=card.name,  # type: ignore[arg-type]
-    )
+    """One text as it is, and one with padding; then a head of more than a matrix, and segments where they may be."""
+    sizes = {"vocab_size": _V, "d_model": 12, "d_ff": 10, "num_layers": 2, "num_heads": 3, "max_seq_len": _T}
+    of_card: dict[str, Any] = {**sizes, "architecture": card.name}
+    yield from _of(ModelConfig(**of_card), setting, ("", "padding"))
+    of_card |= {"head_bias": True, "head_transform": _TRANSFORM, "tie_embeddings": True}
+    name = "head with bias and transform"
+    if card.name != "encoder_decoder":
+        of_card |= {"segments": 3}
+        name += ", segments"
+    yield from _of(ModelConfig(**of_card), setting, (name,))
+
+
+def _of(config: ModelConfig, setting: Setting, names: tuple[str, ...]) -> Iterator[Case]:
     model: Any = setting.place(Transformer(config))
     ids: dict[str, Tensor] = {"ids_BT": _ids(_T, seed=0)}
     padding = {"valid_BT": torch.arange(_T) < torch.tensor([[_T], [_T - 3]])}
     if config.architecture == "encoder_decoder":
         ids["source_BS"] = _ids(_S, seed=1)
         padding["source_valid_BS"] = torch.arange(_S) < torch.tensor([[_S], [_S - 2]])
-    for name, given in (("", ids), ("padding", {**ids, **padding})):
+    for name in names:
+        given = ids
+        if name == "padding":
+            given = {**ids, **padding}
+        elif config.segments:
+            given = {**ids, "segment_BT": torch.arange(_T) // torch.tensor([[3], [4]])}
         yield Case(
             name=name,
             module=model,
@@ -68,7 +77,12 @@ def _form(model: Any, given: dict[str, Tensor], setting: Setting) -> Any:
 
 
 def _oracle(config: ModelConfig, given: dict[str, Tensor]) -> Any:
-    names = {"source_BS": "source_ids", "valid_BT": "valid", "source_valid_BS": "source_valid"}
+    names = {
+        "source_BS": "source_ids",
+        "valid_BT": "valid",
+        "source_valid_BS": "source_valid",
+        "segment_BT": "segment",
+    }
     ids = given["ids_BT"].numpy()
     arrays: dict[str, Any] = {names[name]: each.numpy() for name, each in given.items() if name in names}
 
@@ -81,6 +95,7 @@ def _oracle(config: ModelConfig, given: dict[str, Tensor]) -> Any:
             parts=config.part_names(),
             max_seq_len=config.max_seq_len,
             architecture=config.architecture,
+            head_transform=None if config.head_transform is None else _TRANSFORM,
             **arrays,
         )
         return logits * x
