@@ -43,7 +43,7 @@ class Family:
     `ModelConfig` that is not its default; `only` the keys that change what is computed in a way that no part of
     ours does, with the value at which they do not. `tensors` has a row for every module, as a function of the
     config where the names depend on it. Tensors in `copies` repeat another one and may be absent; names that end
-    as one of `unused` says carry nothing that is learned. `prefix` is what checkpoints of the bare trunk leave out.
+    as one of `unused` says carry nothing that is learned, those in `aside` belong to heads for other tasks. `prefix` is what checkpoints of the bare trunk leave out.
     """
 
     model_type: str
@@ -54,6 +54,7 @@ class Family:
     prefix: str = ""
     copies: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
     def tensors_of(self, config: ModelConfig) -> Tensors:
         """The rows for a model of this config."""
@@ -70,7 +71,7 @@ class Reading:
     unread: tuple[str, ...]
 
 
-def read_config(family: Family, config: Mapping[str, Any]) -> Reading:
+def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
     """The model that a `config.json` of this family describes. Raises `RequestError` if it describes none."""
     keys = Keys(config)
     arguments: dict[str, Any] = {}
@@ -96,19 +97,29 @@ def read_config(family: Family, config: Mapping[str, Any]) -> Reading:
     )
 
 
-def write_config(family: Family, config: ModelConfig) -> Written:
-    """The `config.json` of a model in this family. Raises `RequestError` that names what the family has not."""
+def express(family: Family, config: ModelConfig) -> Written:
+    """The `config.json` of a model in this family. Raises `Inexpressible` that names what the family has not."""
     written: Written = {"model_type": family.model_type, "architectures": [family.transformers_class]}
     means = meaning(config)
     for name, rule in family.config.items():
         written = merged(written, rule.write(means[name], config))
     try:
-        again = read_config(family, written).config
+        again = interpret(family, written).config
     except RequestError as error:
-        raise RequestError(f"{family.model_type} has no such model: {error}") from None
+        raise Inexpressible(f"{family.model_type} has no such model: {error}", tuple(means)) from None
     if wrong := differing(config, again):
-        raise RequestError(f"{family.model_type} has no such model: {_told(config, again, wrong)}")
+        raise Inexpressible(
+            f"{family.model_type} has no such model: {_told(config, again, wrong)}", tuple(wrong)
+        )
     return written
+
+
+class Inexpressible(RequestError):
+    """A model that a family has not; `fields` are the arguments of `ModelConfig` that it cannot say."""
+
+    def __init__(self, message: str, fields: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 def _told(config: ModelConfig, again: ModelConfig, wrong: list[str]) -> str:

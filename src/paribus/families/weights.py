@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import difflib
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from paribus.errors import RequestError, nearest
+from paribus.errors import RequestError
 from paribus.families.family import Family
-from paribus.families.tensors import Move, moves, shapes_of, to_ours
+from paribus.families.tensors import Move, moves, shapes_of, their_shapes, to_ours
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 
@@ -19,14 +22,20 @@ class Source(Protocol):
     """Where tensors come from, by name: a folder of a checkpoint, or anything like it."""
 
     @property
-    def names(self) -> Collection[str]: ...
+    def tensors(self) -> Collection[str]: ...
 
     def tensor(self, name: str) -> Tensor: ...
 
 
-def fill(
-    family: Family, config: ModelConfig, source: Source, *, dtype: torch.dtype | None = None
-) -> Transformer:
+@dataclass(frozen=True, kw_only=True)
+class Filled:
+    """A model with its weights, and the tensors that belong to heads for other tasks and were left out."""
+
+    model: Transformer
+    aside: tuple[str, ...]
+
+
+def fill(family: Family, config: ModelConfig, source: Source, *, dtype: torch.dtype | None = None) -> Filled:
     """A model of this config with the weights of `source`, in their dtype or in `dtype`.
 
     Tensors are taken one at a time and not copied where they need not change. Raises `RequestError` that names
@@ -34,57 +43,83 @@ def fill(
     """
     shapes = shapes_of(config)
     wanted = moves(family, config, shapes)
-    found = _found(family, wanted, source.names)
-    with torch.device("meta"):
-        model = Transformer(config)
+    names = set(source.tensors)
+    found = _found(family, wanted, names)
+    aside = tuple(sorted(name for name in names if family.aside and name.endswith(family.aside)))
+    _refuse_spare(family, names - set(found.values()) - set(aside))
+    model = empty(config)
     for move in wanted:
         tensors = [source.tensor(found[name]) for name in move.theirs]
         for name, part in to_ours(move, tensors, config, shapes).items():
-            part = part if dtype is None else part.to(dtype)
-            _place(model, name, part.contiguous())
-    return model
+            place(model, name, part if dtype is None else part.to(dtype))
+    return Filled(model=model, aside=aside)
 
 
-def taken(family: Family, model: Transformer) -> dict[str, Tensor]:
-    """The weights of a model by the names of a family; those that are kept as ours are the same tensors.
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """A tensor to be written: its size is known before it is made."""
+
+    name: str
+    num_bytes: int
+    make: Callable[[], Tensor]
+
+
+def outgoing(family: Family, model: Transformer) -> Iterator[Outgoing]:
+    """The weights of a model by the names of a family, made one by one.
 
     Raises `RequestError` for a parameter that the family has no name for.
     """
     state = {name: parameter.detach() for name, parameter in model.named_parameters()}
     shapes = {name: tensor.shape for name, tensor in state.items()}
-    found: dict[str, Tensor] = {}
     for move in moves(family, model.config, shapes):
-        tensors = move.layout.theirs([state[name] for name in move.ours], model.config)
-        found.update(zip(move.theirs, tensors, strict=True))
-    return found
+        ours = [state[name] for name in move.ours]
+        width = ours[0].element_size()
+        for at, (name, shape) in enumerate(
+            zip(move.theirs, their_shapes(move, model.config, shapes), strict=True)
+        ):
+            make = functools.partial(_one, move, ours, model.config, at)
+            yield Outgoing(name=name, num_bytes=shape.numel() * width, make=make)
+
+
+def _one(move: Move, ours: list[Tensor], config: ModelConfig, at: int) -> Tensor:
+    return move.layout.theirs(ours, config)[at]
+
+
+def empty(config: ModelConfig) -> Transformer:
+    """A model whose parameters have no memory yet, and whose buffers are as their parts made them."""
+    with torch.device("meta"):
+        return Transformer(config)
+
+
+def place(model: nn.Module, name: str, tensor: Tensor) -> None:
+    """Put a tensor in the place of a parameter that has no memory yet."""
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, nn.Parameter(tensor.contiguous()))
 
 
 def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mapping[str, str]:
-    """What each wanted tensor is called in this checkpoint; every other name must be accounted for."""
-    has = set(names)
+    """What each wanted tensor is called in this checkpoint."""
     found = {}
     for move in wanted:
         for name in move.theirs:
             copies = [copy for copy, original in family.copies.items() if original == name]
-            there = [each for each in (name, name.removeprefix(family.prefix), *copies) if each in has]
+            there = [each for each in (name, name.removeprefix(family.prefix), *copies) if each in names]
             if not there:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
                 raise RequestError(
-                    f"the checkpoint has no tensor {name}, which holds {' and '.join(move.ours)}; "
-                    f"{nearest(name, sorted(has))}"
+                    f"the checkpoint has no tensor {name}, which holds {' and '.join(move.ours)}{hint}"
                 )
             found[name] = there[0]
-    spare = has - set(found.values()) - set(family.copies)
-    spare = {name for name in spare if not name.endswith(family.unused)} if family.unused else spare
-    if spare:
-        first = min(spare)
-        raise RequestError(
-            f"the checkpoint has {len(spare)} tensors that a {family.model_type} of this config.json does not, "
-            f"{first} among them; a model without them would be another one"
-        )
     return found
 
 
-def _place(model: nn.Module, name: str, tensor: Tensor) -> None:
-    """Put a tensor in the place of a parameter that has no memory yet."""
-    module, _, leaf = name.rpartition(".")
-    setattr(model.get_submodule(module), leaf, nn.Parameter(tensor))
+def _refuse_spare(family: Family, spare: Collection[str]) -> None:
+    """Raise `RequestError` if a tensor is left that no parameter of ours comes from."""
+    left = sorted(set(spare) - set(family.copies))
+    left = [name for name in left if not (family.unused and name.endswith(family.unused))]
+    if left:
+        raise RequestError(
+            f"the checkpoint has {len(left)} tensors that a {family.model_type} of this config.json has not, "
+            f"{left[0]} among them; without them it would be another model"
+        )

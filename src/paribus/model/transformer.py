@@ -117,6 +117,9 @@ class Transformer(nn.Module):
     `paribus.model.initialise.build`, which draws every parameter by its name.
     """
 
+    #: Where the weights came from, if they were loaded; `paribus.families` sets it.
+    origin: object = None
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

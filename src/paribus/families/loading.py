@@ -1,0 +1,187 @@
+"""`paribus.load`: the folder of a checkpoint as our `Transformer` with its weights."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from paribus.errors import RequestError
+from paribus.families import native
+from paribus.families.family import Family, family_of, interpret
+from paribus.families.files import Folder, open_folder
+from paribus.families.files.finite import not_finite
+from paribus.families.weights import Filled, fill
+from paribus.model.config import ModelConfig
+from paribus.model.transformer import Transformer
+
+#: Keys that say how a model was trained or is to be used, not what it computes.
+WITHOUT_MEANING = frozenset(
+    [
+        "_name_or_path",
+        "architectures",
+        "attention_dropout",
+        "attn_pdrop",
+        "auto_map",
+        "bos_token_id",
+        "chunk_size_feed_forward",
+        "classifier_dropout",
+        "decoder_start_token_id",
+        "dropout",
+        "dropout_rate",
+        "dtype",
+        "embd_pdrop",
+        "emb_pdrop",
+        "eos_token_id",
+        "finetuning_task",
+        "gradient_checkpointing",
+        "hidden_dropout",
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "id2label",
+        "init_device",
+        "init_std",
+        "initializer_factor",
+        "initializer_range",
+        "is_encoder_decoder",
+        "label2id",
+        "layerdrop",
+        "model_type",
+        "output_attentions",
+        "output_hidden_states",
+        "output_past",
+        "pad_token_id",
+        "pretraining_tp",
+        "problem_type",
+        "quantization_config_hint",
+        "resid_pdrop",
+        "return_dict",
+        "scale_dropout",
+        "sep_token_id",
+        "cls_token_id",
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj",
+        "task_specific_params",
+        "tokenizer_class",
+        "torch_dtype",
+        "transformers_version",
+        "unk_token_id",
+        "use_cache",
+        "use_mems_eval",
+        "verbose",
+        "reorder_and_upcast_attn",
+        "slow_but_exact",
+        "skip_bias_add",
+        "skip_bias_add_qkv",
+        "bias_dropout_fusion",
+        "masked_softmax_fusion",
+        "offset_alibi",
+        "attention_softmax_in_fp32",
+        "n_ctx",
+        "n_special",
+        "predict_special_tokens",
+        "directionality",
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
+        "prefix",
+    ]
+)
+
+
+class CheckpointWarning(UserWarning):
+    """Something about a checkpoint that its reader should know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a model's weights came from: what is needed to write them back as they were."""
+
+    path: Path
+    family: Family | None
+    config: Mapping[str, Any]
+    aside: tuple[str, ...] = ()
+
+
+def load(
+    path: str | os.PathLike[str], *, dtype: torch.dtype | None = None, own_parts: bool = False
+) -> Transformer:
+    """Our `Transformer` with the weights of the checkpoint at `path`, in their own dtype or in `dtype`.
+
+    `path` is a folder with `config.json` and safetensors of a known family, or in our own format. Weights are mapped
+    from the files and copied only where their layout changes, so the files must stay while the model lives. The
+    model's `origin` says where it came from. Code that came with a checkpoint is never run; parts from a user's own
+    file only with `own_parts`. Warns (`CheckpointWarning`) of weights that are not finite, tensors left out, and
+    keys that were not understood. Raises `RequestError`, and no partial model is left.
+
+    >>> model = paribus.load("models/pythia-70m", dtype=torch.bfloat16)
+    """
+    folder = open_folder(path)
+    if not folder.has_weights:
+        raise RequestError(f"{folder.path} has a config and no weights, so there is nothing to load")
+    told = list(folder.warnings)
+    if native.is_native(folder.config):
+        config = native.model_config(folder.config, own_parts=own_parts)
+        model = native.fill_native(config, folder, dtype=dtype)
+        origin = Origin(path=folder.path, family=None, config=folder.config)
+    else:
+        refuse_quantised(folder.config)
+        family = family_of(folder.config)
+        reading = interpret(family, folder.config)
+        filled = fill(family, reading.config, folder, dtype=dtype)
+        model = filled.model
+        told += _unread(reading.unread) + _aside(filled) + _copies(family, folder, reading.config)
+        origin = Origin(path=folder.path, family=family, config=folder.config, aside=filled.aside)
+    if broken := not_finite(model.named_parameters()):
+        told.append(f"{len(broken)} tensors hold NaN or infinity, {broken[0]} among them")
+    for sentence in told:
+        warnings.warn(sentence, CheckpointWarning, stacklevel=2)
+    model.origin = origin
+    return model.eval()
+
+
+def refuse_quantised(config: Mapping[str, Any]) -> None:
+    """Raise `RequestError` for weights that are packed in a way of their own."""
+    if isinstance(given := config.get("quantization_config"), Mapping):
+        method = given.get("quant_method", "some method")
+        raise RequestError(
+            f"its weights are quantised by {method}, which is not read here; take the unquantised checkpoint"
+        )
+
+
+def _unread(keys: tuple[str, ...]) -> list[str]:
+    strange = [key for key in keys if key not in WITHOUT_MEANING]
+    if not strange:
+        return []
+    return [f"these keys of config.json are not known here and were not used: {', '.join(strange)}"]
+
+
+def _aside(filled: Filled) -> list[str]:
+    if not filled.aside:
+        return []
+    return [f"left out, as they belong to heads for other tasks: {', '.join(filled.aside)}"]
+
+
+def _copies(family: Family, folder: Folder, config: ModelConfig) -> list[str]:
+    """Of tensors that should repeat another one, those that do not."""
+    if not config.tie_embeddings:
+        return []
+    there = folder.tensors
+    pairs = [
+        (copy, original) for copy, original in family.copies.items() if copy in there and original in there
+    ]
+    return [
+        f"{copy} differs from {original}, which config.json says is the same matrix; {original} was taken"
+        for copy, original in pairs
+        if not torch.equal(folder.tensor(copy), folder.tensor(original))
+    ]
