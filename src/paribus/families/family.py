@@ -42,7 +42,8 @@ class Family:
     `transformers_class` is the class that reads what we write. `config` has a rule for every argument of
     `ModelConfig` that is not its default; `only` the keys that change what is computed in a way that no part of
     ours does, with the value at which they do not. `tensors` has a row for every module, as a function of the
-    config where the names depend on it. Tensors in `copies` repeat another one and may be absent; names that end
+    config where the names depend on it. Tensors in `copies` repeat another one where the
+    embeddings are tied, and may be absent; those in `repeats` are the other one whenever they are absent; names that end
     as one of `unused` says carry nothing that is learned, those in `aside` belong to heads for other tasks. `prefix` is what checkpoints of the bare trunk leave out.
     """
 
@@ -53,6 +54,7 @@ class Family:
     only: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
     copies: Mapping[str, str] = field(default_factory=dict)
+    repeats: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
     aside: tuple[str, ...] = ()
 

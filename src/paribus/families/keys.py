@@ -68,6 +68,10 @@ class Keys:
             self._seen.append(KeyRead(key=key, value=None, given=True))
         return there
 
+    def known(self, *keys: str) -> None:
+        """Say that these keys are understood, though nothing follows from them here."""
+        self.read.update(keys)
+
     def __contains__(self, key: str) -> bool:
         return self.get(key, None) is not None
 

@@ -77,7 +77,7 @@ WITHOUT_MEANING = frozenset(
         "use_cache",
         "use_mems_eval",
         "verbose",
-        "reorder_and_upcast_attn",
+        "learned_pos_emb norm_type reorder_and_upcast_attn",
         "slow_but_exact",
         "skip_bias_add",
         "skip_bias_add_qkv",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from paribus import registry
@@ -20,8 +20,9 @@ _WITHOUT_MEANING = {"memory", "grouped", "num_kv_heads"}
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedPart:
-    """A part by its class (or function) and every option it was built with."""
+    """A part by its class (or function) and every option it was built with; names are for reading only."""
 
+    name: str = field(compare=False)
     factory: Callable[..., Any]
     options: Mapping[str, Any]
 
@@ -46,7 +47,9 @@ def _resolved(card: Card, given: Mapping[str, Any], *, without: Collection[str])
         spec = {"name": norm} if isinstance(norm, str) else dict(norm)
         options["qk_norm"] = _resolved(registry.get("norm", spec.pop("name")), spec, without={"d_model"})
     return ResolvedPart(
-        factory=card.factory, options={name: _plain(value) for name, value in options.items()}
+        name=card.name,
+        factory=card.factory,
+        options={name: _plain(value) for name, value in options.items()},
     )
 
 

@@ -23,10 +23,13 @@ from paribus.parts.position.rope_yarn import Llama3RotaryPosition, YarnRotaryPos
 
 @dataclass(frozen=True)
 class Rope:
-    """`rope` or one of its scalings. `base` and `fraction` are the family's defaults, `fraction_key` the older key."""
+    """`rope` or one of its scalings.
+
+    `base` and `fraction` are the family's defaults; a family without a `fraction` rotates all channels.
+    """
 
     base: float = 10000.0
-    fraction: float = 1.0
+    fraction: float | None = None
     fraction_key: str = "partial_rotary_factor"
     base_key: str = "rope_theta"
     layout: str = "half"
@@ -35,7 +38,11 @@ class Rope:
     def read(self, keys: Keys) -> PartSpec:
         found: dict[str, Any] = {}
         base = self._one(keys, "rope_theta", self.base_key, self.base)
-        fraction = self._one(keys, "partial_rotary_factor", self.fraction_key, self.fraction)
+        fraction = self._one(keys, "partial_rotary_factor", self.fraction_key, self.fraction or 1.0)
+        if self.fraction is None and fraction != 1:
+            raise RequestError(
+                f"config.json: {self.fraction_key} is {fraction}, and models of this family rotate all channels"
+            )
         if base != 10000.0:
             found["base"] = float(base)
         if fraction != 1:
@@ -69,7 +76,7 @@ class Rope:
         if not (isinstance(part, type) and issubclass(part, RotaryPosition)):
             return {}
         written: Written = {self.base_key: options["base"]}
-        if options["fraction"] != 1 or self.fraction != 1:
+        if options["fraction"] != (self.fraction or 1.0):
             written[self.fraction_key] = options["fraction"]
         if part in _WRITERS:
             kind, keys = _WRITERS[part]

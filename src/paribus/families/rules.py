@@ -166,7 +166,7 @@ class Part:
         return {"name": name, **options} if options else name
 
     def write(self, value: tuple[ResolvedPart, ...], config: ModelConfig) -> Written:
-        written: Written = {}
+        written = {} if isinstance(self.name, str) else self.name.write(value[0].name, config)
         for option, rule in self.options.items():
             written = merged(written, rule.write(value[0].options.get(option), config))
         return written

@@ -48,10 +48,14 @@ def fill(family: Family, config: ModelConfig, source: Source, *, dtype: torch.dt
     aside = tuple(sorted(name for name in names if family.aside and name.endswith(family.aside)))
     _refuse_spare(family, names - set(found.values()) - set(aside))
     model = empty(config)
+    taken: set[str] = set()
     for move in wanted:
         tensors = [source.tensor(found[name]) for name in move.theirs]
         for name, part in to_ours(move, tensors, config, shapes).items():
-            place(model, name, part if dtype is None else part.to(dtype))
+            part = part if dtype is None else part.to(dtype)
+            # A matrix that stands for two is two in the model: training changes one of them.
+            place(model, name, part.clone() if found[move.theirs[0]] in taken else part)
+        taken.update(found[each] for each in move.theirs)
     return Filled(model=model, aside=aside)
 
 
@@ -103,7 +107,8 @@ def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mappin
     for move in wanted:
         for name in move.theirs:
             copies = [copy for copy, original in family.copies.items() if original == name]
-            there = [each for each in (name, name.removeprefix(family.prefix), *copies) if each in names]
+            others = [*copies, *(original for repeat, original in family.repeats.items() if repeat == name)]
+            there = [each for each in (name, name.removeprefix(family.prefix), *others) if each in names]
             if not there:
                 near = difflib.get_close_matches(name, names, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""

@@ -50,6 +50,7 @@ class _Where:
     switch: Rule
 
     def read(self, keys: Keys) -> list[bool]:
+        keys.known("layer_types", "sliding_window", "max_window_layers")
         layers = keys.get("num_hidden_layers", kind=int)
         if not self.switch.read(keys):
             return [False] * layers

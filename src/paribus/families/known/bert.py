@@ -8,7 +8,12 @@ BLOCK = "encoder.layer.{layer}"
 OURS = "encoder.blocks.{layer}"
 EPS = Key("layer_norm_eps", 1e-12, float)
 ACTIVATION = activation("hidden_act", "gelu")
-ONLY = {"position_embedding_type": "absolute", "is_decoder": False, "tie_word_embeddings": True}
+ONLY = {
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
 
 
 def has_head(keys: Keys) -> bool:

@@ -21,6 +21,7 @@ _BIAS = Key("bias", False, bool)
 
 
 def _new(keys: Keys) -> bool:
+    keys.known("multi_query", "parallel_attn", "num_kv_heads", "num_ln_in_parallel_attn")
     return keys.get("new_decoder_architecture", False, bool)
 
 

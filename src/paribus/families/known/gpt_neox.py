@@ -17,8 +17,8 @@ FAMILY = Family(
         "max_seq_len": Key("max_position_embeddings", 2048),
         "ffn": FeedForward(activation("hidden_act", "gelu"), gated=False, bias=Always(True)),
         "norm": Part("layernorm", {"eps": Key("layer_norm_eps", 1e-5, float)}),
-        "residual": Choice(
-            Key("use_parallel_residual", True, bool), {True: "parallel_separate", False: "pre"}
+        "residual": Part(
+            Choice(Key("use_parallel_residual", True, bool), {True: "parallel_separate", False: "pre"})
         ),
         "position": Rope(fraction=0.25, fraction_key="rotary_pct", base_key="rotary_emb_base"),
         "attention": Part("mha", {"bias": Key("attention_bias", True, bool)}),
@@ -37,6 +37,7 @@ FAMILY = Family(
         "gpt_neox.final_layer_norm": "decoder.final_norm",
         "embed_out": "head",
     },
+    only={"is_decoder": False, "add_cross_attention": False},
     prefix="gpt_neox.",
     copies={"embed_out.weight": "gpt_neox.embed_in.weight"},
     unused=(".attention.bias", ".attention.masked_bias", ".rotary_emb.inv_freq"),

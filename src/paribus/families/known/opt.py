@@ -19,7 +19,7 @@ FAMILY = Family(
         "max_seq_len": Key("max_position_embeddings", 2048),
         "ffn": FeedForward(activation("activation_function", "relu"), gated=False, bias=_BIAS),
         "norm": Always("layernorm"),
-        "residual": Choice(Key("do_layer_norm_before", True, bool), {True: "pre", False: "post"}),
+        "residual": Part(Choice(Key("do_layer_norm_before", True, bool), {True: "pre", False: "post"})),
         "position": Always({"name": "learned", "offset": 2}),
         "attention": Part("mha", {"bias": _BIAS}),
         "tie_embeddings": Key("tie_word_embeddings", True, bool),

@@ -3,6 +3,7 @@
 from paribus.families.family import Family, Laid
 from paribus.families.known.llama import BLOCK, COPIES, LIKE_LLAMA, OURS, TENSORS, UNUSED
 from paribus.families.layouts import Rows
+from paribus.families.rotary import Rope
 from paribus.families.rules import Key, Part
 
 _FUSED = {
@@ -16,6 +17,7 @@ FAMILY = Family(
     transformers_class="Phi3ForCausalLM",
     config={
         **LIKE_LLAMA,
+        "position": Rope(fraction=1.0),
         "norm": Part("rmsnorm", {"eps": Key("rms_norm_eps", 1e-5, float)}),
         "attention": Part("mha", {"window": Key("sliding_window", None)}),
     },

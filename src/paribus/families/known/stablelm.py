@@ -27,7 +27,7 @@ FAMILY = Family(
         **LIKE_LLAMA,
         "head_dim": Always(None),
         "norm": Part("layernorm", {"eps": _EPS}),
-        "residual": Choice(Key("use_parallel_residual", False, bool), {True: "parallel", False: "pre"}),
+        "residual": Part(Choice(Key("use_parallel_residual", False, bool), {True: "parallel", False: "pre"})),
         "position": Rope(fraction=0.25),
         "attention": Part(
             "mha",

@@ -35,9 +35,22 @@ def _written_ffn(value: tuple[ResolvedPart, ...], config: ModelConfig) -> Writte
     return {"feed_forward_proj": (_GATED if "gate" in options else "") + theirs}
 
 
+def _scaled(keys: Keys) -> bool:
+    """Whether what the head reads is scaled; that stands and falls with one matrix for embedding and head.
+
+    Newer versions of transformers write that the matrices are tied in any case, and the scaling beside it.
+    """
+    keys.known("dense_act_fn", "is_gated_act")
+    tied = keys.get("tie_word_embeddings", True, bool)
+    return keys.get("scale_decoder_outputs", tied, bool)
+
+
 def _scale(keys: Keys) -> float:
-    scales = keys.get("scale_decoder_outputs", keys.get("tie_word_embeddings", True, bool), bool)
-    return keys.get("d_model", kind=int) ** -0.5 if scales else 1.0
+    return keys.get("d_model", kind=int) ** -0.5 if _scaled(keys) else 1.0
+
+
+def _written_tie(tied: bool, config: ModelConfig) -> Written:
+    return {"tie_word_embeddings": tied, "scale_decoder_outputs": tied}
 
 
 def _tensors(config: ModelConfig) -> Tensors:
@@ -85,7 +98,7 @@ FAMILY = Family(
             },
         ),
         "attention": Part("mha", {"scale": Always(1.0)}),
-        "tie_embeddings": Key("tie_word_embeddings", True, bool),
+        "tie_embeddings": Worked(_scaled, _written_tie),
         "logit_scale": Worked(_scale),
     },
     tensors=_tensors,
@@ -94,5 +107,7 @@ FAMILY = Family(
         "encoder.embed_tokens.weight": "shared.weight",
         "decoder.embed_tokens.weight": "shared.weight",
     },
+    repeats={"lm_head.weight": "shared.weight"},
+    only={"is_decoder": False, "add_cross_attention": False},
     unused=("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",),
 )
