@@ -1,8 +1,11 @@
-"""What all tests share: one torch thread, one compile cache for every worker, and a registry to spoil."""
+"""What all tests share: one torch thread, one compile cache for every worker, a registry to spoil, and a user
+who may not read everything."""
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,3 +55,21 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> registry.Registry:
             own.add(card)
     monkeypatch.setattr(registry, "_registry", own)
     return own
+
+
+@pytest.fixture
+def as_nobody(tmp_path: Path) -> Iterator[Path]:
+    """A folder open to all, in a process that is not root until the test ends: root may read anything.
+
+    `tmp_path` is asked for only to be made before: afterwards its parent is closed to us.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if root:
+                os.seteuid(0)

@@ -13,6 +13,10 @@ def test_near_names_are_offered(given: str, said: str) -> None:
     assert said in nearest(given, ["relu", "swiglu"])
 
 
+def test_near_names_in_capitals_are_offered_too() -> None:
+    assert nearest("bf16", ["BF16", "I64"]) == "did you mean BF16?"
+
+
 def test_without_a_near_name_all_are_listed() -> None:
     assert nearest("xyzzy", ["b", "a", "a"]) == "known: a, b"
 

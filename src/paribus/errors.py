@@ -37,7 +37,8 @@ def shown(given: object, *, at_most: int | None = None) -> str:
 def nearest(given: str, allowed: Iterable[str], *, in_order: bool = False) -> str:
     """End of an error sentence: the nearest allowed names if any is near, else all, by name or in their own order."""
     names = list(dict.fromkeys(allowed)) if in_order else sorted(set(allowed))
-    near = difflib.get_close_matches(given.lower(), names, n=3, cutoff=0.6)
+    in_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(given.lower(), in_lower, n=3, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(near) + "?"
+        return "did you mean " + " or ".join(in_lower[name] for name in near) + "?"
     return "known: " + ", ".join(names)

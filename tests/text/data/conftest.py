@@ -1,9 +1,8 @@
 """What the data tests share: small texts, a split made of given tokens, and what every refusal must be."""
 
-import os
 import random
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +85,3 @@ def assert_sentence(caught: pytest.ExceptionInfo[ParibusError], *parts: str) -> 
     assert ". " not in message and not message.endswith("."), message
     for part in parts:
         assert part in message
-
-
-@pytest.fixture
-def as_nobody(tmp_path: Path) -> Iterator[Path]:
-    """A folder open to all, in a process that is not root until the test ends: root may read anything.
-
-    `tmp_path` is asked for only to be made before: afterwards its parent is closed to us.
-    """
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            yield Path(name)
-        finally:
-            if root:
-                os.seteuid(0)

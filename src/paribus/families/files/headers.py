@@ -122,7 +122,9 @@ def _tensor(name: str, entry: Any, path: Path, data: int) -> TensorInfo:
         raise RequestError(f"{which} is not described by exactly {', '.join(_FIELDS)}")
     dtype, shape, offsets = (entry[field] for field in _FIELDS)
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise RequestError(f"{which} has the unknown dtype {_brief(dtype)}: {nearest(_brief(dtype), DTYPES)}")
+        raise RequestError(
+            f"{which} has the unknown dtype {_brief(dtype)}: {nearest(str(dtype)[:40], DTYPES)}"
+        )
     if not _are_whole(shape) or len(shape) > _MAX_DIMENSIONS:
         raise RequestError(
             f"{which} has the shape {_brief(shape)}: a list of at most {_MAX_DIMENSIONS} whole numbers from 0 is expected"

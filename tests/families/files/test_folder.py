@@ -1,0 +1,379 @@
+"""What a folder of a checkpoint holds, and one sentence for each that holds none that can be read."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from paribus.families.files.folder import Folder, open_folder
+
+from .checkpoints import entry, file_of, refused, write_shards
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkpoint of one file, with two tensors."""
+    path = tmp_path / "llama"
+    path.mkdir()
+    (path / "config.json").write_text('{"hidden_size": 3}')
+    tensors = {"model.norm.weight": torch.ones(3), "lm_head.weight": torch.randn(2, 3)}
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    return path
+
+
+def _without_weights(path: Path, *names: str) -> Path:
+    """A folder with a config and, in place of safetensors, files of these names."""
+    path.mkdir(exist_ok=True)
+    for name in ("config.json", *names):
+        (path / name).write_text("{}")
+    return path
+
+
+# What is read.
+
+
+def test_a_folder_gives_config_and_tensors(folder: Path) -> None:
+    opened = open_folder(folder)
+    assert (opened.path, opened.config, opened.files) == (
+        folder,
+        {"hidden_size": 3},
+        (folder / "model.safetensors",),
+    )
+    assert {name: info.shape for name, info in opened.tensors.items()} == {
+        "model.norm.weight": (3,),
+        "lm_head.weight": (2, 3),
+    }
+    assert opened.has_weights
+    assert opened.metadata == {"format": "pt"}
+    assert opened.warnings == []
+
+
+def test_shards_are_joined_by_their_index(tmp_path: Path) -> None:
+    shards = {"model-1.safetensors": {"a": entry()}, "model-2.safetensors": {"b": entry("BF16", [2])}}
+    opened = open_folder(write_shards(tmp_path, shards, metadata={"total_size": 8}))
+    assert opened.files == (tmp_path / "model-1.safetensors", tmp_path / "model-2.safetensors")
+    assert {name: (info.dtype, info.file.name) for name, info in opened.tensors.items()} == {
+        "a": ("F32", "model-1.safetensors"),
+        "b": ("BF16", "model-2.safetensors"),
+    }
+    assert opened.warnings == []
+
+
+def test_headers_are_not_read_before_they_are_asked_for(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"broken")
+    opened = open_folder(folder)
+    with refused("too few for a header"):
+        _ = opened.tensors
+
+
+def test_one_file_goes_before_an_index_as_in_transformers(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text("broken")
+    assert len(open_folder(folder).tensors) == 2
+
+
+def test_a_config_alone_is_a_folder_without_weights(folder: Path) -> None:
+    opened = open_folder(folder / "config.json")
+    assert (opened.config, opened.tensors, opened.has_weights) == ({"hidden_size": 3}, {}, False)
+    assert (opened.files, opened.metadata, opened.warnings) == ((), {}, [])
+
+
+def test_a_folder_with_only_a_config_has_no_weights(tmp_path: Path) -> None:
+    assert not open_folder(_without_weights(tmp_path, "tokenizer.json", "README.md")).has_weights
+
+
+def test_one_file_beside_a_config_is_read(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    opened = open_folder(folder / "consolidated.safetensors")
+    assert (opened.config, len(opened.tensors)) == ({"hidden_size": 3}, 2)
+
+
+def test_a_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert open_folder("~/llama").has_weights
+
+
+def test_where_the_shards_metadata_differ_the_first_ones_word_counts(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"1.safetensors": {"a": entry()}, "2.safetensors": {"b": entry()}})
+    for number, name in enumerate("ab", start=1):
+        header = {"__metadata__": {"by": name, name: ""}, name: entry()}
+        (tmp_path / f"{number}.safetensors").write_bytes(file_of(header, bytes(4)))
+    assert open_folder(tmp_path).metadata == {"by": "a", "a": "", "b": ""}
+
+
+def test_opening_and_reading_headers_loads_no_torch(folder: Path) -> None:
+    code = (
+        "import sys\nfrom paribus.families.files import open_folder\n"
+        "print(len(open_folder(sys.argv[1]).tensors), 'torch' in sys.modules)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["2", "False"]
+
+
+def test_a_checkpoint_of_70b_is_described_from_a_few_kilobytes(tmp_path: Path) -> None:
+    """30 shards as long as real ones, without the disk that they would take: the weights are holes."""
+    shards: dict[str, dict[str, object]] = {
+        f"model-{number:05}-of-00030.safetensors": {} for number in range(30)
+    }
+    names = [f"model.layers.{layer}.{part}.weight" for layer in range(80) for part in "qkvogudnm"]
+    for number, name in enumerate(names):
+        header = shards[f"model-{number * 30 // len(names):05}-of-00030.safetensors"]
+        begin = 97_000_000 * 2 * len(header)
+        header[name] = entry("BF16", [97_000_000], [begin, begin + 97_000_000 * 2])
+    write_index = {name: shard for shard, header in shards.items() for name in header}
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": write_index}))
+    for shard, header in shards.items():
+        raw = file_of(header)
+        (tmp_path / shard).write_bytes(raw)
+        os.truncate(tmp_path / shard, len(raw) + 97_000_000 * 2 * len(header))
+    tensors = open_folder(tmp_path).tensors
+    assert len(tensors) == 720
+    assert sum(info.num_elements for info in tensors.values()) == 720 * 97_000_000
+
+
+# What is warned of.
+
+
+def test_code_that_came_with_the_checkpoint_is_warned_of(folder: Path) -> None:
+    (folder / "config.json").write_text('{"auto_map": {"AutoModel": "mine.Model"}}')
+    (warning,) = open_folder(folder).warnings
+    assert "mine.Model" in warning
+
+
+def test_a_total_size_that_is_not_held_is_warned_of(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"1.safetensors": {"a": entry()}}, metadata={"total_size": 5_000})
+    (warning,) = open_folder(tmp_path).warnings
+    assert warning == f"the index of {tmp_path} promises 5,000 bytes and its shards hold 4"
+
+
+# Paths that lead to no checkpoint.
+
+
+def test_an_empty_path_is_refused() -> None:
+    with refused("the path of the checkpoint is empty"):
+        open_folder("")
+
+
+@pytest.mark.parametrize("path", ["/missing/folder", "./missing", "a/b/c", "a\nb", "a\0b", "x" * 5_000])
+def test_a_path_that_does_not_exist_is_refused(
+    path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with refused("there is no file"):
+        open_folder(path)
+
+
+@pytest.mark.parametrize("name", ["meta-llama/Llama-3.1-8B", "gpt2"])
+def test_the_name_of_a_model_on_the_hub_is_not_downloaded(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with refused(f"no file or folder {name}, and nothing is downloaded", f"`hf download {name} --local-dir "):
+        open_folder(name)
+
+
+def test_a_missing_file_is_not_taken_for_a_model_on_the_hub(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="^there is no file or folder llama/config.json$"):
+        open_folder("llama/config.json")
+
+
+def test_a_pipe_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with refused("pipe is neither a file nor a folder"):
+        open_folder(tmp_path / "pipe")
+
+
+def test_a_device_in_place_of_the_folder_is_refused() -> None:
+    with refused("/dev/zero is neither a file nor a folder"):
+        open_folder("/dev/zero")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_pipe_in_the_folder_is_refused_without_waiting(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with refused(f"{name} is not a file but a pipe"):
+        _ = open_folder(folder).tensors
+
+
+def test_a_folder_closed_to_us_is_refused(as_nobody: Path) -> None:
+    (as_nobody / "llama").mkdir(mode=0)
+    with refused("llama cannot be read: permission denied"):
+        open_folder(as_nobody / "llama")
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with refused(f"{tmp_path} is empty: a folder with a config.json is expected"):
+        open_folder(tmp_path)
+
+
+def test_a_folder_without_a_config_is_refused(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    with refused(f"{folder} has no config.json"):
+        open_folder(folder)
+
+
+def test_an_adapter_is_not_taken_for_a_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(file_of(b"{}"))
+    with refused("holds an adapter and no model"):
+        open_folder(tmp_path)
+
+
+def test_a_file_without_a_config_is_refused(folder: Path) -> None:
+    (folder / "config.json").unlink()
+    with refused(f"{folder}/model.safetensors stands beside no config.json"):
+        open_folder(folder / "model.safetensors")
+
+
+def test_weights_under_another_name_are_offered(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "consolidated.safetensors")
+    with refused(
+        f"{folder} has neither model.safetensors nor", "but consolidated.safetensors: give the path"
+    ):
+        open_folder(folder)
+
+
+def test_one_shard_is_not_taken_for_the_model(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"1.safetensors": {"a": entry()}, "2.safetensors": {"b": entry()}})
+    with refused(f"1.safetensors is one of 2 shards: give the folder, {tmp_path}"):
+        open_folder(tmp_path / "1.safetensors")
+
+
+def test_the_index_is_not_taken_for_the_config(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"1.safetensors": {"a": entry()}})
+    with refused(f"is the index of a checkpoint: give its folder, {tmp_path}"):
+        open_folder(tmp_path / "model.safetensors.index.json")
+
+
+def test_any_other_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with refused("notes.txt is not a checkpoint: give a folder, its config.json or a .safetensors file"):
+        open_folder(tmp_path / "notes.txt")
+
+
+# Other formats.
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.gguf", "tf_model.h5", "flax_model.msgpack"])
+def test_a_folder_with_weights_in_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    with refused(f"{tmp_path}/{name} is a", "safe"):
+        open_folder(_without_weights(tmp_path, name))
+
+
+@pytest.mark.parametrize("name", ["model.pth", "model.gguf"])
+def test_a_file_in_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    with refused(f"{tmp_path}/{name} is a", "safetensors"):
+        open_folder(_without_weights(tmp_path, name) / name)
+
+
+def test_another_format_is_named_before_the_missing_config(tmp_path: Path) -> None:
+    (tmp_path / "llama.gguf").touch()
+    with refused("llama.gguf is a GGUF file"):
+        open_folder(tmp_path)
+
+
+def test_pickles_beside_safetensors_are_left_alone(folder: Path) -> None:
+    _without_weights(folder, "pytorch_model.bin", "model.gguf")
+    assert open_folder(folder).has_weights
+
+
+def test_a_config_beside_pickles_may_be_given_alone(tmp_path: Path) -> None:
+    assert not open_folder(_without_weights(tmp_path, "pytorch_model.bin") / "config.json").has_weights
+
+
+def test_pickles_of_a_trainer_are_no_weights(tmp_path: Path) -> None:
+    assert not open_folder(
+        _without_weights(tmp_path, "training_args.bin", "optimizer.pt", "rng_state_0.pth")
+    ).has_weights
+
+
+# Links.
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret.json"
+    path.write_text('{"password": "1234"}')
+    return path
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
+def test_a_link_out_of_the_folder_is_refused(folder: Path, secret: Path, name: str) -> None:
+    if name.endswith("index.json"):
+        (folder / "model.safetensors").unlink()
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    with refused(f"{folder} holds '{name}', a link out of the folder to {secret}"):
+        open_folder(folder)
+
+
+def test_a_folder_behind_a_link_is_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    assert open_folder(tmp_path / "link").has_weights
+
+
+@pytest.fixture
+def cached(tmp_path: Path, folder: Path) -> Path:
+    """The same checkpoint as a hub's cache keeps it."""
+    model = tmp_path / "hub" / "models--org--name"
+    snapshot = model / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    (model / "blobs").mkdir()
+    for number, file in enumerate(sorted(folder.iterdir())):
+        (model / "blobs" / f"{number:064}").write_bytes(file.read_bytes())
+        (snapshot / file.name).symlink_to(f"../../blobs/{number:064}")
+    return snapshot
+
+
+def test_a_snapshot_in_a_hubs_cache_is_read(cached: Path) -> None:
+    opened = open_folder(cached)
+    assert (opened.config, len(opened.tensors)) == ({"hidden_size": 3}, 2)
+    assert opened.tensor("model.norm.weight").tolist() == [1, 1, 1]
+
+
+def test_the_model_in_a_hubs_cache_leads_to_its_snapshot(cached: Path) -> None:
+    with refused(f"give {cached}"):
+        open_folder(cached.parent.parent)
+
+
+# Tensors.
+
+
+def test_a_tensor_is_the_one_that_was_saved(folder: Path) -> None:
+    saved = torch.arange(12, dtype=torch.bfloat16).view(3, 4)
+    save_file({"a": saved, "b": torch.tensor(7.0)}, folder / "model.safetensors")
+    opened = open_folder(folder)
+    assert torch.equal(opened.tensor("a"), saved)
+    assert torch.equal(opened.tensor("b"), torch.tensor(7.0))
+
+
+def test_tensors_of_one_file_share_its_mapping(folder: Path) -> None:
+    opened = open_folder(folder)
+    first, again = opened.tensor("lm_head.weight"), opened.tensor("lm_head.weight")
+    assert first.data_ptr() == again.data_ptr()
+
+
+def test_an_unknown_tensor_gets_the_nearest_name(folder: Path) -> None:
+    with refused(f"there is no tensor 'lm_head.wieght' in {folder}: did you mean lm_head.weight?"):
+        open_folder(folder).tensor("lm_head.wieght")
+
+
+def test_an_unknown_tensor_like_no_other_is_told_how_many_there_are(folder: Path) -> None:
+    with refused(f"there is no tensor 'zzz' in {folder}: it holds 2 tensors"):
+        open_folder(folder).tensor("zzz")
+
+
+def test_a_folder_without_weights_has_no_tensor(folder: Path) -> None:
+    with refused("only its config was found, no weights"):
+        Folder(path=folder, config={}).tensor("a")

@@ -1,0 +1,336 @@
+"""A header that contradicts itself, the format or its file is refused; any other is read as the format's reader does."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from paribus.families.files.dtypes import DTYPES
+from paribus.families.files.headers import MAX_HEADER_BYTES, read_header
+
+from .checkpoints import entry, file_of, peak_growth, refused
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.safetensors"
+
+
+def _refuse(path: Path, raw: bytes, *parts: str) -> None:
+    path.write_bytes(raw)
+    with refused(str(path), *parts):
+        read_header(path)
+
+
+# What is read.
+
+
+def test_a_file_of_the_formats_own_writer_is_described(path: Path) -> None:
+    saved = {"a.weight": torch.zeros(3, 5), "b": torch.zeros(7, dtype=torch.bfloat16), "c": torch.zeros(0, 2)}
+    save_file(saved, path, metadata={"format": "pt"})
+    header = read_header(path)
+    assert header.metadata == {"format": "pt"}
+    assert {name: (info.dtype, info.shape) for name, info in header.tensors.items()} == {
+        "a.weight": ("F32", (3, 5)),
+        "b": ("BF16", (7,)),
+        "c": ("F32", (0, 2)),
+    }
+    weight = header.tensors["a.weight"]
+    assert (weight.name, weight.file, weight.num_elements, weight.num_bytes) == ("a.weight", path, 15, 60)
+
+
+def test_start_and_end_are_counted_from_the_files_beginning(path: Path) -> None:
+    save_file({"a": torch.arange(6, dtype=torch.int16), "b": torch.tensor([9], dtype=torch.uint8)}, path)
+    info = read_header(path).tensors["a"]
+    assert path.read_bytes()[info.start : info.end] == bytes([0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0])
+
+
+def test_a_file_without_tensors_is_read(path: Path) -> None:
+    path.write_bytes(file_of(b"{}"))
+    header = read_header(path)
+    assert (header.tensors, header.metadata) == ({}, {})
+
+
+def test_tensors_keep_the_headers_order_and_may_lie_in_another(path: Path) -> None:
+    path.write_bytes(file_of({"b": entry(data_offsets=[4, 8]), "a": entry(data_offsets=[0, 4])}, bytes(8)))
+    assert list(read_header(path).tensors) == ["b", "a"]
+
+
+def test_a_scalar_has_one_element(path: Path) -> None:
+    path.write_bytes(file_of({"a": entry(shape=[])}, bytes(4)))
+    assert read_header(path).tensors["a"].num_elements == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_eight_numbers_of_any_dtype_take_as_many_bytes_as_bits(path: Path, dtype: str) -> None:
+    bits = DTYPES[dtype].bits
+    path.write_bytes(file_of({"a": entry(dtype, [2, 4], [0, bits])}, bytes(bits)))
+    assert read_header(path).tensors["a"].num_bytes == bits
+
+
+# Files that are none.
+
+
+@pytest.mark.parametrize("size", [0, 1, 7])
+def test_a_file_too_short_for_a_header_is_refused(path: Path, size: int) -> None:
+    _refuse(path, bytes(size), f"it has {size} bytes, too few for a header")
+
+
+def test_a_missing_file_is_refused(path: Path) -> None:
+    with refused(f"there is no file {path}"):
+        read_header(path)
+
+
+def test_a_pipe_is_refused_without_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    with refused("is not a file but a pipe"):
+        read_header(path)
+
+
+def test_a_header_longer_than_the_file_is_a_truncated_file(path: Path) -> None:
+    _refuse(
+        path, file_of(b"{}", length=1_000), "is truncated: its header has 1,000 bytes and the file only 10"
+    )
+
+
+def test_a_header_one_byte_longer_than_the_file_is_a_truncated_file(path: Path) -> None:
+    _refuse(path, file_of(b"{}", length=3), "is truncated")
+
+
+@pytest.mark.parametrize("length", [MAX_HEADER_BYTES + 1, 2**63, 2**64 - 1])
+def test_a_header_of_more_than_100_mb_is_refused(path: Path, length: int) -> None:
+    _refuse(path, file_of(b"{}", length=length), f"a header of {length:,} bytes")
+
+
+def test_a_header_of_more_than_100_mb_is_refused_though_the_file_has_it(path: Path) -> None:
+    path.write_bytes(file_of(b"{}", length=MAX_HEADER_BYTES + 1))
+    os.truncate(path, 2 * MAX_HEADER_BYTES)
+    with refused("a header of 100,000,001 bytes"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("length", [90_000_000, 2**63])
+def test_a_header_that_claims_to_be_long_costs_no_memory(path: Path, length: int) -> None:
+    path.write_bytes(file_of(b"{}".ljust(1_000), length=length))
+    grown = peak_growth(
+        "from pathlib import Path\nfrom paribus.families.files.headers import read_header",
+        "try: read_header(Path(sys.argv[1]))\nexcept ValueError: pass\nelse: 1 / 0",
+        str(path),
+    )
+    assert grown < 4 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1234\n", "a Git LFS pointer"),
+        (b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00\x00\x00archive/data.pkl", "a pickle file of torch"),
+        (b"GGUF\x03\x00\x00\x00\x23\x01\x00\x00\x00\x00\x00\x00", "a GGUF file"),
+        (b"\x89HDF\r\n\x1a\n\x00\x00\x00\x00\x00\x08\x08\x00", "an HDF5 file"),
+        (b"<!DOCTYPE html><html><title>Sign in</title></html>", "a web page"),
+        (b"<html><title>Sign in</title></html>", "a web page"),
+    ],
+)
+def test_another_file_under_the_name_of_a_safetensors_file_is_named(
+    path: Path, raw: bytes, said: str
+) -> None:
+    _refuse(path, raw, f"is {said}")
+
+
+# Headers that are no description of tensors.
+
+
+def test_a_header_that_is_no_json_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b"{'a': 1}"), "the header of", "is not JSON")
+
+
+def test_a_header_that_breaks_off_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b'{"a": {"dtype"'), "the header of", "breaks off")
+
+
+def test_a_header_of_zero_bytes_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b""), "the header of", "is empty")
+
+
+def test_a_header_padded_with_zeros_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b"{}\0\0"), "the header of", "is not JSON")
+
+
+def test_a_header_that_is_a_list_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b"[]"), "a list where a JSON object is expected")
+
+
+def test_a_tensor_described_twice_is_refused(path: Path) -> None:
+    once = json.dumps(entry()).encode()
+    _refuse(path, file_of(b'{"a": ' + once + b', "a": ' + once + b"}", bytes(4)), "gives the key 'a' twice")
+
+
+def test_metadata_given_twice_is_refused(path: Path) -> None:
+    _refuse(path, file_of(b'{"__metadata__": {"a": "1", "a": "2"}}'), "gives the key 'a' twice")
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, {"a": None}, ["a"], "a", 0, False])
+def test_metadata_that_is_not_text_is_refused(path: Path, metadata: Any) -> None:
+    _refuse(path, file_of({"__metadata__": metadata}), "a __metadata__ that is not text by key")
+
+
+def test_a_tensor_without_a_name_is_refused(path: Path) -> None:
+    _refuse(path, file_of({"": entry()}, bytes(4)), "a tensor with an empty name")
+
+
+def test_a_tensor_with_a_name_of_a_thousand_letters_is_read(path: Path) -> None:
+    path.write_bytes(file_of({"a" * 1_000: entry()}, bytes(4)))
+    assert list(read_header(path).tensors) == ["a" * 1_000]
+
+
+@pytest.mark.parametrize("length", [1_001, 1_000_000])
+def test_a_tensor_with_an_absurdly_long_name_is_refused(path: Path, length: int) -> None:
+    _refuse(path, file_of({"a" * length: entry()}, bytes(4)), f"of {length:,} letters")
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31mb", "a\0b", "\u202eb"])
+def test_a_tensor_with_a_name_that_cannot_be_printed_is_refused(path: Path, name: str) -> None:
+    _refuse(path, file_of({name: entry()}, bytes(4)), "printable letters")
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {},
+        {"dtype": "F32", "shape": [1]},
+        {**entry(), "strides": [1]},
+        ["F32", [1], [0, 4]],
+        "F32",
+        None,
+    ],
+)
+def test_a_tensor_described_by_other_fields_is_refused(path: Path, described: Any) -> None:
+    _refuse(path, file_of({"a": described}, bytes(4)), "tensor 'a' in", "dtype, shape, data_offsets")
+
+
+@pytest.mark.parametrize(
+    "dtype", ["F31", "f32", "", "torch.float32", None, 32, ["F32"], {"F32": 1}, "F" * 10_000]
+)
+def test_an_unknown_dtype_is_refused(path: Path, dtype: Any) -> None:
+    _refuse(path, file_of({"a": entry(dtype)}, bytes(4)), "tensor 'a' in", "has the unknown dtype")
+
+
+def test_a_dtype_that_is_nearly_known_gets_the_nearest(path: Path) -> None:
+    _refuse(path, file_of({"a": entry("F8_E4M3FN")}, bytes(4)), "'F8_E4M3FN': did you mean F8_E4M3")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        None,
+        1,
+        "1",
+        {"0": 1},
+        [1.0],
+        [True],
+        [-1],
+        ["1"],
+        [None],
+        [[1]],
+        [2**63],
+        [10**90],
+        [1] * 65,
+        [1] * 10**5,
+    ],
+)
+def test_a_shape_of_anything_but_whole_numbers_is_refused(path: Path, shape: Any) -> None:
+    _refuse(
+        path,
+        file_of({"a": entry(shape=shape)}, bytes(4)),
+        "tensor 'a' in",
+        "has the shape",
+        "whole numbers from 0",
+    )
+
+
+def test_a_shape_of_minus_zero_is_refused_as_the_formats_reader_does(path: Path) -> None:
+    _refuse(
+        path,
+        file_of(b'{"a": {"dtype": "F32", "shape": [-0], "data_offsets": [0, 0]}}'),
+        "has the shape [-0.0]",
+    )
+
+
+@pytest.mark.parametrize(
+    "shape", [[2**58], [2**32, 2**32], [2**62, 2**62, 0], [0, 2**40, 2**40], [2**62] * 64]
+)
+def test_a_size_that_overflows_64_bits_is_refused(path: Path, shape: list[int]) -> None:
+    _refuse(
+        path, file_of({"a": entry(shape=shape)}, bytes(4)), "tensor 'a' in", "more than 64 bits can count"
+    )
+
+
+@pytest.mark.parametrize(
+    "offsets", [None, 4, [4], [0, 4, 4], [0, 4.0], [-4, 0], ["0", "4"], [False, 4], {"start": 0, "end": 4}]
+)
+def test_offsets_that_are_not_two_whole_numbers_are_refused(path: Path, offsets: Any) -> None:
+    _refuse(path, file_of({"a": entry(data_offsets=offsets)}, bytes(4)), "tensor 'a' in", "two whole numbers")
+
+
+def test_reversed_offsets_are_refused(path: Path) -> None:
+    _refuse(
+        path, file_of({"a": entry(data_offsets=[4, 0])}, bytes(4)), "ends at byte 0, before it begins at 4"
+    )
+
+
+@pytest.mark.parametrize(
+    "dtype, shape, size", [("F32", [1], 3), ("F32", [2, 3], 28), ("BF16", [0], 2), ("F64", [], 4)]
+)
+def test_bytes_that_disagree_with_dtype_and_shape_are_refused(
+    path: Path, dtype: str, shape: Any, size: int
+) -> None:
+    raw = file_of({"a": entry(dtype, shape, [0, size])}, bytes(size))
+    _refuse(path, raw, f"tensor 'a' in {path} is {dtype} {shape}", f"and its data_offsets span {size}")
+
+
+@pytest.mark.parametrize("dtype, shape", [("F4", [3]), ("F4", []), ("F6_E2M3", [2])])
+def test_numbers_that_do_not_fill_their_last_byte_are_refused(path: Path, dtype: str, shape: Any) -> None:
+    _refuse(path, file_of({"a": entry(dtype, shape, [0, 1])}, bytes(1)), "which is no whole number of bytes")
+
+
+# Tensors that do not fit together, or not their file.
+
+
+def test_overlapping_tensors_are_refused(path: Path) -> None:
+    both = {"a": entry(data_offsets=[0, 4]), "b": entry(data_offsets=[2, 6])}
+    _refuse(path, file_of(both, bytes(6)), "tensors 'a' and 'b' overlap")
+
+
+def test_tensors_that_share_their_bytes_are_refused(path: Path) -> None:
+    _refuse(path, file_of({"a": entry(), "b": entry()}, bytes(4)), "tensors 'a' and 'b' overlap")
+
+
+def test_a_hole_between_tensors_is_refused(path: Path) -> None:
+    both = {"a": entry(data_offsets=[0, 4]), "b": entry(data_offsets=[6, 10])}
+    _refuse(path, file_of(both, bytes(10)), "has a hole: the 2 bytes before tensor 'b'")
+
+
+def test_a_hole_before_the_first_tensor_is_refused(path: Path) -> None:
+    _refuse(
+        path,
+        file_of({"a": entry(data_offsets=[8, 12])}, bytes(12)),
+        "has a hole: the 8 bytes before tensor 'a'",
+    )
+
+
+def test_a_file_shorter_than_its_header_says_is_truncated(path: Path) -> None:
+    raw = file_of({"a": entry()}, bytes(3))
+    _refuse(path, raw, f"is truncated: its header describes {len(raw) + 1} bytes and the file has {len(raw)}")
+
+
+def test_offsets_far_beyond_the_file_are_a_truncated_file(path: Path) -> None:
+    _refuse(path, file_of({"a": entry("U8", [2**59], [0, 2**59])}, bytes(4)), "is truncated")
+
+
+def test_a_file_longer_than_its_header_says_is_refused(path: Path) -> None:
+    raw = file_of({"a": entry()}, bytes(5))
+    _refuse(path, raw, f"goes on after its last tensor: its header describes {len(raw) - 1} bytes")

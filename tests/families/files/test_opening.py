@@ -1,0 +1,59 @@
+"""Only a file is opened, and what is none is named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from paribus.families.files.opening import opened, size_of
+
+from .checkpoints import refused
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"123")
+    with opened(path) as file:
+        assert (size_of(file), file.read()) == (3, b"123")
+
+
+def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"123")
+    (tmp_path / "b").symlink_to("a")
+    with opened(tmp_path / "b") as file:
+        assert file.read() == b"123"
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with refused(f"{tmp_path} is a folder where a file is expected"), opened(tmp_path):
+        pass
+
+
+def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with refused("pipe is not a file but a pipe, a socket or a device"), opened(tmp_path / "pipe"):
+        pass
+
+
+def test_a_device_is_refused() -> None:
+    with refused("/dev/zero is not a file but a pipe, a socket or a device"), opened(Path("/dev/zero")):
+        pass
+
+
+@pytest.mark.parametrize("name", ["missing", "a\0b", "x" * 5_000, "file/below"])
+def test_what_is_not_there_is_said_to_be_missing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    with refused("there is no file"), opened(tmp_path / name):
+        pass
+
+
+def test_a_link_to_itself_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with refused("there is no file"), opened(tmp_path / "loop"):
+        pass
+
+
+def test_a_file_closed_to_us_is_refused(as_nobody: Path) -> None:
+    (as_nobody / "a").touch(mode=0)
+    with refused("a cannot be read: permission denied"), opened(as_nobody / "a"):
+        pass
