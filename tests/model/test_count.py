@@ -51,6 +51,7 @@ NORM = {
     "rmsnorm_offset": D,
     "prmsnorm": D,
     "layernorm": 2 * D,
+    "layernorm_offset": 2 * D,
     "batchnorm": 2 * D,
     "dyt": 2 * D + 1,
     "scalenorm": 1,

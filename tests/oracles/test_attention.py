@@ -116,6 +116,25 @@ def test_a_layer_concatenates_its_heads() -> None:
     )
 
 
+def test_queries_keys_and_values_are_clipped_before_all_else() -> None:
+    q, k, v = (np.clip(projected(name), -0.7, 0.7) for name in "qkv")
+    np.testing.assert_allclose(mha(W, X, num_heads=2, clip=0.7), by_hand(q, k, v), rtol=1e-11)
+
+
+def test_heads_may_have_gains_of_their_own() -> None:
+    gain = DRAW.standard_normal(8)
+    w = {**W, "q_norm.weight": gain, "k_norm.weight": np.ones(8)}
+    ones = np.ones(4)
+    q, k = (
+        np.concatenate(
+            [NORM["rmsnorm"]({"weight": ones}, projected(n)[..., h]) for h in (slice(0, 4), slice(4, 8))], -1
+        )
+        for n in "qk"
+    )
+    y = mha(w, X, num_heads=2, qk_norm_over="heads")
+    np.testing.assert_allclose(y, by_hand(q * gain, k, projected("v")), rtol=1e-11)
+
+
 def test_keys_and_values_come_from_the_memory_and_positions_do_not_act_there() -> None:
     memory = DRAW.standard_normal((2, 3, 8))
     expected = by_hand(projected("q"), projected("k", memory), projected("v", memory), causal=False)

@@ -20,6 +20,21 @@ def test_an_offset_gain_is_one_more() -> None:
     expected = NORM["rmsnorm"]({"weight": 1 + G}, X)
     np.testing.assert_allclose(NORM["rmsnorm_offset"]({"weight": G}, X), expected, rtol=1e-13)
 
+    expected = NORM["layernorm"]({"weight": 1 + G, "bias": B}, X)
+    np.testing.assert_allclose(NORM["layernorm_offset"]({"weight": G, "bias": B}, X), expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["layernorm", "rmsnorm", "prmsnorm"])
+def test_groups_are_normed_each_by_itself(name: str) -> None:
+    each = [
+        NORM[name]({"weight": g}, x) for g, x in zip(np.split(G, 4), np.split(X, 4, axis=-1), strict=True)
+    ]
+    np.testing.assert_allclose(NORM[name]({"weight": G}, X, groups=4), np.concatenate(each, -1), rtol=1e-13)
+
+
+def test_a_missing_gain_is_a_gain_of_one() -> None:
+    np.testing.assert_array_equal(NORM["layernorm"]({}, X), NORM["layernorm"]({"weight": np.ones(20)}, X))
+
 
 def test_a_partial_rms_counts_the_first_features_rounded_up_and_divides_all() -> None:
     y = NORM["prmsnorm"]({"weight": np.ones(20)}, X)  # 0.0625 * 20 = 1.25: two features

@@ -24,6 +24,9 @@ DOCUMENT = torch.tensor([[0, 0, 1, 1, 1, 1], [0, 1, 1, 2, 2, 2]])
 OPTIONS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "biases": {"bias": True},
+    "biases of queries, keys and values": {"bias": "qkv"},
+    "a bias of the output": {"bias": "o"},
+    "a clip": {"clip": 0.6},
     "a window": {"window": 3},
     "a scale": {"scale": 0.9},
     "a cap": {"softcap": 0.8},
@@ -31,6 +34,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "normed heads": {"qk_norm": "rmsnorm"},
     "layer-normed heads": {"qk_norm": "layernorm"},
     "normed width": {"qk_norm": "rmsnorm", "qk_norm_over": "width"},
+    "heads normed one by one": {"qk_norm": "rmsnorm", "qk_norm_over": "heads"},
+    "heads layer-normed one by one": {"qk_norm": "layernorm", "qk_norm_over": "heads", "clip": 1.0},
     "everything": {
         "bias": True,
         "window": 3,

@@ -27,9 +27,30 @@ def test_width_and_head_norms_have_the_sizes_that_they_are_taken_over() -> None:
             for n, p in attending("gqa", qk_norm="rmsnorm", qk_norm_over=over).named_parameters()
             if "norm" in n
         ]
-        for over in ("head", "width")
+        for over in ("head", "heads", "width")
     }
-    assert sizes == {"head": [(K,), (K,)], "width": [(H * K,), (2 * K,)]}
+    wide = [(H * K,), (2 * K,)]
+    assert sizes == {"head": [(K,), (K,)], "heads": wide, "width": wide}
+
+
+def test_a_norm_of_heads_has_statistics_of_each_and_a_norm_of_the_width_has_not() -> None:
+    """Queries of one head ten times as large: only the norm of the width makes the other heads smaller by it."""
+    x = tokens(2, 6, D)
+    for over, alike in (("heads", True), ("width", False)):
+        layer = attending(qk_norm="rmsnorm", qk_norm_over=over).attention
+        before = layer.q_norm(layer.q(x))[..., K:]
+        with torch.no_grad():
+            layer.q.weight[:K] *= 10
+        assert torch.allclose(layer.q_norm(layer.q(x))[..., K:], before, rtol=1e-6) == alike
+
+
+@pytest.mark.parametrize(
+    ("bias", "biased"), [(False, ""), (True, "qkvo"), ("qkv", "qkv"), ("o", "o")], ids=str
+)
+def test_biases_are_where_they_are_asked_for(bias: Any, biased: str) -> None:
+    layer = attending(bias=bias).attention
+    assert {name for name, _ in layer.named_parameters() if "bias" in name} == {f"{n}.bias" for n in biased}
+    assert {name for name in layer.roles() if "bias" in name} == {f"{n}.bias" for n in biased}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +73,12 @@ def test_width_and_head_norms_have_the_sizes_that_they_are_taken_over() -> None:
         ("mha", {"qk_norm": "rmsnrm"}, ("rmsnrm", "rmsnorm")),
         ("mha", {"qk_norm": {"eps": 1e-6}}, ("norm", "rmsnorm")),
         ("mha", {"qk_norm": {"name": "rmsnorm", "epsilon": 1e-6}}, ("rmsnorm", "epsilon")),
-        ("mha", {"qk_norm": "rmsnorm", "qk_norm_over": "heads"}, ("head", "width", "heads")),
+        ("mha", {"qk_norm": "rmsnorm", "qk_norm_over": "hed"}, ("head", "heads", "width", "'hed'")),
+        ("mha", {"qk_norm": "dyt", "qk_norm_over": "heads"}, ("heads", "dyt", "groups")),
+        ("mha", {"bias": "kv"}, ("bias", "'kv'", "qkv")),
+        ("mha", {"bias": 1}, ("bias", "1")),
+        ("mha", {"clip": 0}, ("clip", "0")),
+        ("mha", {"clip": -2.0}, ("clip", "-2.0")),
     ],
 )
 def test_impossible_options_are_refused_by_sentence(

@@ -23,15 +23,20 @@ OPTIONS: list[tuple[str, dict[str, float]]] = [
     ("rmsnorm", {"fraction": 0.5}),
     ("rmsnorm", {"offset": True}),
     ("rmsnorm", {"fraction": 0.3, "offset": True, "eps": 0.2}),
+    ("layernorm", {"offset": True}),
+    ("layernorm", {"gain": False}),
+    ("layernorm", {"gain": False, "bias": False}),
+    *((name, {"groups": 5}) for name in ("layernorm", "rmsnorm", "layernorm_offset")),
 ]
 #: Numbers of parameters at d_model 5.
 PARAMETERS = {
-    "layernorm": 10, "rmsnorm": 5, "rmsnorm_offset": 5, "prmsnorm": 5, "batchnorm": 10, "dyt": 11,
+    "layernorm": 10, "layernorm_offset": 10, "rmsnorm": 5, "rmsnorm_offset": 5, "prmsnorm": 5, "batchnorm": 10, "dyt": 11,
     "scalenorm": 1, "none": 0,
 }  # fmt: skip
 #: What the parameters of a fresh norm hold.
 STARTS = {
     "layernorm": {"weight": 1.0, "bias": 0.0},
+    "layernorm_offset": {"weight": 0.0, "bias": 0.0},
     "rmsnorm": {"weight": 1.0},
     "rmsnorm_offset": {"weight": 0.0},
     "prmsnorm": {"weight": 1.0},
@@ -63,6 +68,17 @@ def test_norm_equals_the_paper(name: str, options: dict[str, float]) -> None:
     assert_norm(build(name, **options), name, **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("layernorm", {}), ("rmsnorm", {}), ("rmsnorm", {"fraction": 0.5})], ids=str
+)
+def test_groups_are_normed_each_by_itself(name: str, options: dict[str, float]) -> None:
+    norm, x = build(name, d_model=6, groups=2, **options), tokens(4, 6)
+    for half in (slice(0, 3), slice(3, 6)):
+        alone = build(name, d_model=3, **options)
+        alone.load_state_dict({key: tensor[half] for key, tensor in norm.state_dict().items()})
+        torch.testing.assert_close(norm(x)[:, half], alone(x[:, half]), rtol=1e-12, atol=1e-12)
+
+
 @ALL
 def test_norm_starts_where_its_paper_says(name: str) -> None:
     norm = registry.get("norm", name).build(d_model=3)
@@ -88,6 +104,8 @@ MUTANTS = {
     "layernorm: eps outside the root": lambda x, w, b: (x - x.mean(-1, True)) / (x.std(-1, False, keepdim=True) + 1e-5) * w + b,
     "layernorm: eps of RMSNorm": lambda x, w, b: F.layer_norm(x, (5,), w, b, eps=1e-6),
     "layernorm: no mean taken": lambda x, w, b: F.rms_norm(x, (5,), w, eps=1e-5) + b,
+    "layernorm_offset: the gain alone": lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    "layernorm_offset: the one is added after": lambda x, w, b: F.layer_norm(x, (5,), w, b) + 1,
     "rmsnorm: mean taken": lambda x, w: F.layer_norm(x, (5,), w, eps=1e-6),
     "rmsnorm: gain of 1 + g": lambda x, w: F.rms_norm(x, (5,), 1 + w, eps=1e-6),
     "rmsnorm: eps of LayerNorm": lambda x, w: F.rms_norm(x, (5,), w, eps=1e-5),
@@ -233,6 +251,10 @@ def test_scalenorm_is_rmsnorm_with_one_gain_at_the_start() -> None:
     [
         ("rmsnorm", {"fraction": 0.0}, "fraction"),
         ("rmsnorm", {"fraction": 1.5}, "fraction"),
+        ("rmsnorm", {"groups": 2}, "groups"),
+        ("layernorm", {"groups": 0}, "groups"),
+        ("layernorm_offset", {"gain": False}, "gain"),
+        ("layernorm", {"gain": False, "offset": True}, "gain"),
         ("batchnorm", {"momentum": 0.0}, "momentum"),
         ("dyt", {"alpha": float("nan")}, "alpha"),
         *((name, {"eps": eps}, "eps") for name, o in OPTIONS if o == {"eps": 0.1} for eps in (0.0, -1.0)),

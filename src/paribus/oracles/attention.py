@@ -135,25 +135,34 @@ def mha(
     document: NDArray[Any] | None = None,
     qk_norm: str = "rmsnorm",
     qk_norm_over: str | None = None,
-    bias: bool | None = None,
+    bias: bool | str | None = None,
     sinks: bool | None = None,
+    clip: float | None = None,
 ) -> Array:
     """W_o concat_h softmax(q_h k_h^T scale) v_h on x [B, T, D]; scale is 1 / sqrt(K) unless given.
 
     With `memory` keys and values are of that, and position, causality and window do not act. Weights `q_norm.` and
-    `k_norm.` norm queries and keys before their rotation, over each head or over the whole width ("head", "width";
-    unless given, the size of their gain says which). Whether there are biases and `sinks` [H] the weights say.
+    `k_norm.` norm queries and keys before their rotation, over each head with one gain or a gain for each, or over the
+    whole width ("head", "heads", "width"; unless given, the size of their gain says which of the first and the last).
+    `clip` c puts what is beyond [-c, c] of queries, keys and values there. Whether there are biases and `sinks` [H] the
+    weights say.
     """
     source = x if memory is None else memory
     groups = num_kv_heads or num_heads
 
     def heads(name: str, of: Array, count: int) -> Array:
         y, norm = affine(w, name, of), under(w, f"{name}_norm.")
+        if clip is not None:
+            y = np.minimum(np.maximum(y, -clip), clip)
         head_dim = y.shape[-1] // count
         over = qk_norm_over or ("head" if norm and norm["weight"].size == head_dim else "width")
         if norm and over == "width":
             y = NORM[qk_norm](norm, y)
         y = np.moveaxis(y.reshape(*y.shape[:-1], count, head_dim), -2, -3)
+        if norm and over == "heads":
+            for h in range(count):
+                own = {key: array[h * head_dim : (h + 1) * head_dim] for key, array in norm.items()}
+                y[..., h, :, :] = NORM[qk_norm](own, y[..., h, :, :])
         return NORM[qk_norm](norm, y) if norm and over == "head" else y
 
     q, k, v = heads("q", x, num_heads), heads("k", source, groups), heads("v", source, groups)

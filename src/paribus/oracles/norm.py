@@ -9,21 +9,50 @@ import numpy as np
 from paribus.oracles.arrays import Array, Weights
 
 
-def layernorm(w: Weights, x: Array, eps: float = 1e-5, *, bias: bool | None = None) -> Array:
-    """(x - mean) / sqrt(biased variance + eps) * g + b; whether there is a b the weights say."""
-    centred = x - x.mean(-1, keepdims=True)
-    normed = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps) * w["weight"]
+def layernorm(
+    w: Weights,
+    x: Array,
+    eps: float = 1e-5,
+    *,
+    bias: bool | None = None,
+    gain: bool | None = None,
+    offset: bool = False,
+    groups: int = 1,
+) -> Array:
+    """(x - mean) / sqrt(biased variance + eps) * g + b, or times 1 + g with `offset`; the weights say if there is g or b.
+
+    Mean and variance are those of each of `groups` stretches of the features.
+    """
+    stretches = []
+    for stretch in np.split(x, groups, axis=-1):
+        centred = stretch - stretch.mean(-1, keepdims=True)
+        stretches.append(centred / np.sqrt((centred**2).mean(-1, keepdims=True) + eps))
+    normed = np.concatenate(stretches, axis=-1)
+    if "weight" in w:
+        normed = normed * (offset + w["weight"])
     return normed + w["bias"] if "bias" in w else normed
 
 
-def rmsnorm(w: Weights, x: Array, eps: float = 1e-6, *, offset: bool = False, fraction: float = 1.0) -> Array:
+def rmsnorm(
+    w: Weights,
+    x: Array,
+    eps: float = 1e-6,
+    *,
+    offset: bool = False,
+    fraction: float = 1.0,
+    groups: int = 1,
+) -> Array:
     """Zhang & Sennrich 2019: x / sqrt(mean(x^2) + eps) * g, or times 1 + g with `offset`.
 
-    The mean is over the first ceil(fraction d) features (their pRMSNorm), and every feature is divided by it.
+    The mean is over the first ceil(fraction d) features (their pRMSNorm), and every feature is divided by it; each of
+    `groups` stretches of d features by its own.
     """
-    counted = x[..., : ceil(fraction * x.shape[-1])]
+    stretches = []
+    for stretch in np.split(x, groups, axis=-1):
+        counted = stretch[..., : ceil(fraction * stretch.shape[-1])]
+        stretches.append(stretch / np.sqrt((counted**2).mean(-1, keepdims=True) + eps))
     gain = 1 + w["weight"] if offset else w["weight"]
-    return x / np.sqrt((counted**2).mean(-1, keepdims=True) + eps) * gain
+    return np.concatenate(stretches, axis=-1) * gain
 
 
 def batchnorm(w: Weights, x: Array, eps: float = 1e-5, *, momentum: float = 0.1) -> Array:
@@ -53,6 +82,7 @@ def scalenorm(w: Weights, x: Array, eps: float = 1e-5) -> Array:
 #: (weights, x, options) -> y, by name; `batchnorm_running` is what batchnorm does in scoring.
 NORM: dict[str, Callable[..., Array]] = {
     "layernorm": layernorm,
+    "layernorm_offset": partial(layernorm, offset=True),
     "rmsnorm": rmsnorm,
     "rmsnorm_offset": partial(rmsnorm, offset=True),
     "prmsnorm": partial(rmsnorm, fraction=0.0625),

@@ -132,9 +132,12 @@ def alibi_slopes(heads: int) -> list[float]:
     return slopes + [2.0 ** (-8 * h / (2 * power)) for h in range(1, 2 * (heads - power), 2)]
 
 
-def alibi_bias(w: Weights, q_pos: Array, k_pos: Array, num_heads: int, causal: bool) -> Array:
-    """-m_h |i - j|, [H, T, S]."""
-    return np.array([[[-m * abs(i - j) for j in k_pos] for i in q_pos] for m in alibi_slopes(num_heads)])
+def alibi_bias(
+    w: Weights, q_pos: Array, k_pos: Array, num_heads: int, causal: bool, *, scale: float = 1.0
+) -> Array:
+    """-scale m_h |i - j|, [H, T, S]."""
+    slopes = [scale * m for m in alibi_slopes(num_heads)]
+    return np.array([[[-m * abs(i - j) for j in k_pos] for i in q_pos] for m in slopes])
 
 
 def t5_bucket(offset: int, *, causal: bool, num_buckets: int = 32, max_distance: int = 128) -> int:
@@ -222,8 +225,8 @@ def _sinusoidal(w: Weights, x: Array, positions: Array) -> Array:
     return x + sinusoidal_table(int(places.max()) + 1, x.shape[-1])[places]
 
 
-def _learned(w: Weights, x: Array, positions: Array) -> Array:
-    return x + w["weight"][np.asarray(positions).astype(int)]
+def _learned(w: Weights, x: Array, positions: Array, *, offset: int = 0) -> Array:
+    return x + w["weight"][np.asarray(positions).astype(int) + offset]
 
 
 _ROTARY = (

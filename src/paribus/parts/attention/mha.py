@@ -74,9 +74,12 @@ class MultiHeadAttention(nn.Module):
     and no position encoding acts. `num_kv_heads` key and value heads (default: num_heads) are shared by
     num_heads / num_kv_heads neighbouring query heads each. `window`: a query sees fewer than that many places
     away. `softcap` c bounds logits by c · tanh(logit / c). `sinks`: one learned logit a head that takes
-    probability and gives nothing. `qk_norm`: a norm of the registry on queries and keys before rotation, over
-    each head or over the whole `width`. `scale` defaults to 1 / sqrt(head_dim). `grouped` says whether
-    num_kv_heads must be given (true) or must be num_heads (false).
+    probability and gives nothing. `bias`: on all four matrices, on q, k and v only ("qkv": Qwen 2), on o only ("o":
+    GPT-Neo) or on none. `clip` c clamps queries, keys and values to [-c, c] as they are projected (MPT, OLMo).
+    `qk_norm`: a norm of the registry on queries and keys before rotation, over each head ("head": one gain for all
+    heads; "heads": a gain for each, the weight then being [heads · head_dim]) or over the whole "width". `scale`
+    defaults to 1 / sqrt(head_dim). `grouped` says whether num_kv_heads must be given (true) or must be num_heads
+    (false).
 
     Checkpoints call the matrices q_proj, k_proj, v_proj, o_proj. Raises `RequestError` for impossible options.
     Sources: Vaswani et al. 2017 (arXiv:1706.03762), section 3.2.2; Beltagy et al. 2020 (arXiv:2004.05150) for
@@ -93,34 +96,38 @@ class MultiHeadAttention(nn.Module):
         num_kv_heads: int | None = None,
         cross: bool = False,
         grouped: bool | None = None,
-        bias: bool = False,
+        bias: bool | Literal["qkv", "o"] = False,
+        clip: float | None = None,
         window: int | None = None,
         softcap: float | None = None,
         sinks: bool = False,
         qk_norm: str | Mapping[str, Any] | None = None,
-        qk_norm_over: Literal["head", "width"] = "head",
+        qk_norm_over: Literal["head", "heads", "width"] = "head",
         scale: float | None = None,
     ) -> None:
         super().__init__()
         num_kv_heads = _checked_heads(num_heads, num_kv_heads, grouped)
         if window is not None and (not isinstance(window, int) or isinstance(window, bool) or window < 1):
             raise RequestError(f"attention's window is a number of tokens, at least 1; it is {window!r}")
-        for name, given in (("softcap", softcap), ("scale", scale)):
+        if not (isinstance(bias, bool) or bias in ("qkv", "o")):
+            raise RequestError(f"attention's bias is true, false, qkv or o; it is {bias!r}")
+        for name, given in (("softcap", softcap), ("scale", scale), ("clip", clip)):
             if given is not None and not (isinstance(given, (int, float)) and 0 < given < math.inf):
                 raise RequestError(f"attention's {name} must be a number above zero; it is {given!r}")
-        if qk_norm_over not in ("head", "width"):
-            raise RequestError(f"attention's qk_norm_over is head or width; it is {qk_norm_over!r}")
-        self.d_model, self.num_heads, self.head_dim, self.has_bias = d_model, num_heads, head_dim, bias
+        if qk_norm_over not in ("head", "heads", "width"):
+            raise RequestError(f"attention's qk_norm_over is head, heads or width; it is {qk_norm_over!r}")
+        self.d_model, self.num_heads, self.head_dim, self.clip = d_model, num_heads, head_dim, clip
         self.num_kv_heads, self.cross, self.qk_norm_over = num_kv_heads, cross, qk_norm_over
         self.window, self.softcap = window if not cross else None, softcap
         self.scale = 1 / math.sqrt(head_dim) if scale is None else scale
         width, kv_width = num_heads * head_dim, num_kv_heads * head_dim
-        self.q = Linear(d_model, width, bias=bias)
-        self.k = Linear(d_model, kv_width, bias=bias)
-        self.v = Linear(d_model, kv_width, bias=bias)
-        self.o = Linear(width, d_model, bias=bias)
+        self.q = Linear(d_model, width, bias=bias in (True, "qkv"))
+        self.k = Linear(d_model, kv_width, bias=bias in (True, "qkv"))
+        self.v = Linear(d_model, kv_width, bias=bias in (True, "qkv"))
+        self.o = Linear(width, d_model, bias=bias in (True, "o"))
         self.q_norm, self.k_norm = (
-            _norm(qk_norm, head_dim if qk_norm_over == "head" else size) for size in (width, kv_width)
+            _norm(qk_norm, over=qk_norm_over, heads=heads, head_dim=head_dim)
+            for heads in (num_heads, num_kv_heads)
         )
         self.sinks = nn.Parameter(torch.zeros(num_heads)) if sinks else None
 
@@ -186,12 +193,13 @@ class MultiHeadAttention(nn.Module):
     def _project(self, x: Tensor, *layers: Linear) -> tuple[Tensor, ...]:
         # One product for all: the weights are copied to the compute dtype anyway.
         weight = torch.cat([layer.weight for layer in layers])
-        bias = torch.cat([layer.bias for layer in layers]) if self.has_bias else None
+        bias = None if self.q.bias is None else torch.cat([layer.bias for layer in layers])
         return linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
 
     def _headed(self, x: Tensor, norm: nn.Module | None) -> Tensor:
-        """[B, T, heads · K] as [B, heads, T, K], normed where the layer norms."""
-        if norm is not None and self.qk_norm_over == "width":
+        """[B, T, heads · K] as [B, heads, T, K], clamped and normed where the layer does."""
+        x = x if self.clip is None else x.clamp(-self.clip, self.clip)
+        if norm is not None and self.qk_norm_over != "head":
             x, norm = norm(x), None
         x = x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         return x if norm is None else norm(x)
@@ -203,7 +211,11 @@ class MultiHeadAttention(nn.Module):
             layer = self.get_submodule(name)
             assert isinstance(layer, Linear)
             roles |= linear_roles(
-                name, kind=kind, fan_in=layer.in_features, fan_out=layer.out_features, bias=self.has_bias
+                name,
+                kind=kind,
+                fan_in=layer.in_features,
+                fan_out=layer.out_features,
+                bias=layer.bias is not None,
             )
         return roles if self.sinks is None else {**roles, "sinks": constant(self.num_heads, 0.0)}
 
@@ -222,8 +234,17 @@ def _checked_heads(num_heads: int, num_kv_heads: int | None, grouped: bool | Non
     return heads
 
 
-def _norm(spec: str | Mapping[str, Any] | None, width: int) -> nn.Module | None:
+def _norm(spec: str | Mapping[str, Any] | None, *, over: str, heads: int, head_dim: int) -> nn.Module | None:
+    """The norm of queries or keys, of which there are so many heads."""
     if spec is None:
         return None
-    options = {"name": spec} if isinstance(spec, str) else dict(spec)
-    return registry.get("norm", options.pop("name", "")).build(d_model=width, **options)
+    options: dict[str, Any] = {"name": spec} if isinstance(spec, str) else dict(spec)
+    card = registry.get("norm", options.pop("name", ""))
+    if over == "heads":
+        if "groups" not in card.allowed_options():
+            raise RequestError(
+                f"qk_norm_over heads norms each head by itself, and norm {card.name!r} has no option groups; take "
+                "layernorm or rmsnorm, or qk_norm_over head"
+            )
+        options["groups"] = heads
+    return card.build(d_model=head_dim if over == "head" else heads * head_dim, **options)

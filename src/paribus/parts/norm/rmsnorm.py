@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paribus.errors import RequestError
 from paribus.parts.init import Roles, constant
-from paribus.parts.norm.wide import checked_eps, widened
+from paribus.parts.norm.wide import checked_eps, checked_groups, grouped, ungrouped, widened
 from paribus.registry import part
 
 _PAPER = "arXiv:1910.07467 (Zhang & Sennrich 2019)"
@@ -63,26 +63,27 @@ class RMSNorm(nn.Module):
     """x / sqrt(mean(x²) + eps) · g over the last axis.
 
     With `offset` the gain is 1 + g and g starts at zero; `fraction` p takes the mean over the first ceil(p · d)
-    features only. Takes x [..., d_model] of any floating dtype, computes in at least float32 and gives the
-    shape and dtype of x. Raises `RequestError` for p outside (0, 1] and unless eps is above zero.
-    Source: Zhang & Sennrich 2019 (arXiv:1910.07467), equation 4.
+    features only. Each of `groups` equal stretches of the features has its own mean, d being its width. Takes
+    x [..., d_model] of any floating dtype, computes in at least float32 and gives the shape and dtype of x. Raises
+    `RequestError` for p outside (0, 1], unless eps is above zero and the groups are equal. Source: Zhang & Sennrich 2019 (arXiv:1910.07467), equation 4.
     """
 
     def __init__(
-        self, *, d_model: int, eps: float = 1e-6, offset: bool = False, fraction: float = 1.0
+        self, *, d_model: int, eps: float = 1e-6, offset: bool = False, fraction: float = 1.0, groups: int = 1
     ) -> None:
         super().__init__()
         if not 0 < fraction <= 1:
             raise RequestError(f"rmsnorm's fraction is a share of the features, in (0, 1]; it is {fraction}")
-        self.eps, self.offset = checked_eps(eps), offset
-        self.counted = math.ceil(fraction * d_model)
+        self.eps, self.offset, self.groups = checked_eps(eps), offset, checked_groups(groups, d_model)
+        self.counted = math.ceil(fraction * d_model / groups)
         self.weight = nn.Parameter(torch.zeros(d_model) if offset else torch.ones(d_model))
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = widened(x)
+        wide = grouped(widened(x), self.groups)
         counted = wide if self.counted == wide.shape[-1] else wide[..., : self.counted]
         scale = torch.rsqrt(counted.square().mean(-1, keepdim=True) + self.eps)
-        return (wide * scale * (1 + self.weight if self.offset else self.weight)).to(x.dtype)
+        normed = ungrouped(wide * scale, self.groups)
+        return (normed * (1 + self.weight if self.offset else self.weight)).to(x.dtype)
 
     def roles(self) -> Roles:
         return {"weight": constant(self.weight.numel(), 0.0 if self.offset else 1.0)}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from paribus.parts.position.base import Position, State
+from paribus.errors import RequestError
+from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
 
 
@@ -34,18 +36,26 @@ def alibi_slopes(num_heads: int) -> list[float]:
         "head counts that are not powers of two take every other slope of the next power",
         "the paper is about causal models; in a bidirectional one the penalty is symmetric here, so left and right look alike",
         "its gain at short training lengths is largely that every scored token has more context",
+        "Falcon adds the penalty before the logits are divided by sqrt(K), so its slopes are smaller by that: scale 1/sqrt(head_dim)",
     ),
 )
 class ALiBi(Position):
     """Adds -m_h |i - j| to the logits of query i and key j in head h, m_h from `alibi_slopes`, in float32.
 
-    Source: Press et al. 2022 (arXiv:2108.12409), section 3.
+    All slopes are multiplied by `scale`. Raises `RequestError` unless that is above zero. Source: Press et al. 2022 (arXiv:2108.12409), section 3.
     """
 
     acts_on = frozenset({"bias"})
 
+    def __init__(self, *, scale: float = 1.0, **sizes: Unpack[Sizes]) -> None:
+        super().__init__(**sizes)
+        if not 0 < scale < math.inf:
+            raise RequestError(f"alibi's scale is a factor on its slopes, above zero; it is {scale}")
+        self.scale = scale
+
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
-        slope_H = torch.tensor(alibi_slopes(self.num_heads), device=query_T.device, dtype=torch.float32)
+        slopes = [slope * self.scale for slope in alibi_slopes(self.num_heads)]
+        slope_H = torch.tensor(slopes, device=query_T.device, dtype=torch.float32)
         return {**super().state(query_T, key_S, length=length), "slope": slope_H}
 
     def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:

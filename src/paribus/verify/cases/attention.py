@@ -24,7 +24,11 @@ _TRIED: tuple[Options, ...] = (
     {"bias": True},
     {"scale": 1.0},
     {"qk_norm": "rmsnorm"},
+    {"bias": "qkv"},
+    {"bias": "o"},
+    {"clip": 2.4},  # near no query, key or value: rounding must not decide which is clipped
     {"qk_norm": "layernorm", "qk_norm_over": "width"},
+    {"qk_norm": "rmsnorm", "qk_norm_over": "heads"},
     {"window": 3, "softcap": 2.0, "sinks": True, "bias": True, "qk_norm": "rmsnorm"},
 )
 _PLAIN_ONLY = {"softcap", "sinks"}

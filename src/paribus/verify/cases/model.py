@@ -34,7 +34,7 @@ def cases(card: Card, setting: Setting) -> Iterator[Case]:
     sizes = {"vocab_size": _V, "d_model": 12, "d_ff": 10, "num_layers": 2, "num_heads": 3, "max_seq_len": _T}
     of_card: dict[str, Any] = {**sizes, "architecture": card.name}
     yield from _of(ModelConfig(**of_card), setting, ("", "padding"))
-    of_card |= {"head_bias": True, "head_transform": _TRANSFORM, "tie_embeddings": True}
+    of_card |= {"num_layers": 1, "head_bias": True, "head_transform": _TRANSFORM, "tie_embeddings": True}
     name = "head with bias and transform"
     if card.name != "encoder_decoder":
         of_card |= {"segments": 3}

@@ -21,6 +21,8 @@ _B, _T, _D = 2, 7, 6
 _TRIED: tuple[Options, ...] = (
     {"eps": 0.1},
     {"bias": False},
+    {"gain": False},
+    {"groups": 2},
     {"offset": True},
     {"fraction": 0.5},
     {"alpha": 0.7},

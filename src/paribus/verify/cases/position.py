@@ -35,6 +35,8 @@ _TRIED: tuple[Options, ...] = (
     {"short_factor": [1.0 + i / 8 for i in range(8)], "long_factor": [2.0 + i for i in range(8)]},
     {"short_factor": [1.0 + i / 8 for i in range(8)], "original_length": 1000},
     {"scale_base": 20.0},
+    {"scale": 0.25},
+    {"offset": 2},
     {"max_distance": 20},
     {"max_distance": 20, "num_buckets": 8},
 )
