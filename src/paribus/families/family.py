@@ -25,7 +25,7 @@ MOST_LAYERS = 10_000
 
 @dataclass(frozen=True)
 class Laid:
-    """Modules of ours that stand in theirs in a layout of their own; `{head}` in their name is for each row of ours."""
+    """Modules of ours that stand in theirs in a layout of their own; `{head}` in their name is the number of a head."""
 
     layout: Layout
     ours: tuple[str, ...]

@@ -65,14 +65,25 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class ByHead:
-    """One of ours [heads, K], a row in each of theirs."""
+class OneAHead:
+    """One of ours [heads · K], a tensor of theirs [K] for each head."""
 
     def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
-        return [torch.stack(list(theirs))]
+        return [torch.cat(list(theirs))]
 
     def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
-        return list(ours[0].unbind())
+        return list(ours[0].unflatten(0, (-1, config.head_dim)).unbind())
+
+
+@dataclass(frozen=True)
+class ByHead:
+    """One of ours [heads · K], which theirs has as [heads, K]."""
+
+    def ours(self, theirs: Sequence[Tensor], rows: Sequence[int], config: ModelConfig) -> list[Tensor]:
+        return [theirs[0].flatten()]
+
+    def theirs(self, ours: Sequence[Tensor], config: ModelConfig) -> list[Tensor]:
+        return [ours[0].unflatten(0, (-1, config.head_dim))]
 
 
 def _turned(tensor: Tensor) -> Tensor:

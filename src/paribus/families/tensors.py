@@ -28,6 +28,7 @@ class Move:
 
 def moves(family: Family, config: ModelConfig, shapes: Shapes) -> list[Move]:
     """A move for every parameter in `shapes`. Raises `RequestError` for one that the family has no name for."""
+    assert config.head_dim is not None
     found = []
     placed: set[str] = set()
     for theirs, row in family.tensors_of(config).items():
@@ -36,7 +37,7 @@ def moves(family: Family, config: ModelConfig, shapes: Shapes) -> list[Move]:
             modules = tuple(module.format(layer=layer) for module in laid.ours)
             for leaf in _leaves(modules, shapes):
                 ours = tuple(f"{module}.{leaf}" for module in modules)
-                heads = range(shapes[ours[0]][0] if "{head}" in theirs else 1)
+                heads = range(shapes[ours[0]][0] // config.head_dim if "{head}" in theirs else 1)
                 names = tuple(f"{theirs.format(layer=layer, head=head)}.{leaf}" for head in heads)
                 found.append(Move(theirs=names, ours=ours, layout=laid.layout))
                 placed.update(ours)

@@ -1,7 +1,8 @@
 """Command R (Cohere 2024): side by side behind one LayerNorm without bias, interleaved RoPE, scaled logits."""
 
-from paribus.families.family import Family
+from paribus.families.family import Family, Laid
 from paribus.families.known.llama import BLOCK, COPIES, LIKE_LLAMA, OURS, TENSORS, UNUSED
+from paribus.families.layouts import ByHead
 from paribus.families.rotary import Rope
 from paribus.families.rules import Always, Choice, Key, Normed, Part, Rule
 
@@ -29,8 +30,10 @@ FAMILY = Family(
     tensors={
         **TENSORS,
         f"{BLOCK}.input_layernorm": f"{OURS}.residual.norms.shared",
-        f"{BLOCK}.self_attn.q_norm": f"{OURS}.attention.q_norm",
-        f"{BLOCK}.self_attn.k_norm": f"{OURS}.attention.k_norm",
+        **{
+            f"{BLOCK}.self_attn.{each}_norm": Laid(ByHead(), (f"{OURS}.attention.{each}_norm",))
+            for each in "qk"
+        },
     },
     prefix="model.",
     copies=COPIES,

@@ -52,6 +52,7 @@ def _written_residual(value: object, config: ModelConfig) -> Written:
 
 
 def _position(keys: Keys) -> PartSpec:
+    keys.known("rope_parameters", "rope_theta", "rope_scaling")
     if not keys.get("alibi", False, bool):
         return _ROPE.read(keys)
     heads, width = keys.get("num_attention_heads", kind=int), keys.get("hidden_size", kind=int)

@@ -1,18 +1,31 @@
 """OPT (arXiv:2205.01068): learned positions whose table starts with two rows that no token has."""
 
+from paribus.errors import RequestError
 from paribus.families.family import Family
+from paribus.families.keys import Keys
 from paribus.families.rules import Always, Choice, FeedForward, Key, Part, Worked, activation
 
 _BLOCK = "model.decoder.layers.{layer}"
 _OURS = "decoder.blocks.{layer}"
 _BIAS = Key("enable_bias", True, bool)
 
+
+def _width(keys: Keys) -> int:
+    width = keys.get("hidden_size", kind=int)
+    if (narrow := keys.get("word_embed_proj_dim", width, int)) != width:
+        raise RequestError(
+            f"config.json: embeddings are {narrow} wide and the layers {width}, and no part here goes from one to the "
+            "other"
+        )
+    return width
+
+
 FAMILY = Family(
     model_type="opt",
     transformers_class="OPTForCausalLM",
     config={
         "vocab_size": Key("vocab_size"),
-        "d_model": Key("hidden_size"),
+        "d_model": Worked(_width, lambda width, config: {"hidden_size": width, "word_embed_proj_dim": width}),
         "d_ff": Key("ffn_dim"),
         "num_layers": Key("num_hidden_layers"),
         "num_heads": Key("num_attention_heads"),

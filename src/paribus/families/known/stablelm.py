@@ -2,14 +2,14 @@
 
 from paribus.families.family import Family, Laid, Tensors
 from paribus.families.known.llama import BLOCK, COPIES, LIKE_LLAMA, OURS, TENSORS, UNUSED
-from paribus.families.layouts import ByHead
+from paribus.families.layouts import OneAHead
 from paribus.families.rotary import Rope
 from paribus.families.rules import Always, Choice, Key, Normed, Part
 from paribus.model.config import ModelConfig
 
 _EPS = Key("layer_norm_eps", 1e-5, float)
 _HEADS = {
-    f"{BLOCK}.self_attn.{each}_layernorm.norms.{{head}}": Laid(ByHead(), (f"{OURS}.attention.{each}_norm",))
+    f"{BLOCK}.self_attn.{each}_layernorm.norms.{{head}}": Laid(OneAHead(), (f"{OURS}.attention.{each}_norm",))
     for each in "qk"
 }
 
