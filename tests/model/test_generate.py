@@ -37,8 +37,8 @@ class Fixed(Transformer):
         super().__init__(config)
         self.log_probability = torch.tensor(probabilities).log()
 
-    def forward(self, ids_BT: Tensor, **given: Any) -> Tensor:
-        return self.log_probability.expand(*ids_BT.shape, -1)
+    def logits(self, x_BTD: Tensor) -> Tensor:
+        return self.log_probability.expand(*x_BTD.shape[:-1], -1)
 
 
 def argmax_loop(model: Transformer, tokens: Tensor, steps: int, **given: Any) -> Tensor:

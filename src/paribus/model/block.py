@@ -31,8 +31,10 @@ class Block(nn.Module):
         aux: Aux = {}
 
         def attend(name: str) -> Callable[[Tensor], Tensor]:
-            held = None if cache is None else cache.layer(self.index, name)
-            return lambda x_BTD: getattr(self, name)(x_BTD, context, held)
+            layer = getattr(self, name)
+            window = getattr(layer, "window", None)
+            held = None if cache is None else cache.layer(self.index, name, window=window)
+            return lambda x_BTD: layer(x_BTD, context, held)
 
         def feed_forward(x_BTD: Tensor) -> Tensor:
             given = self.ffn(x_BTD)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.errors import RequestError
-from paribus.ops.linear import Linear
+from paribus.ops.linear import Linear, linear
 from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.init import Role, Roles, constant, linear_roles
 
@@ -63,6 +63,10 @@ class Head(nn.Module):
         self.d_model, self.vocab_size, self.transform = d_model, vocab_size, transform
         self.weight = None if tied else nn.Parameter(torch.empty(vocab_size, d_model).normal_(std=0.02))
         self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+
+    def forward(self, x: Tensor, embedding_VD: Tensor) -> Tensor:
+        """Logits [..., V] from what `transform` gave, [..., D]."""
+        return linear(x, embedding_VD if self.weight is None else self.weight, self.bias)
 
     def roles(self) -> Roles:
         roles: dict[str, Role] = {}

@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from paribus.errors import RequestError
 from paribus.model.block import Aux, Block
-from paribus.model.cache import Cache
+from paribus.model.cache import Cache, Places
 from paribus.model.config import ModelConfig, StackConfig
 from paribus.model.head import Head
 from paribus.ops.attention import Mask, choose_backend
-from paribus.ops.linear import linear
 from paribus.parts.context import Context
 from paribus.parts.init import Role, Roles
 from paribus.parts.position.base import Position
@@ -68,45 +67,102 @@ class Stack(nn.Module):
         cache: Cache | None = None,
     ) -> tuple[Tensor, Aux]:
         """Run x through every block; `Transformer.forward` says what the arguments are."""
-        consecutive = position_T is None and (cache is None or cache.positions is None)
-        if position_T is None:
-            position_T = torch.arange(x_BTD.shape[1], device=x_BTD.device)
-            if cache is not None and cache.positions is not None:
-                position_T = position_T + cache.positions[..., -1:] + 1
-        key_position, key_valid, key_document = position_T, valid_BT, document_BT
-        if cache is not None:
-            key_position, key_valid, key_document = cache.remember(position_T, valid_BT, document_BT)
-        length = key_position.shape[-1]
-        mask = Mask(causal=self.causal, key_valid_BS=key_valid, document_BS=key_document)
+        new = x_BTD.shape[1]
+        places = self._places(
+            new, x_BTD.device, position_T=position_T, valid_BT=valid_BT, document_BT=document_BT, cache=cache
+        )
+        made: dict[tuple[int, int], Context] = {}
         contexts = []
-        for position in self.positions:
-            backend = choose_backend(
-                seq_len=length,
-                device_type=x_BTD.device.type,
-                dtype=x_BTD.dtype,
-                biased="bias" in position.acts_on,
-            )
-            state = position.state(position_T, key_position, length=length)
-            if backend != "flex":
-                # Here, not in the first layer: blocks compiled one by one then share it.
-                position.bias(state, consecutive=consecutive)
-            contexts.append(
-                Context(
-                    position=position,
-                    state=state,
-                    mask=mask,
-                    backend=backend,
-                    memory_BSD=memory_BSD,
-                    memory_valid_BS=memory_valid_BS,
-                )
-            )
-        x_BTD = self.embedding_norm(self.positions[0].embed(x_BTD, position_T))
-        aux: Aux = {}
         for layer, block in enumerate(self.blocks):
-            x_BTD, more = block(x_BTD, contexts[layer % len(contexts)], cache)
+            window = getattr(block.attention, "window", None)
+            keys = new if cache is None else cache.layer(layer, "attention", window=window).visible(new)
+            kind = (layer % len(self.positions), keys)
+            if kind not in made:
+                made[kind] = self._context(kind[0], places.last(keys), x_BTD, memory_BSD, memory_valid_BS)
+            contexts.append(made[kind])
+        x_BTD = self.embedding_norm(self.positions[0].embed(x_BTD, places.query_T))
+        aux: Aux = {}
+        for block, context in zip(self.blocks, contexts, strict=True):
+            x_BTD, more = block(x_BTD, context, cache)
             for name, tensor in more.items():
                 aux[name] = aux[name] + tensor if name in aux else tensor
         return self.final_norm(x_BTD), aux
+
+    def _places(
+        self,
+        new: int,
+        device: torch.device,
+        *,
+        position_T: Tensor | None,
+        valid_BT: Tensor | None,
+        document_BT: Tensor | None,
+        cache: Cache | None,
+    ) -> Places:
+        """Where so many new tokens stand, and what there is for them to see."""
+        if cache is not None and cache.sinks:
+            self._refuse_sinks(position_T, valid_BT, document_BT)
+            query_T, key_S = cache.places(new, device=device)
+            return Places(query_T=query_T, key_S=key_S, length=key_S.shape[-1], late=True)
+        consecutive = position_T is None and (cache is None or cache.positions is None)
+        if position_T is None:
+            position_T = torch.arange(new, device=device)
+            if cache is not None and cache.positions is not None:
+                position_T = position_T + cache.positions[..., -1:] + 1
+        key_S, valid, document = position_T, valid_BT, document_BT
+        if cache is not None:
+            key_S, valid, document = cache.remember(position_T, valid_BT, document_BT)
+        return Places(
+            query_T=position_T,
+            key_S=key_S,
+            length=key_S.shape[-1],
+            valid_BS=valid,
+            document_BS=document,
+            consecutive=consecutive,
+        )
+
+    def _refuse_sinks(self, *given: Tensor | None) -> None:
+        if any("embed" in position.acts_on for position in self.positions):
+            raise RequestError(
+                "attention sinks move kept tokens to new positions, and here positions stand in what was computed of "
+                "them; a window without sinks reads them again"
+            )
+        if any(tensor is not None for tensor in given):
+            raise RequestError(
+                "with attention sinks positions are counted within the cache, and rows have one length and one "
+                "document: no positions, padding or documents can be given"
+            )
+
+    def _context(
+        self,
+        which: int,
+        places: Places,
+        x_BTD: Tensor,
+        memory_BSD: Tensor | None,
+        memory_valid_BS: Tensor | None,
+    ) -> Context:
+        """What layers with this encoding share that see these keys."""
+        position = self.positions[which]
+        backend = choose_backend(
+            seq_len=places.key_S.shape[-1],
+            queries=x_BTD.shape[1],
+            device_type=x_BTD.device.type,
+            dtype=x_BTD.dtype,
+            biased="bias" in position.acts_on,
+        )
+        state = position.state(places.query_T, places.key_S, length=places.length)
+        if backend != "flex":
+            # Here, not in the first layer: blocks compiled one by one then share it.
+            position.bias(state, consecutive=places.consecutive)
+        late = places.late and "rotate" in position.acts_on
+        return Context(
+            position=position,
+            state=state,
+            mask=Mask(causal=self.causal, key_valid_BS=places.valid_BS, document_BS=places.document_BS),
+            backend=backend,
+            key_state=position.state(places.key_S, places.key_S, length=places.length) if late else state,
+            memory_BSD=memory_BSD,
+            memory_valid_BS=memory_valid_BS,
+        )
 
 
 class Transformer(nn.Module):
@@ -238,7 +294,7 @@ class Transformer(nn.Module):
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """What the head's matrix makes of the end of `stream`, [B, T, V] in its dtype."""
-        logits = linear(x_BTD, self.head_weight, self.head.bias)
+        logits = self.head(x_BTD, self.embedding.weight)
         if self.config.logit_scale != 1:
             logits = logits * self.config.logit_scale
         if (cap := self.config.logit_softcap) is not None:

@@ -56,10 +56,12 @@ def hidden_keys(mask: Mask, *, queries: int, keys: int, device: torch.device) ->
     """True where a query may not see a key, [T, S] or [B, 1, T, S]; None if every query sees every key."""
     offset = keys - queries
     hidden: Tensor | None = None
-    everything = torch.ones(queries, keys, dtype=torch.bool, device=device)
-    if mask.causal:
-        hidden = everything.triu(1 + offset)
-    if mask.window is not None:
+    # One query at the end sees all that is before it, so generating makes no mask.
+    last = mask.causal and queries == 1
+    if mask.causal and not last:
+        hidden = torch.ones(queries, keys, dtype=torch.bool, device=device).triu(1 + offset)
+    if mask.window is not None and not (last and keys <= mask.window):
+        everything = torch.ones(queries, keys, dtype=torch.bool, device=device)
         far = everything.tril(offset - mask.window)
         far = far if mask.causal else far | everything.triu(offset + mask.window)
         hidden = far if hidden is None else hidden | far
@@ -104,6 +106,7 @@ def choose_backend(
     device_type: str,
     dtype: torch.dtype,
     biased: bool = False,
+    queries: int | None = None,
     table: Table | None = None,
 ) -> Backend:
     """The exact backend that was fastest at the nearest measured length from `seq_len` up.

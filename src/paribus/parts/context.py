@@ -14,7 +14,7 @@ from paribus.parts.position.base import Position, State
 class Context:
     """A layer's position encoding and its state, who may see whom, and the form attention takes.
 
-    `memory_BSD` is what cross-attention reads, the encoder's output, and `memory_valid_BS` is false for its
+    `key_state` is the state at the positions of the keys, for caches that keep keys before rotation. `memory_BSD` is what cross-attention reads, the encoder's output, and `memory_valid_BS` is false for its
     padding.
     """
 
@@ -22,5 +22,6 @@ class Context:
     state: State
     mask: Mask
     backend: Backend
+    key_state: State | None = None
     memory_BSD: Tensor | None = None
     memory_valid_BS: Tensor | None = None

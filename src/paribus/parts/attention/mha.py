@@ -17,6 +17,7 @@ from paribus import registry
 from paribus.errors import RequestError
 from paribus.ops.attention import Backend, BiasAt, Mask, attend
 from paribus.ops.linear import Linear, linear
+from paribus.ops.packed import PackedLinear
 from paribus.parts.attention.cache import KeyValueCache
 from paribus.parts.context import Context
 from paribus.parts.init import Kind, Role, Roles, constant, linear_roles
@@ -175,8 +176,14 @@ class MultiHeadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         q, k, v = self._project(x_BTD, self.q, self.k, self.v)
         q, k = self._headed(q, self.q_norm), self._headed(k, self.k_norm)
-        q, k = context.position.rotate(q, k, context.state)
         v = self._headed(v, None)
+        if cache is not None and cache.late:
+            assert context.key_state is not None, "keys that are kept unrotated need their positions"
+            q, _ = context.position.rotate(q, k, context.state)
+            k, v = cache.extend(k, v)
+            _, k = context.position.rotate(k, k, context.key_state)
+            return q, k, v
+        q, k = context.position.rotate(q, k, context.state)
         return (q, k, v) if cache is None else (q, *cache.extend(k, v))
 
     def _cross_heads(
@@ -191,6 +198,8 @@ class MultiHeadAttention(nn.Module):
         return (q, k, v) if cache is None else (q, *cache.extend(k, v))
 
     def _project(self, x: Tensor, *layers: Linear) -> tuple[Tensor, ...]:
+        if isinstance(layers[0], PackedLinear):
+            return tuple(layer(x) for layer in layers)
         # One product for all: the weights are copied to the compute dtype anyway.
         weight = torch.cat([layer.weight for layer in layers])
         bias = None if self.q.bias is None else torch.cat([layer.bias for layer in layers])

@@ -1,0 +1,83 @@
+"""Reads a growing text so that the logits of its next token are known, by one of three ways.
+
+Whole: each token is read once, and everything before it is in the cache. Through a window: what has grown beyond it
+is read again each time, from its last tokens. With attention sinks: the first and the last tokens stay in the cache.
+Choosing a token is not done here.
+
+Shapes: B rows, T tokens, V vocab_size.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from paribus.errors import RequestError
+from paribus.model.cache import Cache
+from paribus.model.prepare import Prepared
+from paribus.model.prompts import Batch
+
+
+class Reader:
+    """The text of a batch of prompts, and the model that reads it.
+
+    With `window` a text that has grown beyond so many tokens is read from its last `window` tokens at positions
+    0, 1, ...; with `sinks` too, from the first `sinks` and the last `window - sinks` as the cache keeps them (see
+    `Cache`). That is exact in the first layer only: what deeper layers keep was computed when other tokens, now gone,
+    could be seen. Raises `RequestError` for a window below 1, sinks without a larger one, and sinks with padding.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        prompts: Batch,
+        *,
+        window: int | None = None,
+        sinks: int = 0,
+        source_BS: Tensor | None = None,
+        source_valid_BS: Tensor | None = None,
+    ) -> None:
+        if window is not None and window < 1:
+            raise RequestError(f"window is a number of tokens, at least 1; it is {window}")
+        if sinks and prompts.padded:
+            raise RequestError("attention sinks are a row's first tokens, so prompts must have one length")
+        self._model, self._dtype = prepared.model, prepared.dtype
+        self._window, self._sinks = window, sinks
+        self._source = {"source_BS": source_BS, "source_valid_BS": source_valid_BS}
+        self._cache = Cache(window=window, sinks=sinks) if sinks else Cache()
+        self._text = prompts
+        self._unread = prompts
+
+    def logits(self) -> Tensor:
+        """Logits of the next token, [B, V]; reads all that is not yet read."""
+        if self._window is None:
+            return self._read(self._unread)
+        if self._sinks:
+            # Once the window is full each token moves all others, so it cannot be read together with them.
+            room = max(0, self._window - self._cache.length)
+            pieces = [piece for piece in self._unread.ids_BT.tensor_split([room], dim=1) if piece.shape[1]]
+            whole, rest = (pieces[:1], pieces[1:]) if room else ([], pieces)
+            for ids_BT in [*whole, *(one for piece in rest for one in piece.split(1, dim=1))]:
+                logits_BV = self._read(Batch(ids_BT=ids_BT, pad_B=self._unread.pad_B, padded=False))
+            return logits_BV
+        if self._text.ids_BT.shape[1] > self._window:
+            # Every token has moved to another position, so nothing cached holds any more.
+            self._cache = self._cache.emptied()
+            self._text = self._unread = self._text.last(self._window)
+        return self._read(self._unread)
+
+    def add(self, token_B: Tensor) -> None:
+        """The next token of each row."""
+        self._unread = Batch(ids_BT=token_B[:, None], pad_B=self._text.pad_B, padded=False)
+        if self._window is not None and not self._sinks:
+            self._text = self._text.with_tokens(token_B)
+
+    def _read(self, batch: Batch) -> Tensor:
+        x_BTD, _ = self._model.stream(
+            batch.ids_BT,
+            dtype=self._dtype,
+            position_T=batch.position_BT,
+            valid_BT=batch.valid_BT,
+            cache=self._cache,
+            **self._source,
+        )
+        return self._model.logits(x_BTD[:, -1:])[:, 0]
