@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import bench, catalog, explain, plot, study, verify
+from paribus.cli import bench, catalog, convert, explain, generate, plot, study, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.command("explain")(explain.explain)
 app.command("catalog")(catalog.catalog)
+app.command("generate")(generate.generate)
+app.command("convert")(convert.convert)
 app.command("plot")(plot.plot)
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)

@@ -1,0 +1,112 @@
+"""A checkpoint that writes: its model, its tokenizer, and the tokens at which it ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from paribus.errors import RequestError
+from paribus.families.files.config import read_config
+from paribus.families.loading import Origin, load
+from paribus.model.transformer import Transformer
+from paribus.text.tokenizers import ByteTokenizer
+from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
+
+
+class Coder(Protocol):
+    """Text to ids and back, and conversations to ids."""
+
+    template: str | None
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]: ...
+
+
+class _Bytes:
+    """Bytes, for models of our own that read them."""
+
+    template: str | None = None
+
+    def __init__(self) -> None:
+        self._tokenizer = ByteTokenizer()
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text).tolist()
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(ids))
+
+    def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        raise RequestError("the model reads bytes and has no chat template; leave --chat out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextModel:
+    """`stop` are the tokens that end a text; `start` is the first token of what an encoder-decoder writes."""
+
+    model: Transformer
+    coder: Coder
+    stop: tuple[int, ...]
+    start: int | None
+    dtype: torch.dtype
+
+
+def open_text_model(
+    path: str | os.PathLike[str], *, dtype: torch.dtype | None = None, own_parts: bool = False
+) -> TextModel:
+    """The checkpoint at `path` with its tokenizer.
+
+    It computes in `dtype`, or in that of its weights; float16, which CPUs are slow at, is taken as bfloat16 there.
+    Raises `RequestError` as `load` does, and for a folder without a tokenizer that can be read.
+    """
+    model = load(path, own_parts=own_parts)
+    assert isinstance(model.origin, Origin)
+    home = model.origin.path if model.origin.path.is_dir() else model.origin.path.parent
+    coder = _coder(home, model)
+    stored = model.embedding.weight.dtype
+    computing = dtype or (torch.bfloat16 if stored == torch.float16 else stored)
+    return TextModel(
+        model=model,
+        coder=coder,
+        stop=_stop(home, model.origin.config, coder),
+        start=_start(model.origin.config),
+        dtype=computing,
+    )
+
+
+def _coder(home: Path, model: Transformer) -> Coder:
+    if (home / FILE).is_file():
+        tokenizer = FolderTokenizer(home)
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise RequestError(
+                f"the tokenizer has {tokenizer.vocab_size:,} tokens and the model only "
+                f"{model.config.vocab_size:,}: they do not belong together"
+            )
+        return tokenizer
+    if model.config.vocab_size == ByteTokenizer.vocab_size:
+        return _Bytes()
+    raise RequestError(f"{home} has no {FILE}, so text cannot be turned into this model's tokens")
+
+
+def _stop(home: Path, config: Any, coder: Coder) -> tuple[int, ...]:
+    """The tokens that end a text, by generation_config.json, else by config.json."""
+    if isinstance(coder, _Bytes):
+        return (ByteTokenizer.end_of_document,)
+    path = home / "generation_config.json"
+    generation = read_config(path) if path.is_file() else {}
+    given = generation.get("eos_token_id", config.get("eos_token_id"))
+    given = given if isinstance(given, list) else [given]
+    return tuple(each for each in given if isinstance(each, int) and not isinstance(each, bool))
+
+
+def _start(config: Any) -> int | None:
+    given = config.get("decoder_start_token_id", config.get("pad_token_id"))
+    return given if isinstance(given, int) else None

@@ -1,0 +1,125 @@
+"""The tokenizer that lies in a checkpoint's folder, read from its `tokenizer.json` by the `tokenizers` library.
+
+Chat templates are rendered in Jinja's sandbox: a template is text from a stranger.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from paribus.errors import RequestError, shown
+
+FILE = "tokenizer.json"
+_MOST_BYTES = 256 * 2**20
+_MOST_CONFIG_BYTES = 16 * 2**20
+
+
+class FolderTokenizer:
+    """Text to ids and back as `tokenizer.json` says. Raises `RequestError` for a file that is none.
+
+    `template` is the chat template, or None where the folder has none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError:
+            raise RequestError(
+                "reading a checkpoint's tokenizer takes the package tokenizers: pip install 'paribus[checkpoints]'"
+            ) from None
+        path = folder / FILE
+        if path.stat().st_size > _MOST_BYTES:
+            raise RequestError(
+                f"{shown(path)} has {path.stat().st_size:,} bytes, far more than a tokenizer takes"
+            )
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:
+            raise RequestError(f"{shown(path)} is no tokenizer: {shown(error, at_most=200)}") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._config = _config(folder / "tokenizer_config.json")
+        self.template = _template(folder, self._config)
+
+    @property
+    def vocab_size(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, *, special: bool = False) -> list[int]:
+        """Ids of `text` with what the tokenizer puts around it (a first token, perhaps).
+
+        Names of special tokens inside the text are text, unless `special`.
+        """
+        self._tokenizer.encode_special_tokens = not special
+        return list(self._tokenizer.encode(text).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`, special tokens left out."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=True)
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Ids of a conversation in the model's own form, up to where its answer begins.
+
+        A message has a `role` and a `content`. Raises `RequestError` if there is no template or it refuses.
+        """
+        if self.template is None:
+            raise RequestError("the checkpoint has no chat template; leave --chat out")
+        text = _rendered(self.template, messages, self._config)
+        # The template has put the special tokens in.
+        self._tokenizer.encode_special_tokens = False
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """tokenizer_config.json, or nothing."""
+    try:
+        if path.stat().st_size > _MOST_CONFIG_BYTES:
+            return {}
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
+    path = folder / "chat_template.jinja"
+    if path.is_file() and path.stat().st_size <= _MOST_CONFIG_BYTES:
+        return path.read_text("utf-8", errors="replace")
+    given = config.get("chat_template")
+    if isinstance(given, list):  # several by name
+        named = {each.get("name"): each.get("template") for each in given if isinstance(each, dict)}
+        given = named.get("default")
+    return given if isinstance(given, str) else None
+
+
+def _rendered(template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any]) -> str:
+    from jinja2.exceptions import TemplateError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def refuse(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
+    environment.filters["tojson"] = lambda value, **given: json.dumps(value, ensure_ascii=False, **given)
+    special = {key: _content(config.get(key)) for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    try:
+        return environment.from_string(template).render(
+            messages=list(messages), add_generation_prompt=True, **special
+        )
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise RequestError(f"the chat template refuses this: {shown(error, at_most=200)}") from error
+
+
+def _content(token: object) -> str:
+    """A special token, written as itself or as an object with its content."""
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else ""

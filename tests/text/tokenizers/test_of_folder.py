@@ -1,0 +1,94 @@
+"""A checkpoint's own tokenizer: what it encodes, what it keeps as text, and its chat template."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from paribus.errors import RequestError
+from paribus.text.tokenizers.of_folder import FolderTokenizer
+
+TEXT = "The cat sat. Der Hund <s> lief.\n  Où? 猫 \U0001f600"
+TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<|go|>{% endif %}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Byte-level BPE with a first token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([TEXT] * 3, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def test_text_comes_back(folder: Path) -> None:
+    tokenizer = FolderTokenizer(folder)
+    ids = tokenizer.encode(TEXT)
+    assert ids[0] == 0 and 0 not in ids[1:]
+    assert tokenizer.decode(ids) == TEXT
+
+
+def test_a_users_text_becomes_a_special_token_only_if_asked(folder: Path) -> None:
+    tokenizer = FolderTokenizer(folder)
+    assert tokenizer.encode("a</s>b", special=True).count(1) == 1
+    assert 1 not in tokenizer.encode("a</s>b")
+
+
+def test_a_conversation_is_put_in_the_models_form(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"chat_template": TEMPLATE, "eos_token": "</s>"})
+    )
+    tokenizer = FolderTokenizer(folder)
+    ids = tokenizer.encode_chat([{"role": "user", "content": "cat"}])
+    assert ids == tokenizer.encode("<|user|>cat</s><|go|>", special=True)[1:]
+
+
+def test_a_template_of_its_own_file_wins(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": TEMPLATE}))
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}!")
+    tokenizer = FolderTokenizer(folder)
+    assert tokenizer.decode(tokenizer.encode_chat([{"role": "user", "content": "cat"}])) == "cat!"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ raise_exception('only one turn') }}",
+        "{{ 1 / 0 }}",
+        "{% for",
+    ],
+)
+def test_a_template_that_breaks_out_or_fails_is_one_sentence(folder: Path, template: str) -> None:
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(RequestError, match="the chat template refuses this"):
+        FolderTokenizer(folder).encode_chat([{"role": "user", "content": "cat"}])
+
+
+def test_a_folder_without_a_template_says_so(folder: Path) -> None:
+    assert FolderTokenizer(folder).template is None
+    with pytest.raises(RequestError, match="no chat template"):
+        FolderTokenizer(folder).encode_chat([])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"model": 3}', "\x00\x01"])
+def test_a_file_that_is_no_tokenizer_is_refused(folder: Path, content: str) -> None:
+    (folder / "tokenizer.json").write_text(content)
+    with pytest.raises(RequestError, match="is no tokenizer"):
+        FolderTokenizer(folder)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000])
+def test_a_broken_config_beside_it_does_no_harm(folder: Path, content: str) -> None:
+    (folder / "tokenizer_config.json").write_text(content)
+    assert FolderTokenizer(folder).template is None
