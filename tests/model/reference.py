@@ -41,9 +41,17 @@ THEIRS: dict[str, Any] = {
 State = dict[str, Tensor]
 
 
-def qkv_by_head(state: State, theirs: str) -> None:
-    """q, k and v of each layer in one matrix: [H, 3, K] rows, as GPT-NeoX and BLOOM have them."""
-    _fuse(state, theirs, lambda qkv: torch.stack([x.unflatten(0, (H, K)) for x in qkv], 1).flatten(0, 2))
+def qkv_by_group(state: State, theirs: str) -> None:
+    """q, k and v of each layer in one matrix: for each head of k its queries, itself and its values.
+
+    GPT-NeoX, BLOOM and Falcon have them so: [H, 3, K] rows where each query has a key of its own.
+    """
+
+    def join(qkv: list[Tensor]) -> Tensor:
+        groups = len(qkv[1]) // K
+        return torch.cat([x.unflatten(0, (groups, -1, K)) for x in qkv], 1).flatten(0, 2)
+
+    _fuse(state, theirs, join)
 
 
 def qkv_in_thirds(state: State, theirs: str) -> None:
@@ -57,10 +65,17 @@ def _fuse(state: State, theirs: str, join: Callable[[list[Tensor]], Tensor]) -> 
         state[name.replace(".attention.q.", f".attention.{theirs}.")] = join(parts)
 
 
-def two_rows_in_front(state: State, theirs: str) -> None:
-    """A table whose first two rows no token has: what OPT and BART keep for padding."""
-    for name in [name for name in state if ".position." in name]:
-        state[name] = torch.cat((torch.zeros_like(state[name][:2]), state[name]))
+def norms_by_head(state: State, theirs: str) -> None:
+    """Gains of heads one by one, as StableLM has them."""
+    for name in [name for name in state if "_norm.weight" in name and ".attention." in name]:
+        for head, gain in enumerate(state.pop(name).split(K)):
+            state[name.replace("_norm.", f"_norm.norms.{head}.")] = gain
+
+
+def norms_in_rows(state: State, theirs: str) -> None:
+    """Gains of heads as rows of a matrix, as Cohere has them."""
+    for name in [name for name in state if "_norm.weight" in name and ".attention." in name]:
+        state[name] = state[name].unflatten(0, (-1, K))
 
 
 def sublayers_by_number(state: State, theirs: str) -> None:

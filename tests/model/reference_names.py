@@ -20,10 +20,15 @@ LLAMA = {
     ".residual.norms.ffn.": ".post_attention_layernorm.",
 }
 #: OLMo 2 has its norms after the sublayers, Gemma on both sides.
-OLMO = {
+OLMO_2 = {
     **LLAMA,
     ".residual.norms.attention.": ".post_attention_layernorm.",
     ".residual.norms.ffn.": ".post_feedforward_layernorm.",
+}
+STABLELM = {
+    **LLAMA,
+    ".attention.q_norm.": ".self_attn.q_layernorm.",
+    ".attention.k_norm.": ".self_attn.k_layernorm.",
 }
 GEMMA = {
     **LLAMA,
@@ -59,6 +64,11 @@ GPTJ = {
     ".attention.o.": ".attn.out_proj.",
     ".ffn.up.": ".mlp.fc_in.",
     ".ffn.down.": ".mlp.fc_out.",
+}
+NEO = {
+    **GPT2,
+    **{f".attention.{each}.": f".attn.attention.{each}_proj." for each in "qkv"},
+    ".attention.o.": ".attn.attention.out_proj.",
 }
 NEOX = {
     "embedding.": "gpt_neox.embed_in.",
@@ -116,6 +126,7 @@ PHI = {
     ".ffn.down.": ".mlp.fc2.",
 }
 BERT = {
+    "segment_embedding.": "embeddings.token_type_embeddings.",
     "embedding.": "embeddings.word_embeddings.",
     "encoder.position.": "embeddings.position_embeddings.",
     "encoder.embedding_norm.": "embeddings.LayerNorm.",
@@ -128,6 +139,19 @@ BERT = {
     ".ffn.down.": ".output.dense.",
     ".residual.norms.attention.": ".attention.output.LayerNorm.",
     ".residual.norms.ffn.": ".output.LayerNorm.",
+}
+#: With the head for masked tokens; what was the model is then a part of it.
+BERT_MASKED = {
+    **{ours: f"bert.{theirs}" if ours[0] != "." else theirs for ours, theirs in BERT.items()},
+    "head.transform.dense.": "cls.predictions.transform.dense.",
+    "head.transform.norm.": "cls.predictions.transform.LayerNorm.",
+    "head.bias": "cls.predictions.bias",
+}
+ROBERTA_MASKED = {
+    **{ours: f"roberta.{theirs}" if ours[0] != "." else theirs for ours, theirs in BERT.items()},
+    "head.transform.dense.": "lm_head.dense.",
+    "head.transform.norm.": "lm_head.layer_norm.",
+    "head.bias": "lm_head.bias",
 }
 T5 = {
     "embedding.": "shared.",

@@ -41,6 +41,8 @@ ATTENTION: dict[str, dict[str, Any]] = {
         "qk_norm": "rmsnorm",
         "bias": True,
     },
+    "biases of three, a clip": {"name": "gqa", "bias": "qkv", "clip": 0.8},
+    "gains of each head": {"name": "gqa", "qk_norm": "rmsnorm", "qk_norm_over": "heads"},
 }
 
 
@@ -77,9 +79,11 @@ def assert_same(model: Transformer, sizes: list[int], *, length: int = T, **give
 
 
 @pytest.mark.parametrize("pieces", PIECES)
-@pytest.mark.parametrize("position", POSITIONS)
+@pytest.mark.parametrize(
+    "position", [*POSITIONS, {"name": "learned", "offset": 2}, {"name": "alibi", "scale": 0.5}], ids=str
+)
 def test_every_encoding_goes_on_where_the_cache_ends(
-    make_config: MakeConfig, position: str, pieces: str
+    make_config: MakeConfig, position: str | dict[str, Any], pieces: str
 ) -> None:
     assert_same(model_of(make_config(position=position)), PIECES[pieces])
 

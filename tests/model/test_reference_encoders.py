@@ -20,9 +20,8 @@ from .reference import (
     V,
     sublayers_by_number,
     tokens,
-    two_rows_in_front,
 )
-from .reference_names import BART, BERT, T5
+from .reference_names import BART, BERT, BERT_MASKED, ROBERTA_MASKED, T5
 
 POST_NORM: dict[str, Any] = {
     "ffn": {"name": "gelu", "bias": True},
@@ -32,21 +31,41 @@ POST_NORM: dict[str, Any] = {
     "embedding_norm": True,
     "tie_embeddings": True,
 }
+MASKED = {**POST_NORM, "architecture": "encoder", "head_bias": True, "head_transform": "gelu"}
 OF_ROPE = ("rope_parameters", "num_key_value_heads", "head_dim")
 IN_BERT = {key: value for key, value in THEIRS.items() if key not in OF_ROPE}
 
 ENCODERS = {
     "bert": Peer(
-        ours={**POST_NORM, "architecture": "encoder", "position": "learned"},
+        ours={**POST_NORM, "architecture": "encoder", "position": "learned", "segments": 2},
         theirs=lambda: tf.BertModel(tf.BertConfig(**IN_BERT), add_pooling_layer=False),
         names=BERT,
-        zeroed=("embeddings.token_type_embeddings.weight",),
+    ),
+    "bert, masked tokens": Peer(
+        ours={**MASKED, "position": "learned", "segments": 3},
+        theirs=lambda: tf.BertForMaskedLM(
+            tf.BertConfig(**{**IN_BERT, "type_vocab_size": 3, "tie_word_embeddings": True})
+        ),
+        names=BERT_MASKED,
+    ),
+    "roberta, masked tokens: the first position is row 1": Peer(
+        ours={**MASKED, "position": {"name": "learned", "offset": 1}, "segments": 2},
+        theirs=lambda: tf.RobertaForMaskedLM(
+            tf.RobertaConfig(
+                **{
+                    **IN_BERT,
+                    "layer_norm_eps": 1e-12,
+                    "max_position_embeddings": LONGEST + 1,
+                    "tie_word_embeddings": True,
+                }
+            )
+        ),
+        names=ROBERTA_MASKED,
     ),
     "roformer: rotations that see both ways": Peer(
-        ours={**POST_NORM, "architecture": "encoder", "position": "rope_interleaved"},
+        ours={**POST_NORM, "architecture": "encoder", "position": "rope_interleaved", "segments": 2},
         theirs=lambda: tf.RoFormerModel(tf.RoFormerConfig(**IN_BERT)),
         names=BERT,
-        zeroed=("embeddings.token_type_embeddings.weight",),
     ),
 }
 
@@ -107,14 +126,13 @@ ENCODER_DECODERS = {
         ours={
             **POST_NORM,
             "norm": "layernorm",
-            "position": "learned",
+            "position": {"name": "learned", "offset": 2},
             "architecture": "encoder_decoder",
             "encoder_layers": L,
             "num_layers": 1,
         },
         theirs=bart,
         names=BART,
-        steps=((two_rows_in_front, ""),),
     ),
 }
 
@@ -140,6 +158,14 @@ def test_encoder_has_the_states_of_transformers(family: str, padded: bool) -> No
     expected = logits(theirs, input_ids=tokens(), attention_mask=valid.long())
     actual = ours(tokens(), dtype=torch.float64, valid_BT=valid if padded else None)
     assert_same(actual[valid], expected[valid])
+
+
+@pytest.mark.parametrize("family", ["bert", "bert, masked tokens"])
+def test_segments_are_the_token_types_of_transformers(family: str) -> None:
+    ours, theirs = ENCODERS[family].build()
+    segment = torch.tensor([[0] * 4 + [1] * (T - 4), [1] * T])
+    expected = logits(theirs, input_ids=tokens(), token_type_ids=segment)
+    assert_same(ours(tokens(), dtype=torch.float64, segment_BT=segment), expected)
 
 
 @pytest.mark.parametrize("padded", [False, True])

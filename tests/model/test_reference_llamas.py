@@ -5,11 +5,25 @@ from typing import Any
 import pytest
 import torch
 
-from .reference import D, G, H, Peer, T, assert_same_gradients, assert_same_logits, theirs, tokens
-from .reference_names import APERTUS, GEMMA, LLAMA, OLMO
+from .reference import (
+    D,
+    G,
+    H,
+    Peer,
+    T,
+    assert_same_gradients,
+    assert_same_logits,
+    norms_by_head,
+    norms_in_rows,
+    theirs,
+    tokens,
+)
+from .reference_names import APERTUS, GEMMA, LLAMA, OLMO_2, STABLELM
 
 GROUPED = {"name": "gqa"}
 UNBIASED_NORM = {"name": "layernorm", "bias": False}
+HALF_TURNED = {"name": "rope", "fraction": 0.5}
+THEIR_HALF_TURNED = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}
 
 
 def scaled_llama(rope: dict[str, Any], *, longest: int = 5, **position: Any) -> Peer:
@@ -78,7 +92,7 @@ DECODERS: dict[str, Peer] = {
             "residual": "post_sublayer",
         },
         theirs=theirs("Olmo2"),
-        names=OLMO,
+        names=OLMO_2,
     ),
     "gemma 2: caps, windows in every other layer, norms on both sides": Peer(
         ours={
@@ -148,6 +162,75 @@ DECODERS: dict[str, Peer] = {
             "logit_scale": 0.25,
         },
         theirs=theirs("Cohere", logit_scale=0.25, layer_norm_eps=1e-5, tie_word_embeddings=True),
+        names=LLAMA,
+    ),
+    "command r+: gains of each head": Peer(
+        ours={
+            "attention": {
+                "name": "gqa",
+                "qk_norm": {**UNBIASED_NORM, "eps": 1e-5},
+                "qk_norm_over": "heads",
+            },
+            "num_kv_heads": G,
+            "position": "rope_interleaved",
+            "residual": "parallel",
+            "norm": UNBIASED_NORM,
+            "tie_embeddings": True,
+            "logit_scale": 0.25,
+        },
+        theirs=theirs(
+            "Cohere", logit_scale=0.25, layer_norm_eps=1e-5, tie_word_embeddings=True, use_qk_norm=True
+        ),
+        names=LLAMA,
+        steps=((norms_in_rows, ""),),
+    ),
+    "qwen 2: biases of queries, keys and values": Peer(
+        ours={"attention": {"name": "gqa", "bias": "qkv"}, "num_kv_heads": G},
+        theirs=theirs("Qwen2"),
+        names=LLAMA,
+    ),
+    "stablelm 2: gains of each head, half of the channels rotated": Peer(
+        ours={
+            "attention": {
+                "name": "gqa",
+                "bias": "qkv",
+                "qk_norm": UNBIASED_NORM,
+                "qk_norm_over": "heads",
+            },
+            "num_kv_heads": G,
+            "position": HALF_TURNED,
+            "residual": "parallel",
+            "norm": "layernorm",
+        },
+        theirs=theirs(
+            "StableLm",
+            head_dim=None,
+            use_qkv_bias=True,
+            qk_layernorm=True,
+            use_parallel_residual=True,
+            rope_parameters=THEIR_HALF_TURNED,
+        ),
+        names=STABLELM,
+        steps=((norms_by_head, ""),),
+    ),
+    "nemotron: layernorm with an offset": Peer(
+        ours={
+            "attention": GROUPED,
+            "num_kv_heads": G,
+            "position": HALF_TURNED,
+            "norm": "layernorm_offset",
+            "ffn": "relu2",
+        },
+        theirs=theirs("Nemotron", rope_parameters=THEIR_HALF_TURNED),
+        names=LLAMA,
+    ),
+    "olmo: clipped, norms that learn nothing": Peer(
+        ours={
+            "attention": {"name": "gqa", "clip": 0.8},
+            "num_kv_heads": G,
+            "norm": {"name": "layernorm", "gain": False, "bias": False},
+        },
+        theirs=theirs("Olmo", clip_qkv=0.8),
         names=LLAMA,
     ),
     "arcee: squared relu": Peer(

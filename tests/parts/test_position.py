@@ -86,6 +86,32 @@ def test_each_encoding_acts_in_its_own_place_and_nowhere_else(name: str) -> None
     assert position.acts_on == ACTS_ON.get(name, {"rotate"})
 
 
+def test_learned_positions_begin_at_the_row_of_their_offset() -> None:
+    plain, shifted = build("learned"), build("learned", offset=2)
+    assert shifted.weight.shape == (LENGTH + 2, D) and shifted.roles()["weight"].fan_in == LENGTH + 2
+    with torch.no_grad():
+        shifted.weight[2:] = plain.weight
+        shifted.weight[:2] = torch.nan
+    x, p = tokens(2, LENGTH, D).detach(), torch.arange(LENGTH)
+    assert torch.equal(plain.embed(x, p), shifted.embed(x, p))
+    with pytest.raises(RequestError, match=f"{LENGTH} tokens"):
+        shifted.embed(tokens(2, LENGTH + 1, D), torch.arange(LENGTH + 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("learned", {"offset": -1}),
+        ("learned", {"offset": 1.5}),
+        ("alibi", {"scale": 0.0}),
+        ("alibi", {"scale": -1}),
+    ],
+)
+def test_impossible_offsets_and_scales_are_refused(name: str, options: dict[str, float]) -> None:
+    with pytest.raises(RequestError, match=next(iter(options))):
+        build(name, **options)
+
+
 @ALL
 def test_rows_may_have_positions_of_their_own(name: str) -> None:
     position, (q, k), x = build(name), qk(), tokens(2, 5, D).detach()

@@ -98,6 +98,14 @@ def test_alibi_slopes_are_the_published_ones(heads: int, slopes: list[float]) ->
     assert alibi_slopes(heads) == pytest.approx(oracles.alibi_slopes(heads), rel=1e-12)
 
 
+def test_alibi_is_steeper_by_its_scale() -> None:
+    places = torch.arange(7)
+    plain, scaled = (
+        bias(build("alibi", num_heads=4, **given), places, places) for given in ({}, {"scale": 0.25})
+    )
+    np.testing.assert_allclose(scaled, plain / 4, rtol=1e-7)
+
+
 @pytest.mark.parametrize("heads", [4, 6])
 def test_alibi_is_that_of_bloom_up_to_what_softmax_takes_away(heads: int) -> None:
     """Bloom adds m_h j, ours m_h (j - i): a row's constant changes no probability."""
