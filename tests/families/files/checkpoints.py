@@ -33,8 +33,12 @@ def entry(dtype: Any = "F32", shape: Any = (1,), data_offsets: Any = (0, 4)) -> 
 
 
 def file_of(header: dict[str, Any] | bytes, data: bytes = b"", *, length: int | None = None) -> bytes:
-    """A safetensors file with this header, which claims to be `length` bytes long."""
+    """A safetensors file with this header, which claims to be `length` bytes long.
+
+    Blanks after a header given as a dict make the data begin at a multiple of eight bytes, as real writers do.
+    """
     raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    raw += b" " * (0 if isinstance(header, bytes) else -len(raw) % 8)
     return struct.pack("<Q", len(raw) if length is None else length) + raw + data
 
 
