@@ -1,4 +1,4 @@
-"""`paribus bench ffn|norm|loss|attention|step|memory|study`: ours beside other code, in one run."""
+"""`paribus bench ffn|norm|loss|attention|step|memory|study|generate`: ours beside other code, in one run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ NAMES = {
     "step": "a training step of a 5 M model on all cores",
     "study": "a training step at a study's shape, one process a core",
     "memory": "peak memory of a training step above rest, at vocabulary 32,768",
+    "generate": "greedy tokens after a prompt, over the bare products of each token",
+    "generate-memory": "peak memory of generating above the model at rest",
 }
 
 

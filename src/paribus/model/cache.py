@@ -111,9 +111,11 @@ class Cache:
         """
         new = position_T.shape[-1]
         if self.positions is not None:
-            rows = torch.broadcast_shapes(self.positions.shape[:-1], position_T.shape[:-1])
-            both = (self.positions.expand(*rows, -1), position_T.expand(*rows, -1))
-            position_T = torch.cat(both, dim=-1)
+            held, given = self.positions, position_T
+            if held.ndim != given.ndim:  # from here on, or until here, all rows have the same
+                rows = torch.broadcast_shapes(held.shape[:-1], given.shape[:-1])
+                held, given = held.expand(*rows, -1), given.expand(*rows, -1)
+            position_T = torch.cat((held, given), dim=-1)
         self.positions = position_T
         if document_BT is None and self.document is not None:
             document_BT = self.document[:, -1:].expand(-1, new)

@@ -1,14 +1,15 @@
 """A model made ready to generate: the same parameters, with what every step would do again done once.
 
 The twin shares parameters, buffers and hooks with its model and is always in eval mode, so the model itself is never
-touched. Its linear layers hold their weights in the compute dtype and, on a CPU, in the layout of the kernel.
+touched. Its linear layers hold their weights in the compute dtype and, on a CPU, in the layout of the kernel; layers
+that read the same, as a part's `together` names them, are one product: the part's `joint`.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +17,31 @@ from torch import Tensor, nn
 from paribus.model.head import Head
 from paribus.model.transformer import Transformer
 from paribus.ops.linear import Linear
-from paribus.ops.packed import PackedLinear, can_pack
+from paribus.ops.packed import Packed, PackedLinear
 
 #: Up to how many bytes weights are copied unasked: about two thousand million parameters in bfloat16.
 COPIED_UNASKED = 4 * 2**30
 
+# Bytes of a product's weight from which it is worth waking another thread, which takes as long as reading them.
+_WORTH_A_THREAD = 2**20
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """How a model will generate: `packed` and `plain` count its linear layers, `copied_bytes` what they hold anew."""
+    """How a model will generate.
+
+    `copied` and `plain` name the linear layers of the decoder, and the head, that compute from copies and those that
+    do not; `packed` says whether the copies are laid out for their kernel, `copied_bytes` how large they are.
+    With `one_thread` a step of few tokens runs on one thread: its products are too small to be shared out.
+    """
 
     model: Transformer
     dtype: torch.dtype
-    packed: int
-    plain: int
+    copied: tuple[str, ...]
+    plain: tuple[str, ...]
+    packed: bool
     copied_bytes: int
+    one_thread: bool
 
 
 def prepare(
@@ -38,44 +49,59 @@ def prepare(
 ) -> Prepared:
     """A twin of the model for many passes without gradients in `dtype`; parameters it changes later are not seen.
 
-    With `copies` every linear layer gets a copy of its weights in `dtype`, laid out for its kernel where there is
-    such a layout; without, all stays as the model has it. Unless told, copies are made if they take no more than
-    `COPIED_UNASKED` bytes. A layer that is not exactly our `Linear`, or has hooks of its own, is left as it is.
+    With `copies` every linear layer of the decoder, and the head, gets a copy of its weights in `dtype`, laid out for
+    its kernel where there is such a layout; without, all stays as the model has it. Unless told, copies are made if
+    they take no more than `COPIED_UNASKED` bytes. A layer that is not exactly our `Linear`, or has hooks of its own,
+    stays as it is. On a CPU small models get `one_thread`.
     """
+    twin = cast(Transformer, _twin(model, {}))
     # The encoder reads once, so nothing of it would be used again.
-    reading = [cast(nn.Module, model.decoder), model.head]
-    modules = [module for part in reading for module in part.modules()]
-    wanted = [module for module in modules if isinstance(module, Linear) and _replaceable(module)]
-    extra = sum(_bytes(layer, dtype) for layer in wanted) + _head_bytes(model, dtype)
-    if not (extra <= COPIED_UNASKED if copies is None else copies):
-        plain = sum(isinstance(module, Linear) for module in model.modules()) + 1
-        return Prepared(
-            model=cast(Transformer, _twin(model, {})), dtype=dtype, packed=0, plain=plain, copied_bytes=0
-        )
-    replaced: dict[int, nn.Module] = {
-        id(layer): PackedLinear(cast(nn.Parameter, layer.weight), layer.bias, dtype=dtype) for layer in wanted
-    }
-    twin = cast(Transformer, _twin(model, replaced))
-    head = PackedLinear(cast(nn.Parameter, model.head_weight), model.head.bias, dtype=dtype)
-    twin.head = cast(Head, _PackedHead(head, twin.head.transform))
-    layers = [module for module in twin.modules() if isinstance(module, Linear)]
-    packed = sum(layer.packed for layer in layers if isinstance(layer, PackedLinear))
-    return Prepared(model=twin, dtype=dtype, packed=packed, plain=len(layers) - packed, copied_bytes=extra)
+    reading = [name for name, _ in twin.named_modules() if name.startswith(("decoder.", "head."))]
+    layers = [name for name in reading if isinstance(twin.get_submodule(name), Linear)]
+    weights = [cast(Linear, twin.get_submodule(name)).weight for name in layers]
+    weights.append(cast(nn.Parameter, model.head_weight))
+    size = sum(weight.numel() for weight in weights) * dtype.itemsize
+    copied: list[str] = []
+    held: list[Packed] = []
+    if size <= COPIED_UNASKED if copies is None else copies:
+        for name in reading:
+            part: Any = twin.get_submodule(name)
+            members = [f"{name}.{member}" for member in getattr(part, "together", ())]
+            if members and all(_replaceable(twin.get_submodule(member)) for member in members):
+                part.joint = Packed([getattr(part, member) for member in part.together], dtype=dtype)
+                held.append(part.joint)
+                copied += members
+        for name in layers:
+            layer: Any = twin.get_submodule(name)
+            if name not in copied and _replaceable(layer):
+                _replace(twin, name, packed := PackedLinear(layer, dtype=dtype))
+                held.append(packed.held)
+                copied.append(name)
+        head = PackedLinear(_over(model.head_weight, model.head.bias), dtype=dtype)
+        twin.head = cast(Head, _PackedHead(head, twin.head.transform))
+        held.append(head.held)
+        copied.append("head")
+    everything = [*layers, "head"]
+    return Prepared(
+        model=twin,
+        dtype=dtype,
+        copied=tuple(name for name in everything if name in copied),
+        plain=tuple(name for name in everything if name not in copied),
+        packed=bool(held) and all(each.packed for each in held),
+        copied_bytes=sum(each.nbytes for each in held),
+        one_thread=weights[0].device.type == "cpu" and size < _WORTH_A_THREAD * len(weights),
+    )
 
 
-def _replaceable(module: Linear) -> bool:
+def _replaceable(module: nn.Module) -> bool:
     # A class derived from it (as parametrisations and sharding make) may compute anything, and so may a hook.
-    return type(module) is Linear and not (module._forward_hooks or module._forward_pre_hooks)
+    plain = type(module) is Linear and type(module.weight) is nn.Parameter
+    return plain and not (module._forward_hooks or module._forward_pre_hooks)
 
 
-def _bytes(layer: Linear, dtype: torch.dtype) -> int:
-    copied = can_pack(layer.weight, dtype) or layer.weight.dtype != dtype
-    return layer.weight.numel() * dtype.itemsize if copied else 0
-
-
-def _head_bytes(model: Transformer, dtype: torch.dtype) -> int:
-    weight = model.head_weight
-    return weight.numel() * dtype.itemsize if can_pack(weight, dtype) or weight.dtype != dtype else 0
+def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
+    owner, _, last = name.rpartition(".")
+    setattr(model.get_submodule(owner), last, module)
 
 
 class _PackedHead(nn.Module):
@@ -87,6 +113,14 @@ class _PackedHead(nn.Module):
 
     def forward(self, x: Tensor, embedding_VD: Tensor) -> Tensor:
         return self.layer(x)
+
+
+def _over(weight: Tensor, bias: Tensor | None) -> Linear:
+    """A layer over a weight and a bias that belong to something else."""
+    with torch.device("meta"):
+        layer = Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.weight, layer.bias = cast(nn.Parameter, weight), cast(nn.Parameter, bias)
+    return layer
 
 
 def _twin(module: nn.Module, twins: dict[int, nn.Module]) -> nn.Module:

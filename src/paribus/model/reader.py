@@ -9,12 +9,18 @@ Shapes: B rows, T tokens, V vocab_size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
 from paribus.model.cache import Cache
 from paribus.model.prepare import Prepared
 from paribus.model.prompts import Batch
+
+_FEW = 16  # tokens of a step that reads weights more than it computes
 
 
 class Reader:
@@ -40,7 +46,7 @@ class Reader:
             raise RequestError(f"window is a number of tokens, at least 1; it is {window}")
         if sinks and prompts.padded:
             raise RequestError("attention sinks are a row's first tokens, so prompts must have one length")
-        self._model, self._dtype = prepared.model, prepared.dtype
+        self._model, self._dtype, self._one_thread = prepared.model, prepared.dtype, prepared.one_thread
         self._window, self._sinks = window, sinks
         self._source = {"source_BS": source_BS, "source_valid_BS": source_valid_BS}
         self._cache = Cache(window=window, sinks=sinks) if sinks else Cache()
@@ -72,12 +78,25 @@ class Reader:
             self._text = self._text.with_tokens(token_B)
 
     def _read(self, batch: Batch) -> Tensor:
-        x_BTD, _ = self._model.stream(
-            batch.ids_BT,
-            dtype=self._dtype,
-            position_T=batch.position_BT,
-            valid_BT=batch.valid_BT,
-            cache=self._cache,
-            **self._source,
-        )
-        return self._model.logits(x_BTD[:, -1:])[:, 0]
+        few = self._one_thread and batch.ids_BT.numel() <= _FEW
+        with _threads(1) if few else nullcontext():
+            x_BTD, _ = self._model.stream(
+                batch.ids_BT,
+                dtype=self._dtype,
+                position_T=batch.position_BT,
+                valid_BT=batch.valid_BT,
+                cache=self._cache,
+                **self._source,
+            )
+            return self._model.logits(x_BTD[:, -1:])[:, 0]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for torch's operations, and as many as before at the end."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

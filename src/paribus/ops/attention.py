@@ -113,8 +113,12 @@ def choose_backend(
 
     For a layer that all of them can compute. `biased` says whether a bias is added to the logits; `table` is the
     package's unless given. A dtype that was not measured goes by float32. Where nothing was, above the longest
-    length or on another device, it is sdpa, which holds no number for each pair of tokens.
+    length or on another device, it is sdpa, which holds no number for each pair of tokens. So it is for one
+    of `queries` alone, where calls cost more than numbers: in bf16 on a CPU it takes a quarter to a half of the plain
+    form's time up to some hundred keys, and the same beyond.
     """
+    if queries == 1:
+        return "sdpa"
     table = _MEASURED if table is None else table
     measured = table.get((device_type, dtype, biased)) or table.get((device_type, torch.float32, biased), ())
     for length, backend in measured:
@@ -224,7 +228,8 @@ def _plain(
     groups, keys = k_BGSK.shape[1:3]
     # The queries of all heads that share keys stand in one product, so keys are never copied.
     shared = (groups, heads // groups * queries)
-    logit_BHTS = _Logits.apply(q_BHTK.reshape(-1, *shared, q_BHTK.shape[-1]), k_BGSK)
+    product = _Logits.apply if torch.is_grad_enabled() else _Logits.forward  # `apply` alone costs as much
+    logit_BHTS = product(q_BHTK.reshape(-1, *shared, q_BHTK.shape[-1]), k_BGSK)
     logit_BHTS = logit_BHTS.reshape(-1, heads, queries, keys)
     if score is not None:
         logit_BHTS = logit_BHTS + score(q_BHTK)

@@ -8,6 +8,7 @@ half the time. The price is a second copy of the weight, so this is for generati
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,31 +16,53 @@ from torch import Tensor, nn
 from paribus.ops.linear import Linear
 
 
-class PackedLinear(Linear):
-    """A `Linear` over the same parameters that computes, without gradients, from a copy made for its kernel.
+class Packed:
+    """x ↦ x Wᵀ + b, without gradients, from a copy of the weights of one or several layers side by side.
 
-    The copy is in `dtype`, in the kernel's own layout where `can_pack(weight, dtype)`, else as it is (and no copy
-    where the weight has that dtype already). Later changes of the parameters are not seen. x [..., in] in `dtype`
-    gives [..., out]; x in another dtype is computed from the parameters, as `Linear` does.
+    The copy is in `dtype`, in the kernel's own layout where `can_pack` says so, else as it is (and no copy where a
+    single weight has that dtype already). Later changes of the weights are not seen. x [..., in] in `dtype` gives
+    [..., out], the sum of the layers' widths.
     """
 
-    def __init__(self, weight: nn.Parameter, bias: nn.Parameter | None, *, dtype: torch.dtype) -> None:
-        nn.Module.__init__(self)
-        self.out_features, self.in_features = weight.shape
-        self.weight = weight
-        self.register_parameter("bias", bias)
-        self.dtype, self.packed = dtype, can_pack(weight, dtype)
+    def __init__(self, layers: Sequence[Linear], *, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+        self.widths = [layer.out_features for layer in layers]
+        self.packed = all(can_pack(layer.weight, dtype) for layer in layers)
         with torch.no_grad():
-            held = weight.detach().to(dtype)
-            self._held = torch.ops.mkldnn._reorder_linear_weight(held, 1) if self.packed else held
-            self._held_bias = None if bias is None else bias.detach().to(dtype)
+            weight = _joined([layer.weight.detach().to(dtype) for layer in layers])
+            biases = [layer.bias.detach().to(dtype) for layer in layers if layer.bias is not None]
+            assert len(biases) in (0, len(layers)), "either all of the layers have a bias or none"
+            self.bias = _joined(biases) if biases else None
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, 1) if self.packed else weight
+        own = weight.data_ptr() != layers[0].weight.data_ptr()
+        self.nbytes = weight.nbytes if self.packed or own else 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return nn.functional.linear(x, self.weight, self.bias)
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The output of each layer."""
+        return self(x).split_with_sizes(self.widths, dim=-1)
+
+
+class PackedLinear(Linear):
+    """A `Linear` over the same parameters that computes from a `Packed` copy; x in another dtype as `Linear` does."""
+
+    def __init__(self, layer: Linear, *, dtype: torch.dtype) -> None:
+        nn.Module.__init__(self)
+        self.out_features, self.in_features = layer.out_features, layer.in_features
+        self.weight = layer.weight
+        self.register_parameter("bias", layer.bias)
+        self.held = Packed([layer], dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype != self.dtype:
-            return super().forward(x)
-        if self.packed:
-            return torch.ops.mkldnn._linear_pointwise(x, self._held, self._held_bias, "none", [], "")
-        return nn.functional.linear(x, self._held, self._held_bias)
+        return self.held(x) if x.dtype == self.held.dtype else super().forward(x)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 def can_pack(weight: Tensor, dtype: torch.dtype) -> bool:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from paribus.bench.contender import Suite
-from paribus.bench.suites import attention, ffn, loss, norm, step
+from paribus.bench.suites import attention, ffn, generate, loss, norm, step
 
-SUITES: dict[str, Suite] = {
-    suite.name: suite for suite in (ffn.SUITE, norm.SUITE, loss.SUITE, attention.SUITE, *step.SUITES)
-}
+_ALL = (ffn.SUITE, norm.SUITE, loss.SUITE, attention.SUITE, *step.SUITES, *generate.SUITES)
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}

@@ -17,7 +17,7 @@ from paribus import registry
 from paribus.errors import RequestError
 from paribus.ops.attention import Backend, BiasAt, Mask, attend
 from paribus.ops.linear import Linear, linear
-from paribus.ops.packed import PackedLinear
+from paribus.ops.packed import Packed
 from paribus.parts.attention.cache import KeyValueCache
 from paribus.parts.context import Context
 from paribus.parts.init import Kind, Role, Roles, constant, linear_roles
@@ -131,6 +131,12 @@ class MultiHeadAttention(nn.Module):
             for heads in (num_heads, num_kv_heads)
         )
         self.sinks = nn.Parameter(torch.zeros(num_heads)) if sinks else None
+        self.joint: Packed | None = None
+
+    @property
+    def together(self) -> tuple[str, ...]:
+        """Layers that read the same, of which `joint` may be one product."""
+        return () if self.cross else ("q", "k", "v")
 
     @property
     def plain_only(self) -> bool:
@@ -174,7 +180,10 @@ class MultiHeadAttention(nn.Module):
     def _self_heads(
         self, x_BTD: Tensor, context: Context, cache: KeyValueCache | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self._project(x_BTD, self.q, self.k, self.v)
+        if self.joint is not None and x_BTD.dtype == self.joint.dtype:
+            q, k, v = self.joint.split(x_BTD)
+        else:
+            q, k, v = self._project(x_BTD, self.q, self.k, self.v)
         q, k = self._headed(q, self.q_norm), self._headed(k, self.k_norm)
         v = self._headed(v, None)
         if cache is not None and cache.late:
@@ -198,8 +207,6 @@ class MultiHeadAttention(nn.Module):
         return (q, k, v) if cache is None else (q, *cache.extend(k, v))
 
     def _project(self, x: Tensor, *layers: Linear) -> tuple[Tensor, ...]:
-        if isinstance(layers[0], PackedLinear):
-            return tuple(layer(x) for layer in layers)
         # One product for all: the weights are copied to the compute dtype anyway.
         weight = torch.cat([layer.weight for layer in layers])
         bias = None if self.q.bias is None else torch.cat([layer.bias for layer in layers])
@@ -210,7 +217,7 @@ class MultiHeadAttention(nn.Module):
         x = x if self.clip is None else x.clamp(-self.clip, self.clip)
         if norm is not None and self.qk_norm_over != "head":
             x, norm = norm(x), None
-        x = x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        x = x.view(*x.shape[:-1], -1, self.head_dim).transpose(1, 2)
         return x if norm is None else norm(x)
 
     def roles(self) -> Roles:

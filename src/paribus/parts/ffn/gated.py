@@ -10,7 +10,7 @@ none, and replays products for it. Biases are off, as in the paper.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from paribus.errors import RequestError
 from paribus.ops.activations import rounded_once
 from paribus.ops.activations.smooth import swish
 from paribus.ops.linear import Linear
+from paribus.ops.packed import Packed
 from paribus.parts.activation.base import activation_roles, build_activation
 from paribus.parts.ffn.mixing import Form, form_of, mixed
 from paribus.parts.ffn.replay import Memory, anything_learns, check_memory, product, replayed, stand_in
@@ -87,6 +88,9 @@ class GatedFeedForward(nn.Module):
     each it gives. Source: Shazeer 2020 (arXiv:2002.05202), equations 5 and 6.
     """
 
+    #: Layers that read the same, of which `joint` may be one product.
+    together: ClassVar[tuple[str, ...]] = ("gate", "value")
+
     def __init__(
         self,
         *,
@@ -112,8 +116,11 @@ class GatedFeedForward(nn.Module):
         self.gate = Linear(d_model, d_ff, bias=bias)
         self.value = Linear(d_model, d_ff, bias=bias)
         self.down = Linear(d_ff, d_model, bias=bias)
+        self.joint: Packed | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.joint is not None and x.dtype == self.joint.dtype:
+            return self._from(*self.joint.split(x))
         gate = None if self.memory == "none" else self.gate(x)
         value = self.value(x) if self.memory == "keep" else None
         like = stand_in(x, self.d_ff) if gate is None else gate
@@ -131,6 +138,11 @@ class GatedFeedForward(nn.Module):
             # If `down` alone learns, the plain form keeps its input only, which is less than gate and value.
             instead=self.memory == "none" or anything_learns(*given[:-2], *of_gate, *of_value),
         )
+
+    def _from(self, gate: Tensor, value: Tensor) -> Tensor:
+        """The output, where nothing is kept for a backward pass."""
+        of_gate, of_value = self.gate_activation.arguments(gate), self.value_activation.arguments(value)
+        return self.down(self._mixed(gate, value, of_gate, of_value))
 
     def _finish(
         self,

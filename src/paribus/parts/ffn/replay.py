@@ -38,9 +38,9 @@ def replayed(function: Callable[..., Tensor], *arguments: Any, instead: bool = T
     What is inside is computed again in the backward pass, up to the last tensor that is needed there. Without
     `instead` it is kept as usual; so it is, after a warning, under a transform of `torch.func`, which cannot replay.
     """
-    if not instead:
+    if not instead or not torch.is_grad_enabled():
         return function(*arguments)
-    if torch.is_grad_enabled() and _under_a_transform():
+    if _under_a_transform():
         _warn_that_all_is_kept()
         return function(*arguments)
     return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)

@@ -106,13 +106,23 @@ class RotaryPosition(Position):
         return {"cos": once(cos.unsqueeze(-3)), "sin": once(sin.unsqueeze(-3))}
 
     def rotate(self, q_BHTK: Tensor, k_BHTK: Tensor, state: State) -> tuple[Tensor, Tensor]:
+        if q_BHTK.shape[2] == 1 and not torch.is_grad_enabled():
+            # For one token the number of calls is what it costs.
+            heads = [q_BHTK.shape[1], k_BHTK.shape[1]]
+            q_BHTK, k_BHTK = self._turn(torch.cat((q_BHTK, k_BHTK), dim=1), state).split_with_sizes(
+                heads, dim=1
+            )
+            return q_BHTK, k_BHTK
         return self._turn(q_BHTK, state), self._turn(k_BHTK, state)
 
     def _turn(self, x_BHTK: Tensor, state: State) -> Tensor:
+        turn = (
+            _Turn.apply if torch.is_grad_enabled() else _Turn.forward
+        )  # for one token `apply` alone costs as much
         if self.rotated == self.head_dim:
-            return _Turn.apply(x_BHTK, state["cos"], state["sin"], self.layout)
+            return turn(x_BHTK, state["cos"], state["sin"], self.layout)
         turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]
-        return torch.cat((_Turn.apply(turning, state["cos"], state["sin"], self.layout), still), dim=-1)
+        return torch.cat((turn(turning, state["cos"], state["sin"], self.layout), still), dim=-1)
 
 
 class _Turn(torch.autograd.Function):

@@ -1,0 +1,166 @@
+"""`paribus bench generate`: greedy tokens after a prompt, ours beside `transformers` and the bare products.
+
+Every contender has the same architecture (swiglu, rmsnorm, pre-norm, rope) at the same shape, random weights in
+bfloat16, and makes the same number of tokens. The floor reads every weight once for each token and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.suites.products import place
+from paribus.model.config import ModelConfig
+from paribus.model.generate import generate
+from paribus.model.initialise import build
+from paribus.model.prepare import prepare
+from paribus.ops.linear import Linear
+from paribus.ops.packed import Packed
+
+_DTYPE = torch.bfloat16
+
+
+def contenders(options: Mapping[str, Any]) -> list[Contender]:
+    """The products of each token, ours from a model as it is and in other forms, and `transformers`."""
+    config = ModelConfig(
+        vocab_size=options["vocab_size"],
+        d_model=options["d_model"],
+        d_ff=options["d_ff"],
+        num_layers=options["num_layers"],
+        num_heads=options["num_heads"],
+        max_seq_len=options["prompt_tokens"] + options["new_tokens"],
+        tie_embeddings=True,
+    )
+    device, new = place(), options["new_tokens"]
+    draws = torch.Generator().manual_seed(0)
+    size = (options["batch_size"], options["prompt_tokens"])
+    ids = torch.randint(config.vocab_size, size, generator=draws).to(device)
+
+    def ours(*, once: bool = False, copies: bool | None = None) -> Callable[[], Case]:
+        def make() -> Case:
+            model = build(config, seed=0).to(device, _DTYPE)
+            ready = prepare(model, dtype=_DTYPE) if once else None
+
+            def step() -> Tensor:
+                if ready is not None:
+                    return generate(ready, ids, max_new_tokens=new)
+                return generate(model, ids, max_new_tokens=new, dtype=_DTYPE, copies=copies)
+
+            return Case(step=step)
+
+        return make
+
+    def transformers(**settings: Any) -> Callable[[], Case]:
+        def make() -> Case:
+            from transformers import LlamaConfig, LlamaForCausalLM
+            from transformers.generation import CompileConfig
+
+            shape: Any = LlamaConfig  # its fields are not declared
+            model: Any = LlamaForCausalLM(
+                shape(
+                    vocab_size=config.vocab_size,
+                    hidden_size=config.d_model,
+                    intermediate_size=config.d_ff,
+                    num_hidden_layers=config.num_layers,
+                    num_attention_heads=config.num_heads,
+                    max_position_embeddings=config.max_seq_len,
+                    tie_word_embeddings=True,
+                )
+            )
+            model = model.to(device, _DTYPE).eval()
+            model.generation_config.eos_token_id = None
+            model.generation_config.pad_token_id = 0
+            seen = torch.ones_like(ids)
+            if settings:
+                compiling: Any = CompileConfig()
+                compiling._compile_all_devices = True  # else it compiles on accelerators only
+                settings["compile_config"] = compiling
+
+            def step() -> Tensor:
+                return model.generate(
+                    ids, attention_mask=seen, max_new_tokens=new, do_sample=False, **settings
+                )
+
+            return Case(step=step)
+
+        return make
+
+    return [
+        Contender(
+            name="bare products", kind="floor", make=lambda: Case(step=_products(options, packed=False))
+        ),
+        Contender(
+            name="bare products, packed",
+            kind="floor",
+            make=lambda: Case(step=_products(options, packed=True)),
+        ),
+        Contender(name="ours", kind="ours", make=ours()),
+        Contender(name="ours again", kind="ours", make=ours()),
+        Contender(name="ours, prepared once", kind="ours", make=ours(once=True)),
+        Contender(name="ours, without copies", kind="ours", make=ours(copies=False)),
+        Contender(name="transformers generate", kind="peer", note="its default", make=transformers()),
+        Contender(
+            name="transformers generate, static cache, compiled",
+            kind="peer",
+            make=transformers(cache_implementation="static"),
+        ),
+    ]
+
+
+def _products(options: Mapping[str, Any], *, packed: bool) -> Callable[[], None]:
+    """y = x Wᵀ of every weight, for every new token; layers that read the same are one."""
+    d_model, d_ff, device = options["d_model"], options["d_ff"], place()
+    block = [(d_model, 3 * d_model), (d_model, d_model), (d_model, 2 * d_ff), (d_ff, d_model)]
+    shapes = [*block * options["num_layers"], (d_model, options["vocab_size"])]
+    layers = [Linear(*shape).to(device, _DTYPE) for shape in shapes]
+    calls = [Packed([layer], dtype=_DTYPE) if packed else layer for layer in layers]
+    given = [torch.randn(options["batch_size"], n_in, dtype=_DTYPE, device=device) for n_in, _ in shapes]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(options["new_tokens"]):
+                for call, x in zip(calls, given, strict=True):
+                    call(x)
+
+    return run
+
+
+_5M = {
+    "vocab_size": 8192,
+    "d_model": 256,
+    "d_ff": 688,
+    "num_layers": 4,
+    "num_heads": 4,
+    "batch_size": 1,
+    "prompt_tokens": 32,
+    "new_tokens": 128,
+}
+_98M = {**_5M, "vocab_size": 32000, "d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12}
+_SHAPES = {
+    "98M": _98M,
+    "98M-8": _98M | {"batch_size": 8},
+    "5M": _5M,
+    "5M-8": _5M | {"batch_size": 8},
+}
+SUITES = tuple(
+    Suite(
+        name=name,
+        summary=summary,
+        shapes=_SHAPES,
+        contenders=contenders,
+        tokens=lambda options: options["batch_size"] * options["new_tokens"],
+        **more,
+    )
+    for name, summary, more in (
+        ("generate", "greedy tokens after a prompt, in bfloat16", {"reference": "bare products"}),
+        (
+            "generate-memory",
+            "the peak memory of generating above the model at rest",
+            {"reference": "transformers generate", "peak": True},
+        ),
+    )
+)
