@@ -68,6 +68,28 @@ def test_a_single_stack_is_its_block_between_embedding_and_head(architecture: st
     np.testing.assert_allclose(untied, expected @ head.T, rtol=1e-12)
 
 
+def test_segments_stand_before_and_transform_and_bias_after_the_blocks() -> None:
+    w, draw = weights({"decoder": ("attention", "ffn")}), np.random.default_rng(2)
+    w |= {
+        "segment_embedding.weight": draw.standard_normal((3, D)),
+        "head.bias": draw.standard_normal(V),
+        "head.transform.dense.weight": draw.standard_normal((D, D)),
+        "head.transform.dense.bias": draw.standard_normal(D),
+        "head.transform.norm.weight": draw.standard_normal(D),
+    }
+    segment, stack = np.array([[0, 0, 2, 2], [1, 1, 1, 0]]), under(w, "decoder.")
+
+    def expected(segment: Array) -> Array:
+        x = w["embedding.weight"][IDS] + w["segment_embedding.weight"][segment]
+        x = norm(stack, "final_norm", pre(under(stack, "blocks.0."), x))
+        x = np.maximum(x @ w["head.transform.dense.weight"].T + w["head.transform.dense.bias"], 0)
+        return norm(w, "head.transform.norm", x) @ w["embedding.weight"].T + w["head.bias"]
+
+    found = run(w, segment=segment, head_transform="relu")
+    np.testing.assert_allclose(found, expected(segment), rtol=1e-11)
+    np.testing.assert_allclose(run(w, head_transform="relu"), expected(0 * segment), rtol=1e-11)
+
+
 def test_a_decoder_reads_the_normed_encoding_of_the_source() -> None:
     w = weights({"encoder": ("attention", "ffn"), "decoder": ("attention", "cross_attention", "ffn")})
     encoder, decoder = under(w, "encoder."), under(w, "decoder.")

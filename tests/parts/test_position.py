@@ -99,10 +99,26 @@ def test_learned_positions_begin_at_the_row_of_their_offset() -> None:
 
 
 @pytest.mark.parametrize(
+    "name", [name for name in POSITIONS if name.startswith("rope") and name != "rope_interleaved"]
+)
+def test_pairs_that_do_not_turn_keep_their_channels(name: str) -> None:
+    (q, k), p = qk(), torch.arange(40, 45)
+    turned, whole = (rotated(build(name, **given), q, k, p)[0] for given in ({"turning": 1 / 3}, {}))
+    factor = build(name).attention_factor(length=5)
+    for pair in range(K // 2):
+        channels = [pair, pair + K // 2]
+        expected = whole if pair == 0 else q * factor
+        torch.testing.assert_close(turned[..., channels], expected[..., channels])
+    assert not torch.allclose(turned[..., 0], q[..., 0])
+
+
+@pytest.mark.parametrize(
     ("name", "options"),
     [
         ("learned", {"offset": -1}),
         ("learned", {"offset": 1.5}),
+        ("rope", {"turning": 0.0}),
+        ("rope", {"turning": 0.5}),
         ("alibi", {"scale": 0.0}),
         ("alibi", {"scale": -1}),
     ],

@@ -80,17 +80,20 @@ def rotated(
     name: str,
     layout: str = "half",
     fraction: float = 1.0,
+    turning: float = 1.0,
     **options: Any,
 ) -> Array:
     """Queries (`which` q) or keys (k) of a member of the RoPE family, x [..., T, K].
 
     The attention factor multiplies cosine and sine, so it acts on queries and keys and its square on logits.
-    `length` is that of the sequence, which `rope_dynamic` and `rope_longrope` look at.
+    `length` is that of the sequence, which `rope_dynamic` and `rope_longrope` look at. Of the pairs the share `turning`
+    does turn, the fastest.
     """
     by_name = {"rope_llama3": {"factor": 8.0, "original_length": 8192}}.get(name, {})
     options = {"factor": 4.0, "original_length": max_seq_len, **by_name, **options}
     n = int(fraction * x.shape[-1])
     theta, factor = frequencies(name, n, length=length, **options)
+    theta[round(turning * len(theta)) :] = 0
     return in_layout(layout, lambda y: factor * turned(y, positions, theta), x, fraction)
 
 
@@ -105,10 +108,11 @@ def xpos(
     scale_base: float = 512.0,
     layout: str = "half",
     fraction: float = 1.0,
+    turning: float = 1.0,
 ) -> Array:
     """Sun et al. 2022: RoPE with pair i of a query at p grown by zeta_i^(p/512), of a key by zeta_i^(-p/512)."""
     half = int(fraction * x.shape[-1]) // 2
-    theta = base ** (-np.arange(half) / half)
+    theta = base ** (-np.arange(half) / half) * (np.arange(half) < round(turning * half))
     zeta = (np.arange(half) / half + 0.4) / 1.4
     sign = {"q": 1, "k": -1}[which]
 

@@ -30,6 +30,7 @@ class RotaryOptions(Sizes):
     base: NotRequired[float]
     layout: NotRequired[Literal["half", "interleaved"]]
     fraction: NotRequired[float]
+    turning: NotRequired[float]
 
 
 @part(
@@ -59,8 +60,9 @@ class RotaryPosition(Position):
     """Rotates channel pairs of queries and keys by p · base^(-2i/R), in float32.
 
     `layout` says which channels are pairs, `fraction` rotates only the first R = fraction · head_dim channels
-    (GPT-J, GPT-NeoX). Raises `RequestError` for an odd number of rotated channels and impossible options.
-    Source: Su et al. 2021 (arXiv:2104.09864), equation 15.
+    (GPT-J, GPT-NeoX). `turning` is the share of the R / 2 pairs, the fastest, that turn; the others keep their place
+    and stand still (p-RoPE; Gemma 4). Raises `RequestError` for an odd number of rotated channels and impossible
+    options. Sources: Su et al. 2021 (arXiv:2104.09864), equation 15; Barbero et al. 2024 (arXiv:2410.06205) for p-RoPE.
     """
 
     acts_on = frozenset({"rotate"})
@@ -71,6 +73,7 @@ class RotaryPosition(Position):
         base: float = 10000.0,
         layout: Literal["half", "interleaved"] = "half",
         fraction: float = 1.0,
+        turning: float = 1.0,
         **sizes: Unpack[Sizes],
     ) -> None:
         super().__init__(**sizes)
@@ -87,12 +90,25 @@ class RotaryPosition(Position):
                 f"rope turns channels in pairs, so head_dim{share} must be even; it is "
                 f"{fraction * self.head_dim:g}"
             )
-        self.base, self.layout, self.rotated = base, layout, rotated
+        turning_pairs = round(turning * rotated / 2)
+        if not 0 < turning <= 1 or not math.isclose(turning_pairs, turning * rotated / 2, abs_tol=1e-6):
+            raise RequestError(
+                f"rope's turning is a share of its {rotated // 2} pairs, in (0, 1], and a whole number of them; it is "
+                f"{turning}"
+            )
+        self.base, self.layout, self.rotated, self.turning_pairs = base, layout, rotated, turning_pairs
 
     def frequencies(self, *, length: int, device: torch.device) -> Tensor:
         """Angle by which each pair turns from one position to the next, [R / 2] in float32."""
+        return self._powers(self.base, device)
+
+    def _powers(self, base: float, device: torch.device) -> Tensor:
+        """base^(-2i/R) for pair i, 0 for those that do not turn."""
         channel = torch.arange(0, self.rotated, 2, device=device, dtype=torch.float32)
-        return self.base ** (-channel / self.rotated)
+        theta = base ** (-channel / self.rotated)
+        if self.turning_pairs == self.rotated // 2:
+            return theta
+        return torch.where(channel < 2 * self.turning_pairs, theta, 0.0)
 
     def attention_factor(self, *, length: int) -> float:
         """Factor on rotated queries and keys, so that logits get its square."""

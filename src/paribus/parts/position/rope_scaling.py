@@ -47,10 +47,6 @@ class ScaledRotaryPosition(RotaryPosition):
             )
         return self.base * ratio ** (self.rotated / (self.rotated - 2))
 
-    def _powers(self, base: float, device: torch.device) -> Tensor:
-        channel = torch.arange(0, self.rotated, 2, device=device, dtype=torch.float32)
-        return base ** (-channel / self.rotated)
-
 
 @part(
     "position",

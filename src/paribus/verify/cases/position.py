@@ -26,6 +26,7 @@ _D, _H, _K = 6, 3, 16  # 8 pairs turn, from once in 6 tokens to once in 20,000; 
 _TRIED: tuple[Options, ...] = (
     {"layout": "interleaved"},
     {"base": 500.0, "fraction": 0.5},
+    {"turning": 0.25},
     {"factor": 8.0, "original_length": 1000},
     {"factor": 8.0, "original_length": 20},
     {"slow": 2.0, "fast": 8.0, "original_length": 1000},
