@@ -14,6 +14,9 @@ from paribus.families.files.headers import MAX_HEADER_BYTES, read_header
 
 from .checkpoints import entry, file_of, peak_growth, refused
 
+READER = "from pathlib import Path\nfrom paribus.families.files.headers import read_header"
+REFUSED = "try: read_header(Path(sys.argv[1]))\nexcept ValueError: pass\nelse: 1 / 0"
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -116,12 +119,7 @@ def test_a_header_of_more_than_100_mb_is_refused_though_the_file_has_it(path: Pa
 @pytest.mark.parametrize("length", [90_000_000, 2**63])
 def test_a_header_that_claims_to_be_long_costs_no_memory(path: Path, length: int) -> None:
     path.write_bytes(file_of(b"{}".ljust(1_000), length=length))
-    grown = peak_growth(
-        "from pathlib import Path\nfrom paribus.families.files.headers import read_header",
-        "try: read_header(Path(sys.argv[1]))\nexcept ValueError: pass\nelse: 1 / 0",
-        str(path),
-    )
-    assert grown < 4 * 2**20
+    assert peak_growth(READER, REFUSED, str(path)) < 4 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -158,6 +156,20 @@ def test_a_header_of_zero_bytes_is_refused(path: Path) -> None:
 
 def test_a_header_padded_with_zeros_is_refused(path: Path) -> None:
     _refuse(path, file_of(b"{}\0\0"), "the header of", "is not JSON")
+
+
+@pytest.mark.parametrize("pair", [b"[]", b"{}"])
+def test_a_header_of_millions_of_brackets_costs_no_more_than_its_bytes(path: Path, pair: bytes) -> None:
+    path.write_bytes(file_of(b'{"a": [' + (pair + b",") * 2**20 + b"0]}"))
+    with refused(f"the header of {path} describes no tensors"):
+        read_header(path)
+    assert peak_growth(READER, REFUSED, str(path)) < 8 * 2**20
+
+
+def test_a_header_of_many_small_tensors_is_read(path: Path) -> None:
+    header = {f"{number:x}": entry("U8", [], [number, number + 1]) for number in range(2_000)}
+    path.write_bytes(file_of(json.dumps(header, separators=(",", ":")).encode(), bytes(2_000)))
+    assert len(read_header(path).tensors) == 2_000
 
 
 def test_a_header_that_is_a_list_is_refused(path: Path) -> None:

@@ -78,7 +78,9 @@ def read_header(path: Path) -> Header:
         if len(first) < _LENGTH_BYTES or length > min(MAX_HEADER_BYTES, size - _LENGTH_BYTES):
             raise _no_header(where, first, length, size)
         raw = file.read(length)
-    # Read from a disk that fails or a file that shrinks, fewer bytes come: the JSON then breaks off.
+    # Three brackets describe a tensor, in fifty bytes or more; millions of empty ones only fill the memory.
+    if raw.count(b"[") + raw.count(b"{") > length // 12 + 1_000:
+        raise RequestError(f"the header of {where} describes no tensors: it is made of brackets")
     entries = json_object(raw, f"the header of {where}")
     metadata = _metadata(entries.pop("__metadata__", None), where)
     data = _LENGTH_BYTES + length
