@@ -56,6 +56,7 @@ class PackedLinear(Linear):
         self.weight = layer.weight
         self.register_parameter("bias", layer.bias)
         self.held = Packed([layer], dtype=dtype)
+        self.training = False
 
     def forward(self, x: Tensor) -> Tensor:
         return self.held(x) if x.dtype == self.held.dtype else super().forward(x)
