@@ -64,6 +64,15 @@ def test_greedy_is_the_argmax_of_the_whole_text(
     assert len(expected[:, 3:].unique()) > 2
 
 
+@pytest.mark.parametrize("prompt", [3, 8, 9])
+def test_a_text_that_outgrows_longrope_is_read_again(make_config: MakeConfig, prompt: int) -> None:
+    lists = {"short_factor": [1.0, 1.5], "long_factor": [4.0, 9.0]}
+    longrope = {"name": "rope_longrope", "original_length": 8, **lists}
+    model = model_of(make_config, position=longrope, head_dim=4)
+    tokens = ids(prompt)
+    torch.testing.assert_close(generate(model, tokens, max_new_tokens=14), argmax_loop(model, tokens, 14))
+
+
 def test_greedy_of_an_encoder_decoder_reads_its_source(make_config: MakeConfig) -> None:
     model = model_of(make_config, architecture="encoder_decoder")
     texts = []

@@ -52,10 +52,15 @@ class Reader:
         self._cache = Cache(window=window, sinks=sinks) if sinks else Cache()
         self._text = prompts
         self._unread = prompts
+        limits = [each.holds_until for each in prepared.model.positions() if each.holds_until is not None]
+        self._holds_until = min(limits, default=None)
 
     def logits(self) -> Tensor:
         """Logits of the next token, [B, V]; reads all that is not yet read."""
         if self._window is None:
+            length = self._cache.length
+            if self._holds_until is not None and length <= self._holds_until < length + self._new:
+                self._cache, self._unread = self._cache.emptied(), self._text
             return self._read(self._unread)
         if self._sinks:
             # Once the window is full each token moves all others, so it cannot be read together with them.
@@ -74,8 +79,12 @@ class Reader:
     def add(self, token_B: Tensor) -> None:
         """The next token of each row."""
         self._unread = Batch(ids_BT=token_B[:, None], pad_B=self._text.pad_B, padded=False)
-        if self._window is not None and not self._sinks:
+        if (self._window is not None and not self._sinks) or self._holds_until is not None:
             self._text = self._text.with_tokens(token_B)
+
+    @property
+    def _new(self) -> int:
+        return self._unread.ids_BT.shape[1]
 
     def _read(self, batch: Batch) -> Tensor:
         few = self._one_thread and batch.ids_BT.numel() <= _FEW

@@ -306,6 +306,11 @@ class Transformer(nn.Module):
         """[V, D]: the head's own matrix, or the embedding's where they are tied."""
         return self.embedding.weight if self.head.weight is None else self.head.weight
 
+    def positions(self) -> Iterator[Position]:
+        """Every position encoding, the encoder's first."""
+        for name in self.config.stacks():
+            yield from cast(Stack, getattr(self, name)).positions
+
     def blocks(self) -> Iterator[Block]:
         """Every block, the encoder's first."""
         for name in self.config.stacks():

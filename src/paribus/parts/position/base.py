@@ -45,6 +45,8 @@ class Position(nn.Module):
     """
 
     acts_on: ClassVar[frozenset[Place]] = frozenset()
+    #: Length of a text beyond which keys that were cached before no longer hold; None if they always do.
+    holds_until: int | None = None
 
     def __init__(
         self, *, d_model: int, head_dim: int, num_heads: int, max_seq_len: int, causal: bool = True

@@ -44,6 +44,8 @@ class LongRotaryPosition(ScaledRotaryPosition):
     ) -> None:
         super().__init__(**options)
         self.short_factor, self.long_factor = self._checked(short_factor), self._checked(long_factor)
+        if self.short_factor != self.long_factor:
+            self.holds_until = self.original_length
         if attention_factor is None:
             if self.factor > 1 and self.original_length < 2:
                 raise RequestError("longrope's factor on queries and keys needs an original_length above 1")
