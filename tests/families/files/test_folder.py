@@ -277,6 +277,12 @@ def test_pickles_beside_safetensors_are_left_alone(folder: Path) -> None:
     assert open_folder(folder).has_weights
 
 
+def test_safetensors_of_another_name_go_before_pickles(folder: Path) -> None:
+    (_without_weights(folder, "pytorch_model.bin") / "model.safetensors").rename(folder / "other.safetensors")
+    with refused("but other.safetensors: give the path"):
+        open_folder(folder)
+
+
 def test_a_config_beside_pickles_may_be_given_alone(tmp_path: Path) -> None:
     assert not open_folder(_without_weights(tmp_path, "pytorch_model.bin") / "config.json").has_weights
 
