@@ -15,17 +15,6 @@ from paribus.families.files.folder import Folder, open_folder
 from .checkpoints import entry, file_of, refused, write_shards
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A checkpoint of one file, with two tensors."""
-    path = tmp_path / "llama"
-    path.mkdir()
-    (path / "config.json").write_text('{"hidden_size": 3}')
-    tensors = {"model.norm.weight": torch.ones(3), "lm_head.weight": torch.randn(2, 3)}
-    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
-    return path
-
-
 def _without_weights(path: Path, *names: str) -> Path:
     """A folder with a config and, in place of safetensors, files of these names."""
     path.mkdir(exist_ok=True)
@@ -288,6 +277,12 @@ def test_pickles_beside_safetensors_are_left_alone(folder: Path) -> None:
     assert open_folder(folder).has_weights
 
 
+def test_safetensors_of_another_name_go_before_pickles(folder: Path) -> None:
+    (_without_weights(folder, "pytorch_model.bin") / "model.safetensors").rename(folder / "other.safetensors")
+    with refused("but other.safetensors: give the path"):
+        open_folder(folder)
+
+
 def test_a_config_beside_pickles_may_be_given_alone(tmp_path: Path) -> None:
     assert not open_folder(_without_weights(tmp_path, "pytorch_model.bin") / "config.json").has_weights
 
@@ -296,55 +291,6 @@ def test_pickles_of_a_trainer_are_no_weights(tmp_path: Path) -> None:
     assert not open_folder(
         _without_weights(tmp_path, "training_args.bin", "optimizer.pt", "rng_state_0.pth")
     ).has_weights
-
-
-# Links.
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Path:
-    path = tmp_path / "secret.json"
-    path.write_text('{"password": "1234"}')
-    return path
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "model.safetensors.index.json"])
-def test_a_link_out_of_the_folder_is_refused(folder: Path, secret: Path, name: str) -> None:
-    if name.endswith("index.json"):
-        (folder / "model.safetensors").unlink()
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).symlink_to(secret)
-    with refused(f"{folder} holds '{name}', a link out of the folder to {secret}"):
-        open_folder(folder)
-
-
-def test_a_folder_behind_a_link_is_read(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(folder)
-    assert open_folder(tmp_path / "link").has_weights
-
-
-@pytest.fixture
-def cached(tmp_path: Path, folder: Path) -> Path:
-    """The same checkpoint as a hub's cache keeps it."""
-    model = tmp_path / "hub" / "models--org--name"
-    snapshot = model / "snapshots" / "0123abcd"
-    snapshot.mkdir(parents=True)
-    (model / "blobs").mkdir()
-    for number, file in enumerate(sorted(folder.iterdir())):
-        (model / "blobs" / f"{number:064}").write_bytes(file.read_bytes())
-        (snapshot / file.name).symlink_to(f"../../blobs/{number:064}")
-    return snapshot
-
-
-def test_a_snapshot_in_a_hubs_cache_is_read(cached: Path) -> None:
-    opened = open_folder(cached)
-    assert (opened.config, len(opened.tensors)) == ({"hidden_size": 3}, 2)
-    assert opened.tensor("model.norm.weight").tolist() == [1, 1, 1]
-
-
-def test_the_model_in_a_hubs_cache_leads_to_its_snapshot(cached: Path) -> None:
-    with refused(f"give {cached}"):
-        open_folder(cached.parent.parent)
 
 
 # Tensors.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from paribus.families.files.dtypes import DTYPES
@@ -73,6 +74,8 @@ def test_eight_numbers_of_any_dtype_take_as_many_bytes_as_bits(path: Path, dtype
     bits = DTYPES[dtype].bits
     path.write_bytes(file_of({"a": entry(dtype, [2, 4], [0, bits])}, bytes(bits)))
     assert read_header(path).tensors["a"].num_bytes == bits
+    with safe_open(path, "pt") as theirs:  # refuses a width that is not the format's
+        assert theirs.get_slice("a").get_dtype() == dtype
 
 
 # Files that are none.

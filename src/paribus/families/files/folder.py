@@ -144,8 +144,7 @@ def open_folder(path: str | os.PathLike[str]) -> Folder:
 def _of_folder(folder: Path) -> Folder:
     with answering(folder):
         names = set(os.listdir(folder))
-    has_safetensors = WEIGHTS in names or INDEX in names
-    foreign = None if has_safetensors else first_foreign(names)
+    foreign = first_foreign(names)
     strays = sorted(name for name in names if name.endswith(".safetensors"))
     if foreign and not strays:
         raise RequestError(f"{place(folder / foreign)} is {what_it_is(foreign)}")
