@@ -19,6 +19,7 @@ _HOMES = {
     "RMSNorm": "paribus.parts.norm.rmsnorm",
     "Transformer": "paribus.model.transformer",
     "build": "paribus.model.initialise",
+    "generate": "paribus.model.generate",
     "flops_per_token": "paribus.model.count",
     "num_params": "paribus.model.count",
     "part": "paribus.registry",
