@@ -19,11 +19,12 @@ _HOMES = {
     "RMSNorm": "paribus.parts.norm.rmsnorm",
     "Transformer": "paribus.model.transformer",
     "build": "paribus.model.initialise",
-    "load": "paribus.families.loading",
-    "save": "paribus.families.saving",
     "flops_per_token": "paribus.model.count",
+    "generate": "paribus.model.generate",
+    "load": "paribus.families.loading",
     "num_params": "paribus.model.count",
     "part": "paribus.registry",
+    "save": "paribus.families.saving",
 }
 
 

@@ -108,14 +108,14 @@ def test_a_header_one_byte_longer_than_the_file_is_a_truncated_file(path: Path) 
 
 
 @pytest.mark.parametrize("length", [MAX_HEADER_BYTES + 1, 2**63, 2**64 - 1])
-def test_a_header_of_more_than_100_mb_is_refused(path: Path, length: int) -> None:
+def test_a_header_of_more_than_25_mb_is_refused(path: Path, length: int) -> None:
     _refuse(path, file_of(b"{}", length=length), f"a header of {length:,} bytes")
 
 
-def test_a_header_of_more_than_100_mb_is_refused_though_the_file_has_it(path: Path) -> None:
+def test_a_header_of_more_than_25_mb_is_refused_though_the_file_has_it(path: Path) -> None:
     path.write_bytes(file_of(b"{}", length=MAX_HEADER_BYTES + 1))
     os.truncate(path, 2 * MAX_HEADER_BYTES)
-    with refused("a header of 100,000,001 bytes"):
+    with refused("a header of 25,000,001 bytes"):
         read_header(path)
 
 
