@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(study.app, name="study")
 app.command("explain")(explain.explain)
-app.command("catalog")(catalog.catalog)
+app.add_typer(catalog.app, name="catalog")
 app.command("plot")(plot.plot)
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)

@@ -144,8 +144,10 @@ def tokenizer(model_type: str) -> tuple[str | None, str | None]:
             names = [name for name in getattr(module, "__all__", ()) if name.endswith("Tokenizer")]
     if not names:
         return None, None
-    found = getattr(transformers, names[-1], None)
-    return names[-1], getattr(getattr(found, "model", None), "__name__", None)
+    algorithm = None
+    with contextlib.suppress(AttributeError, ImportError):  # some need libraries that are not here
+        algorithm = getattr(getattr(transformers, names[-1]).model, "__name__", None)
+    return names[-1], algorithm
 
 
 def require() -> str:
