@@ -125,8 +125,9 @@ def _page(
     lines = [
         "# Which model uses what",
         "",
-        f"{_title(survey)}. Made by `{COMMAND}`; do not edit. Every type was built from its default config, without "
-        "weights, and looked at; a checkpoint may differ from the default. `?` is what could not be found.",
+        f"{_title(survey)}. Made by `{COMMAND}`; do not edit.",
+        "Every type was built from its default config, without weights, and looked at; a checkpoint may differ from the",
+        "default. `?` is what could not be found.",
         "",
         "## Counts",
         "",

@@ -78,15 +78,17 @@ def default_config(kind: str, model_type: str, **changes: Any) -> Any:
     Raises whatever the config's own class raises.
     """
     from transformers import CONFIG_MAPPING
+    from transformers.models.auto import modeling_auto
 
     config = CONFIG_MAPPING[model_type](**changes)
+    encoders = getattr(modeling_auto, _KINDS["encoder"][0])
     text = config.get_text_config(decoder=True)
     for each in {id(config): config, id(text): text}.values():
         for name, value in _filled(each).items():
             with contextlib.suppress(Exception):  # a key that may differ by layer refuses to be asked for
                 if getattr(each, name, 0) is None:
                     setattr(each, name, value)
-        if kind == "causal" and getattr(each, "is_decoder", None) is False:
+        if kind == "causal" and model_type in encoders and getattr(each, "is_decoder", None) is False:
             each.is_decoder = True
     return config
 
@@ -115,7 +117,7 @@ def build(kind: str, config: Any) -> nn.Module:
     finally:
         torch.set_default_dtype(before)
     model.eval()
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def inputs(kind: str, config: Any) -> Mapping[str, Any]:
@@ -135,8 +137,8 @@ def tokenizer(model_type: str) -> tuple[str | None, str | None]:
     from transformers.models.auto.configuration_auto import model_type_to_module_name
     from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
 
-    names = TOKENIZER_MAPPING_NAMES.get(model_type)
-    names = [name for name in (names if isinstance(names, tuple) else (names,)) if name]
+    listed: Any = TOKENIZER_MAPPING_NAMES.get(model_type)  # a pair of slow and fast in older versions
+    names = [name for name in (listed if isinstance(listed, tuple) else (listed,)) if name]
     if not names:  # some packages hold their own tokenizer and are not in the table
         with contextlib.suppress(Exception):
             package = model_type_to_module_name(model_type)

@@ -98,7 +98,8 @@ def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -
         "position": _position(model, config, trace, attending, norms),
         "qk_norm": _joined(norms_queries(each, norms) or _NO for each in attending),
     }
-    if mixing and not any(each.kind == "ffn" for each in sublayers):
+    apart = all(each.placement is not None for each in blocks)
+    if mixing and apart and not any(each.kind == "ffn" for each in sublayers):
         found["ffn"] = Claim("none", "graph")
     if not attending and mixing:
         found["attention"] = Claim("none, a mixer", "graph")

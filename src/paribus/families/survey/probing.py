@@ -73,11 +73,11 @@ def _normed(module: nn.Module, x: Tensor, gain: float) -> Tensor | None:
 
 
 def _of_width(module: nn.Module, gain: float) -> nn.Module:
-    for name, value in [*module.named_parameters(recurse=False)]:
+    for name, _ in [*module.named_parameters(recurse=False)]:
         filled = torch.full((_WIDTH,), 0.0 if "bias" in name else gain)
         setattr(module, name, nn.Parameter(filled))
-    for name, value in [*module.named_buffers(recurse=False)]:
-        module.register_buffer(name, torch.zeros(value.shape))
+    for name, buffer in [*module.named_buffers(recurse=False)]:
+        module.register_buffer(name, torch.zeros(buffer.shape))
     for name in ("normalized_shape", "hidden_size", "dim"):
         if hasattr(module, name):
             setattr(module, name, (_WIDTH,) if isinstance(getattr(module, name), (tuple, list)) else _WIDTH)

@@ -63,9 +63,9 @@ def attention_of_modules(model: nn.Module) -> str | None:
     """`mha` where the matrices of queries and keys are of one size, or one matrix is three of them in a row."""
     for module in model.modules():
         sizes = {
-            name: tuple(child.weight.shape)
+            name: tuple(weight.shape)
             for name, child in module.named_children()
-            if isinstance(getattr(child, "weight", None), nn.Parameter)
+            if isinstance(weight := getattr(child, "weight", None), nn.Parameter)
         }
         for queries, keys in (
             ("q_proj", "k_proj"),

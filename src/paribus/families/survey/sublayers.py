@@ -17,7 +17,6 @@ from paribus.families.survey.graph import (
     parents,
     passes,
     source,
-    terms,
 )
 
 #: Operations of their own that are activations.
@@ -35,6 +34,8 @@ _OPERATIONS = {
     "Celu": "celu",
 }
 _ACTIVATION = re.compile(r"activation|gelu|silu|relu|swish|mish$", re.IGNORECASE)
+#: An activation written out takes fewer operations.
+_STEPS = 12
 #: Gates of routers and of whole layers, not of features, unless there is nothing else.
 _WEAK = {"sigmoid", "tanh"}
 
@@ -47,7 +48,7 @@ def feed_forward(sublayer: Sublayer, made: Mapping[Node, list[Call]]) -> set[tup
         modules = [call.module for call in made.get(node, ()) if _is_activation(call)]
         if modules:
             found[node] = probing.activation(modules[0])
-        elif kind(node) in _OPERATIONS and not _inside_activation(node, sublayer, made, uses):
+        elif kind(node) in _OPERATIONS and not _inside_activation(node, made, uses):
             found[node] = _operation(node)
     layers = {_gating(node, name, uses) for node, name in found.items()}
     strong = {layer for layer in layers if layer[0] not in _WEAK}
@@ -67,7 +68,8 @@ def norms_queries(sublayer: Sublayer, norms: Mapping[Node, Call]) -> str | None:
     """The norm that stands between the queries' matrix and their product with the keys."""
     uses = consumers(sublayer.nodes)
     for node in sublayer.nodes & norms.keys():
-        todo, seen = list(uses.get(node, ())), set()
+        todo = list(uses.get(node, ()))
+        seen: set[Node] = set()
         while todo:
             each = todo.pop()
             if each in seen or is_linear(each):
@@ -93,19 +95,17 @@ def _is_activation(call: Call) -> bool:
     return named and alone and name not in ("Softmax", "MultiheadAttention")
 
 
-def _inside_activation(
-    node: Node, sublayer: Sublayer, made: Mapping[Node, list[Call]], uses: Mapping[Node, list[Node]]
-) -> bool:
+def _inside_activation(node: Node, made: Mapping[Node, list[Call]], uses: Mapping[Node, list[Node]]) -> bool:
     """Whether an operation is a step of an activation module, as tanh is of GELU."""
-    todo, seen = list(uses.get(node, ())), set()
+    todo = list(uses.get(node, ()))
+    seen: set[Node] = set()
     while todo:
         each = todo.pop()
-        if each in seen or is_linear(each) or len(seen) > 12:
+        if each in seen or is_linear(each) or len(seen) > _STEPS:
             continue
         seen.add(each)
-        for call in made.get(each, ()):
-            if _is_activation(call):
-                return terms(node) <= sublayer.nodes and _before(call, node)
+        if any(_is_activation(call) and _before(call, node) for call in made.get(each, ())):
+            return True
         todo += uses.get(each, ())
     return False
 

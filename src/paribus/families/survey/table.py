@@ -76,15 +76,25 @@ def cached(
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Survey:
     """The survey kept below `cache` for this `transformers`, torch and code; made and kept if there is none."""
-    file = cache / "models" / f"{building.require()}-{torch.__version__}-{digest('families')[:16]}.json"
-    if not refresh and (found := _read(file)) is not None:
+    version = building.require()
+    if not refresh and (found := _read(_file(cache, version))) is not None:
         return found
     made = survey(progress=progress)
+    keep(cache, made)
+    return made
+
+
+def keep(cache: Path, survey: Survey) -> None:
+    """Keep a survey below `cache`, where `cached` finds it."""
+    file = _file(cache, survey.version)
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as beside:
-        json.dump(asdict(made), beside, indent=1)
+        json.dump(asdict(survey), beside, indent=1)
     os.replace(beside.name, file)
-    return made
+
+
+def _file(cache: Path, version: str | None) -> Path:
+    return cache / "models" / f"{version}-{torch.__version__}-{digest('families')[:16]}.json"
 
 
 def chosen(rows: Iterable[Row], where: Sequence[str], *, kind: str | None, sort: str) -> list[Row]:
@@ -126,8 +136,7 @@ def counts(rows: Sequence[Row]) -> list[tuple[str, str, str, int, int]]:
 def _row(kind: str, model_type: str) -> Row:
     names = _tokenizer(model_type)
     try:
-        config = building.shallow_config(kind, model_type)
-        model = building.build(kind, config)
+        config, model = _built(kind, model_type)
     except Exception as error:  # noqa: BLE001 - every class checks its config in its own way
         return Row(type=model_type, kind=kind, claims=names, built=False, problem=_told(error))
     trace, problem = None, ""
@@ -147,6 +156,16 @@ def _row(kind: str, model_type: str) -> Row:
         )
     except Exception as error:  # noqa: BLE001 - as above
         return Row(type=model_type, kind=kind, claims=names, problem=_told(error))
+
+
+def _built(kind: str, model_type: str) -> tuple[Any, torch.nn.Module]:
+    """A shallow model, or the whole one where few layers are not enough for the type."""
+    config = building.shallow_config(kind, model_type)
+    try:
+        return config, building.build(kind, config)
+    except Exception:  # noqa: BLE001 - every class checks its config in its own way
+        config = building.default_config(kind, model_type)
+        return config, building.build(kind, config)
 
 
 def _pass(kind: str, model: torch.nn.Module, config: Any) -> Trace:
