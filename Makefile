@@ -1,6 +1,6 @@
 # make study   everything from a fresh machine to a verdict      make test      lint and all everyday tests
 # make bench   start-up, compiling, docs/benchmarks.md: us and others make test-all  and the exhaustive ones
-# make soak    endurance: a hundred kills                       make docs      docs/parts, from the parts' cards
+# make soak    endurance: a hundred kills                       make docs      docs/parts and docs/models.md
 # make attention-table   measures on this machine which form of attention is fastest, and writes the table
 
 VENV := .venv
@@ -41,6 +41,8 @@ attention-table: $(VENV)/.ready
 
 docs: $(VENV)/.ready
 	$(BIN)/python -m paribus.figures.docs docs/parts
+	$(BIN)/pip install -q -c constraints.txt transformers
+	$(BIN)/paribus catalog models --refresh --markdown --evidence > docs/models.md
 
 clean:
 	rm -rf $(VENV) build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,13 +1,45 @@
-"""`paribus catalog`: every part there is, by slot."""
+"""`paribus catalog`: every part there is, by slot; `catalog models` is its one subcommand.
+
+A first word that is no subcommand is a slot.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from paribus.cli.models import models
+
+_PARTS = "parts"
 
 
+class _Group(TyperGroup):
+    """What is no subcommand goes to the list of parts: `paribus catalog ffn` is `paribus catalog parts ffn`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = [_PARTS, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return ("" if name == _PARTS else name), command, rest
+
+
+app = typer.Typer(
+    cls=_Group,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="All parts by slot (`parts`, also without the word), or which model type uses which (`models`).\n\n"
+    "Example: [bold]paribus catalog ffn[/bold]",
+)
+app.command("models")(models)
+
+
+@app.command(_PARTS)
 def catalog(
     slot: Annotated[str | None, typer.Argument(help="Only this slot, such as ffn or norm.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -44,4 +76,4 @@ def catalog(
             names = card.name + "".join(f", {alias}" for alias in card.aliases)
             table.add_row(names, readable(card.formula), card.paper)
         console.print(table)
-    console.print("more on each: paribus explain NAME")
+    console.print("more on each: paribus explain NAME; which model uses which: paribus catalog models")

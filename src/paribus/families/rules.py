@@ -39,7 +39,7 @@ ACTIVATIONS = {
     "xielu": "xielu",
 }
 #: Gated layers that have a name of their own, by the activation of the gate.
-_GATED = {
+GATED = {
     "gelu": "geglu",
     "gelu_tanh": "geglu_tanh",
     "identity": "bilinear",
@@ -211,7 +211,7 @@ class FeedForward:
         name = self.activation.read(keys)
         spec: dict[str, Any] = {"name": name}
         if self.gated:
-            spec = {"name": _GATED[name]} if name in _GATED else {"name": "gated", "gate": name}
+            spec = {"name": GATED[name]} if name in GATED else {"name": "gated", "gate": name}
         if self.bias.read(keys):
             spec["bias"] = True
         return spec if len(spec) > 1 else spec["name"]

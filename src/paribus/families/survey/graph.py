@@ -1,0 +1,218 @@
+"""What autograd remembers of one forward pass without numbers: which sum and which product each tensor is.
+
+Names of modules do not say what is computed, so nothing here goes by them. A tensor is a *sum* of terms: walking back
+through additions, scalings and changes of shape ends at the nodes that made its terms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Node = Any  # torch.autograd.graph.Node
+
+#: Nodes that leave what they are given as it is, but for its shape, dtype or place.
+_SHAPES = {
+    *(
+        "View",
+        "UnsafeView",
+        "ReshapeAlias",
+        "Transpose",
+        "Permute",
+        "T",
+        "Clone",
+        "ToCopy",
+        "Alias",
+        "Expand",
+        "Slice",
+    ),
+    *(
+        "Squeeze",
+        "Unsqueeze",
+        "Split",
+        "SplitWithSizes",
+        "Select",
+        "Unbind",
+        "Copy",
+        "AsStrided",
+        "Reshape",
+        "Chunk",
+    ),
+    *("NativeDropout", "Unfold", "IndexSelect", "Index", "Repeat", "ConstantPadNd", "Narrow"),
+}
+_SUMS = {"Add", "Sub"}
+_SCALINGS = {"Mul", "Div"}
+_PRODUCTS = {"Mm", "Addmm", "Bmm", "Baddbmm", "GroupedMm", "Convolution", "Mv", "Addmv", "Einsum", "Addbmm"}
+
+
+class Pretend(TorchDispatchMode):
+    """Answers for tensors without numbers where code asks for one: every number is 0, every truth False."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aten = torch.ops.aten
+        if func is aten._local_scalar_dense.default:
+            return False if args[0].dtype == torch.bool else 0
+        if func is aten.nonzero.default:
+            return args[0].new_zeros((1, args[0].dim()), dtype=torch.long)
+        return func(*args, **(kwargs or {}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of a module: the nodes of what went in and of what came out (None where nothing is learned)."""
+
+    name: str
+    module: nn.Module
+    into: tuple[Node, ...]
+    out: Node | None
+    words: frozenset[str]  # keyword arguments that held tensors
+
+
+@dataclass
+class Trace:
+    """Every call of a forward pass, in the order in which they ended."""
+
+    calls: list[Call] = field(default_factory=list)
+    classes: dict[str, str] = field(default_factory=dict)  # of every module, by its name
+
+    def made(self) -> Mapping[Node, list[Call]]:
+        """The calls that gave each node, as it is or before it got its last shape; innermost first."""
+        found: dict[Node, list[Call]] = {}
+        for call in self.calls:
+            if call.out is not None:
+                for node in {call.out, source(call.out)}:
+                    found.setdefault(node, []).append(call)
+        return found
+
+
+@contextlib.contextmanager
+def traced(model: nn.Module) -> Iterator[Trace]:
+    """Record the calls of all modules."""
+    trace = Trace(classes={name: type(each).__name__ for name, each in model.named_modules()})
+    handles, keep = [], []
+
+    def record(name: str) -> Any:
+        entered: list[tuple[tuple[Node, ...], frozenset[str]]] = []
+
+        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+            tensors = [*_tensors(args), *_tensors(kwargs)]
+            keep.extend(tensors)
+            words = frozenset(word for word, value in kwargs.items() if _tensors(value))
+            entered.append((tuple(each.grad_fn for each in tensors if each.grad_fn is not None), words))
+
+        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            into, words = entered.pop()
+            tensors = [each for each in _tensors(output) if each.grad_fn is not None]
+            keep.extend(tensors)
+            out = tensors[0].grad_fn if tensors else None
+            trace.calls.append(Call(name=name, module=module, into=into, out=out, words=words))
+
+        return before, after
+
+    for name, module in model.named_modules():
+        before, after = record(name)
+        handles += [
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True),
+        ]
+    try:
+        yield trace
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def kind(node: Node) -> str:
+    """The operation that made a tensor: `Mm`, `Silu`, ..."""
+    name: str = node.name().rsplit("::", 1)[-1]
+    return name.split("Backward", 1)[0]
+
+
+def parents(node: Node) -> list[Node]:
+    """What an operation was applied to, parameters left out."""
+    return [each for each, _ in node.next_functions if each is not None and not _is_parameter(each)]
+
+
+def is_product(node: Node) -> bool:
+    """Whether this is a product of matrices."""
+    return kind(node) in _PRODUCTS
+
+
+def is_linear(node: Node) -> bool:
+    """Whether this is the product with a learned matrix."""
+    return is_product(node) and len(parents(node)) == 1
+
+
+def passes(node: Node) -> bool:
+    """Whether a node leaves its one tensor as it is, up to shape and a factor."""
+    name = kind(node)
+    return len(parents(node)) == 1 and (name in _SHAPES or name in _SUMS or name in _SCALINGS)
+
+
+def source(node: Node, stops: Collection[Node] = ()) -> Node:
+    """The node before all that only passes."""
+    while node not in stops and passes(node):
+        node = parents(node)[0]
+    return node
+
+
+def terms(node: Node, stops: Collection[Node] = ()) -> frozenset[Node]:
+    """The nodes whose sum, each times some factor, a tensor is. A walk ends at one of `stops`."""
+    found, seen, todo = set(), set(), [node]
+    while todo:
+        each = todo.pop()
+        if each in seen:
+            continue
+        seen.add(each)
+        if each not in stops and (passes(each) or kind(each) in _SUMS):
+            todo += parents(each)
+        else:
+            found.add(each)
+    return frozenset(found)
+
+
+def behind(node: Node, stops: Collection[Node] = ()) -> frozenset[Node]:
+    """All nodes that a tensor comes from, those in `stops` included and nothing behind them."""
+    seen: set[Node] = set()
+    todo = [node]
+    while todo:
+        each = todo.pop()
+        if each not in seen:
+            seen.add(each)
+            todo += [] if each in stops else parents(each)
+    return frozenset(seen)
+
+
+def consumers(nodes: Collection[Node]) -> Mapping[Node, list[Node]]:
+    """Inside a set of nodes, which of them use each."""
+    found: dict[Node, list[Node]] = {}
+    for node in nodes:
+        for each in parents(node):
+            found.setdefault(each, []).append(node)
+    return found
+
+
+def _is_parameter(node: Node) -> bool:
+    """Whether nothing but a parameter is behind this node."""
+    while kind(node) in _SHAPES or kind(node) in _SCALINGS | _SUMS:
+        inner = [each for each, _ in node.next_functions if each is not None]
+        if len(inner) != 1:
+            return False
+        node = inner[0]
+    return "AccumulateGrad" in node.name()
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value] if value.is_floating_point() else []
+    if isinstance(value, (list, tuple)):
+        return [each for item in value for each in _tensors(item)]
+    if isinstance(value, dict):
+        return [each for item in value.values() for each in _tensors(item)]
+    return []
