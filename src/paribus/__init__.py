@@ -19,6 +19,8 @@ _HOMES = {
     "RMSNorm": "paribus.parts.norm.rmsnorm",
     "Transformer": "paribus.model.transformer",
     "build": "paribus.model.initialise",
+    "diff": "paribus.families.inspecting.difference",
+    "inspect": "paribus.families.inspecting.inspection",
     "load": "paribus.families.loading",
     "save": "paribus.families.saving",
     "flops_per_token": "paribus.model.count",

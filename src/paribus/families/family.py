@@ -21,6 +21,14 @@ from paribus.model.config import ModelConfig
 
 #: A stack of layers beyond this is no model but a broken file.
 MOST_LAYERS = 10_000
+#: So is a size beyond this: matrices of it could not even be counted.
+_LARGEST = 10**9
+_LARGEST_OF = {
+    "num_layers": MOST_LAYERS,
+    "encoder_layers": MOST_LAYERS,
+    "num_heads": 10**5,
+    "head_dim": 10**6,
+}
 
 
 @dataclass(frozen=True)
@@ -81,14 +89,14 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
     for name, rule in family.config.items():
         with keys.seen() as seen:
             arguments[name] = rule.read(keys)
+        # At once: rules below work with these sizes, layer by layer.
+        _check_size(name, arguments[name])
         evidence[name] = tuple(seen)
     for key, value in family.only.items():
         if (given := keys.get(key, value)) != value:
             raise RequestError(
                 f"config.json: {key} is {given!r}, and no part here does that; only {value!r} will do"
             )
-    if not 1 <= arguments["num_layers"] <= MOST_LAYERS:
-        raise RequestError(f"config.json: a model of {arguments['num_layers']} layers cannot be")
     _name_attention(arguments)
     outer = {name.split(".")[0] for name in keys.read}
     return Reading(
@@ -97,6 +105,13 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
         evidence=evidence,
         unread=tuple(sorted(config.keys() - outer)),
     )
+
+
+def _check_size(name: str, value: Any) -> None:
+    """Raise `RequestError` for a size that no model has."""
+    if type(value) is int and value > (most := _LARGEST_OF.get(name, _LARGEST)):
+        digits = f"{value:,}" if value < 10**15 else f"about 10^{len(str(value)) - 1}"
+        raise RequestError(f"config.json: {name} would be {digits}, and no model has more than {most:,}")
 
 
 def express(family: Family, config: ModelConfig) -> Written:
