@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import bench, catalog, explain, plot, study, verify
+from paribus.cli import bench, catalog, explain, inspecting, plot, study, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.command("catalog")(catalog.catalog)
 app.command("plot")(plot.plot)
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
+app.command("inspect")(inspecting.inspect)
+app.command("diff")(inspecting.diff)
 
 
 def _version(wanted: bool) -> None:

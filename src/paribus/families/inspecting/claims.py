@@ -61,7 +61,8 @@ class Inspection:
     """A model as its config and its tensor headers describe it.
 
     `family` is the model type if `paribus.load` reads it, else None. `claims` stand in the order of the sections,
-    `warnings` are a sentence each, `unread` the keys of the config that were not understood.
+    `warnings` are a sentence each, `unread` the keys of the config that were not understood. Costs are told at a
+    `context` of so many tokens.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Inspection:
     claims: tuple[Claim, ...]
     warnings: tuple[str, ...]
     unread: tuple[str, ...]
+    context: int
 
     def values(self, section: str, name: str) -> dict[tuple[int, ...] | None, Any]:
         """What is claimed under a name, by the layers in which it holds."""

@@ -40,12 +40,14 @@ class Diff:
 def diff(a: str | os.PathLike[str], b: str | os.PathLike[str], *, context: int | None = None) -> Diff:
     """What differs between the checkpoints, or bare configs, at two paths; each is inspected.
 
-    Costs are told for a `context` of so many tokens (default: as `inspect` does). Raises `RequestError` as `inspect`
-    does.
+    Costs of both are told for a `context` of so many tokens (default: the smaller of what `inspect` takes for each).
+    Raises `RequestError` as `inspect` does.
 
     >>> paribus.diff("models/pythia-70m", "models/pythia-160m").differences
     """
     one, other = inspect(a, context=context), inspect(b, context=context)
+    if one.context != other.context:
+        return diff(a, b, context=min(one.context, other.context))
     keys = dict.fromkeys(claim.key for claim in (*one.claims, *other.claims))
     found = []
     for key in sorted(keys, key=lambda key: SECTIONS.index(key[0])):
@@ -63,4 +65,8 @@ def _is_known(values: Values) -> bool:
 
 
 def _told(section: str, *inspections: Inspection) -> bool:
-    return all(any(claim.section == section for claim in each.claims) for each in inspections)
+    """Whether all of them say something of the section: two unknowns need not be the same."""
+    return all(
+        any(claim.section == section and claim.sure != "unknown" for claim in each.claims)
+        for each in inspections
+    )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from paribus.errors import RequestError
 from paribus.families.files import Folder, open_folder
 from paribus.families.inspecting.claims import Claim, Evidence, Inspection, Sure, in_order
 from paribus.families.inspecting.counted import Counted, is_packed, of_config, of_tensors
@@ -19,7 +20,7 @@ from paribus.families.inspecting.known import Known, known_of, tensors_of
 from paribus.families.inspecting.layered_keys import claims_by_layer
 from paribus.families.inspecting.merging import filled_up, merged
 from paribus.families.inspecting.names import Groups, grouped
-from paribus.families.inspecting.sizes import claims_of_sizes
+from paribus.families.inspecting.sizes import claims_of_sizes, context_of
 from paribus.families.inspecting.tokenizer import claims_of_tokenizer
 from paribus.families.keys import Keys
 from paribus.families.loading import WITHOUT_MEANING
@@ -40,10 +41,10 @@ def inspect(path: str | os.PathLike[str], *, context: int | None = None) -> Insp
 
     >>> paribus.inspect("models/pythia-70m").value("ffn", "activation")
     """
+    if context is not None and context < 1:
+        raise RequestError(f"context is a number of tokens, at least 1; it is {context}")
     folder = open_folder(path)
-    warnings = list(folder.warnings) if folder.has_weights else []
-    if not folder.has_weights and folder.config.get("auto_map"):
-        warnings += folder.warnings
+    warnings = list(folder.warnings)
     config, nested = _language_model(folder.config)
     known = known_of(config, warnings)
     groups = grouped(folder.tensors) if folder.has_weights else None
@@ -67,7 +68,9 @@ def inspect(path: str | os.PathLike[str], *, context: int | None = None) -> Insp
         claims=in_order(claims),
         warnings=(),
         unread=tuple(sorted(set(unread) - WITHOUT_MEANING)),
+        context=0,
     )
+    context = context or context_of(inspection)
     counted, sure = _counted(inspection, known, groups, folder, nested, warnings)
     sizes = claims_of_sizes(
         inspection,
@@ -78,7 +81,9 @@ def inspect(path: str | os.PathLike[str], *, context: int | None = None) -> Insp
         dtype=_word(config.get("dtype", config.get("torch_dtype"))),
     )
     _compare_vocabulary(inspection, warnings)
-    return dataclasses.replace(inspection, claims=in_order([*claims, *sizes]), warnings=tuple(warnings))
+    return dataclasses.replace(
+        inspection, claims=in_order([*claims, *sizes]), warnings=tuple(warnings), context=context
+    )
 
 
 def _language_model(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:

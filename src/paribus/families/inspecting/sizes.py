@@ -22,17 +22,21 @@ def claims_of_sizes(
     counted: Counted | None,
     *,
     sure: Sure,
-    context: int | None,
+    context: int,
     held: int | None,
     dtype: str | None,
 ) -> list[Claim]:
     """Claims about sizes; `held` is how many bytes of weights the checkpoint holds, `dtype` what its config calls them."""
-    length = inspection.value("model", "max_seq_len")
-    context = context or (min(CONTEXT, length) if type(length) is int and length else CONTEXT)
     found = _parameters(counted, sure)
     found += [_flops(inspection, counted, context, sure)]
     found += _kept(inspection, context)
     return found + _memory(counted, sure, held, dtype)
+
+
+def context_of(inspection: Inspection) -> int:
+    """Tokens at which costs are told: as many as the model reads, and `CONTEXT` at most."""
+    length = inspection.value("model", "max_seq_len")
+    return min(CONTEXT, length) if type(length) is int and length else CONTEXT
 
 
 def _size(name: str, value: Any, sure: Sure, how: str) -> Claim:
