@@ -21,12 +21,16 @@ from paribus.model.config import ModelConfig
 
 #: A stack of layers beyond this is no model but a broken file.
 MOST_LAYERS = 10_000
-#: So is a size beyond this: matrices of it could not even be counted.
-_LARGEST = 10**9
-_LARGEST_OF = {
+#: So is a size beyond these: matrices of it could not even be counted.
+_LARGEST = {
+    "vocab_size": 10**9,
+    "d_model": 10**9,
+    "d_ff": 10**9,
+    "max_seq_len": 10**9,
     "num_layers": MOST_LAYERS,
     "encoder_layers": MOST_LAYERS,
     "num_heads": 10**5,
+    "num_kv_heads": 10**5,
     "head_dim": 10**6,
 }
 
@@ -109,9 +113,9 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
 
 def _check_size(name: str, value: Any) -> None:
     """Raise `RequestError` for a size that no model has."""
-    if type(value) is int and value > (most := _LARGEST_OF.get(name, _LARGEST)):
-        digits = f"{value:,}" if value < 10**15 else f"about 10^{len(str(value)) - 1}"
-        raise RequestError(f"config.json: {name} would be {digits}, and no model has more than {most:,}")
+    if name in _LARGEST and type(value) is int and not 1 <= value <= _LARGEST[name]:
+        digits = f"{value:,}" if abs(value) < 10**15 else f"about 10^{len(str(abs(value))) - 1}"
+        raise RequestError(f"config.json: {name} would be {digits}; models have 1 to {_LARGEST[name]:,}")
 
 
 def express(family: Family, config: ModelConfig) -> Written:

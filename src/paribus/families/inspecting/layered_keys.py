@@ -152,6 +152,8 @@ def _one_rope(
         and not isinstance(value, bool)
     )
     text = "none" if kind in ("default", None) else f"{kind} ({numbers})" if numbers else str(kind)
+    if not scaling and not found:
+        return []
     said = Evidence(source="config", what=f"{where}.rope_type", value=kind)
     return [*found, _claim("scaling", text, (said,) if scaling else found[0].evidence, layers)]
 
