@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import bench, catalog, convert, explain, generate, plot, study, verify
+from paribus.cli import bench, catalog, convert, explain, generate, inspecting, plot, study, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.add_typer(catalog.app, name="catalog")
 app.command("plot")(plot.plot)
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
+app.command("inspect")(inspecting.inspect)
+app.command("diff")(inspecting.diff)
 
 
 def _version(wanted: bool) -> None:

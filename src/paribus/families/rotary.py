@@ -36,6 +36,7 @@ class Rope:
     length_key: str = "max_position_embeddings"
 
     def read(self, keys: Keys) -> PartSpec:
+        keys.known("original_max_position_embeddings")  # it says nothing where nothing is scaled
         found: dict[str, Any] = {}
         base = self._one(keys, "rope_theta", self.base_key, self.base)
         fraction = self._one(keys, "partial_rotary_factor", self.fraction_key, self.fraction or 1.0)

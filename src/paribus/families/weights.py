@@ -44,9 +44,9 @@ def fill(family: Family, config: ModelConfig, source: Source, *, dtype: torch.dt
     shapes = shapes_of(config)
     wanted = moves(family, config, shapes)
     names = set(source.tensors)
-    found = _found(family, wanted, names)
+    found = tensor_names(family, wanted, names)
     aside = tuple(sorted(name for name in names if family.aside and name.endswith(family.aside)))
-    _refuse_spare(family, names - set(found.values()) - set(aside))
+    refuse_spare(family, names - set(found.values()) - set(aside))
     model = empty(config)
     taken: set[str] = set()
     for move in wanted:
@@ -101,8 +101,8 @@ def place(model: nn.Module, name: str, tensor: Tensor) -> None:
     setattr(model.get_submodule(module), leaf, nn.Parameter(tensor.contiguous()))
 
 
-def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mapping[str, str]:
-    """What each wanted tensor is called in this checkpoint."""
+def tensor_names(family: Family, wanted: list[Move], names: Collection[str]) -> Mapping[str, str]:
+    """What each wanted tensor is called in this checkpoint. Raises `RequestError` for one that is not there."""
     found = {}
     for move in wanted:
         for name in move.theirs:
@@ -119,7 +119,7 @@ def _found(family: Family, wanted: list[Move], names: Collection[str]) -> Mappin
     return found
 
 
-def _refuse_spare(family: Family, spare: Collection[str]) -> None:
+def refuse_spare(family: Family, spare: Collection[str]) -> None:
     """Raise `RequestError` if a tensor is left that no parameter of ours comes from."""
     left = sorted(set(spare) - set(family.copies))
     left = [name for name in left if not (family.unused and name.endswith(family.unused))]

@@ -1,0 +1,73 @@
+"""What is known of model types that are not loaded, beyond what their configs say. Each row was read off the model's
+own code; a type that is not here is described by its keys and tensors alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from paribus.families.inspecting.claims import Claim, Evidence
+
+_Known = Mapping[tuple[str, str], Any]
+
+_LIKE_LLAMA: _Known = {
+    ("model", "architecture"): "decoder",
+    ("ffn", "gated"): True,
+    ("norm", "kind"): "rmsnorm",
+    ("norm", "gain"): "w",
+    ("placement", "residual"): "pre",
+    ("placement", "norms_stand"): "before each sublayer",
+    ("placement", "final_norm"): True,
+    ("position", "kind"): "rope",
+}
+_GEMMA_3: _Known = {
+    **_LIKE_LLAMA,
+    ("norm", "gain"): "1 + w",
+    ("placement", "residual"): "sandwich",
+    ("placement", "norms_stand"): "before each sublayer and on its output",
+    ("attention", "qk_norm"): "one for all heads",
+}
+_OLMO_3: _Known = {
+    **_LIKE_LLAMA,
+    ("placement", "residual"): "post_sublayer",
+    ("placement", "norms_stand"): "on the output of each sublayer, before it is added",
+    ("attention", "qk_norm"): "over all heads at once",
+}
+KNOWN: Mapping[str, _Known] = {
+    "cohere2": {
+        **_LIKE_LLAMA,
+        ("norm", "kind"): "layernorm",
+        ("norm", "bias"): False,
+        ("placement", "residual"): "parallel",
+        ("placement", "norms_stand"): "one before attention and feed-forward layer, which run side by side",
+        ("position", "layout"): "interleaved",
+    },
+    "deepseek_v2": _LIKE_LLAMA,
+    "deepseek_v3": _LIKE_LLAMA,
+    "gemma3_text": _GEMMA_3,
+    "gpt_oss": {**_LIKE_LLAMA, ("attention", "sinks"): True},
+    "granite": _LIKE_LLAMA,
+    "llama4_text": _LIKE_LLAMA,
+    "mixtral": _LIKE_LLAMA,
+    "olmo": {**_LIKE_LLAMA, ("norm", "kind"): "layernorm", ("norm", "gain"): "none", ("norm", "bias"): False},
+    "olmo3": _OLMO_3,
+    "olmoe": {**_LIKE_LLAMA, ("attention", "qk_norm"): "over all heads at once"},
+    "qwen2_moe": {**_LIKE_LLAMA, ("attention", "bias"): "qkv"},
+    "qwen3_moe": {**_LIKE_LLAMA, ("attention", "qk_norm"): "one for all heads"},
+    "starcoder2": {
+        **_LIKE_LLAMA,
+        ("ffn", "gated"): False,
+        ("norm", "kind"): "layernorm",
+        ("norm", "bias"): True,
+    },
+}
+
+
+def claims_of_kin(model_type: str | None) -> list[Claim]:
+    """What is known of this model type."""
+    said = (Evidence(source="family", what=str(model_type)),)
+    return [
+        Claim(section=section, name=name, value=value, sure="family", evidence=said)
+        for (section, name), value in KNOWN.get(model_type or "", {}).items()
+    ]
