@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from paribus.cli import bench, catalog, explain, plot, study, verify
+from paribus.cli import bench, catalog, explain, plot, study, train, verify
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(study.app, name="study")
+app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("catalog")(catalog.catalog)
 app.command("plot")(plot.plot)

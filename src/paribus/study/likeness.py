@@ -39,6 +39,17 @@ class Likeness:
     scale: int | None
     changes: Mapping[str, tuple[Any, Any]]
 
+    def sentence(self, what: str) -> str:
+        """Whose anatomy `what` has, and how large it is."""
+        theirs, ours = self.changes["params"]
+        changed = ", ".join(
+            f"{name} {each[1]}" for name, each in self.changes.items() if _is_size(name, each)
+        )
+        return (
+            f"{what} has the anatomy of {self.path} ({self.family}) with {ours:,} parameters for its {theirs:,}, "
+            f"embeddings included{f': {changed}' if changed else ''}"
+        )
+
 
 def read_scale(given: Any) -> int:
     """`10M`, `500K`, `1.2B` or a number, as a number of parameters. Raises `RequestError`."""
@@ -87,6 +98,10 @@ def likened(
     return config.to_dict(), Likeness(
         path=path, family=family, scale=size, changes=_changes(original, config)
     )
+
+
+def _is_size(name: str, each: tuple[Any, Any]) -> bool:
+    return name != "params" and isinstance(each[1], int)
 
 
 def _changes(original: ModelConfig, config: ModelConfig) -> dict[str, tuple[Any, Any]]:
