@@ -75,7 +75,7 @@ def run(
     The slots in `salted` are drawn anew; `probes` names what is measured beside the loss, with options. With
     `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds; with
     `keep_checkpoint` that of the last step stays, for the caller to remove. `weights` puts weights in the place of the
-    drawn ones. A loss that is not finite, or a final loss above the first one, gives status `diverged`. Raises
+    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`. Raises
     `KeyboardInterrupt` when `watch` says to stop.
     """
     with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
@@ -189,7 +189,8 @@ def _run(
             reason = "the held-out loss is not finite"
         else:
             val_bpb, heldout_nats = score.bits_per_byte, score.nats.round(4).tolist()
-            if score.nats_per_token > first:
+            # Real weights may begin below what held-out text costs them.
+            if weights is None and score.nats_per_token > first:
                 reason = f"the final loss {score.nats_per_token:.3f} nats is above the first one, {first:.3f}"
     for name, probe in measuring.items():
         found[name]["end"] = probe.at_end(program, data, config, seed=seed)

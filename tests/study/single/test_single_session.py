@@ -248,9 +248,9 @@ def test_a_checkpoint_of_another_vocabulary_or_shorter_texts_is_refused(
     ("content", "said"),
     [
         (b"", "is empty"),
-        (bytes(range(256)) * 64, "holds no text"),
+        (bytes(range(256)) * 64, "is not UTF-8 text but binary"),
         (b"a few words and no more", "cannot be split"),
-        (b"every line is another one %d\n" * 200, "is too small"),
+        ("".join(f"line {n} of {n * n}\n" * (n % 3) for n in range(800)).encode(), "is too small"),
     ],
 )
 def test_data_that_cannot_be_trained_on_is_one_sentence(
