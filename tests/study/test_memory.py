@@ -4,7 +4,7 @@ import pytest
 
 from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
-from paribus.model.count import num_params
+from paribus.model.count import num_params, params_at_any_depth
 from paribus.study import memory
 from paribus.train.config import TrainConfig
 
@@ -101,4 +101,4 @@ def test_layers_that_only_the_plain_backend_computes_pay_for_their_scores(change
 )
 def test_parameters_at_any_depth_are_those_of_the_built_model(changes: dict[str, object]) -> None:
     model = dataclasses.replace(MODEL, **changes)
-    assert memory._params_at_any_depth(model) == num_params(model)
+    assert params_at_any_depth(model) == num_params(model)

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from paribus import registry
+from paribus.model.initialise import build
 from paribus.text.data import Dataset, heldout_windows
 from paribus.train.evaluation import evaluate, heldout_examples
 from paribus.train.objectives import get_objective
 from paribus.train.program import Batch, Program
-from paribus.train.run import RunResult, run
+from paribus.train.run import RunResult, Watch, run
 
 from .conftest import MODEL, TRAIN
 
@@ -272,3 +273,44 @@ def test_every_architecture_trains_and_is_scored_by_its_objective(
     assert bpb == pytest.approx(
         nats * examples.scored().size / math.log(2) / np.sum(examples.scored() < 256), rel=1e-6
     )
+
+
+def test_a_watched_run_is_scored_on_the_way_and_ends_with_the_same_bits(
+    program: Program, data: Dataset
+) -> None:
+    plain = run(program, data, TRAIN, seed=0, rate=1e-2)
+    heard: list[tuple[int, float]] = []
+    watch = Watch(score_at={0, 7, 30, 60}, scored=lambda step, bits: heard.append((step, bits)))
+    watched = run(program, data, TRAIN, seed=0, rate=1e-2, watch=watch)
+    assert [step for step, _ in heard] == [0, 7, 30]  # the end is scored anyhow
+    assert watched.scores == [list(each) for each in heard]
+    assert heard[0][1] > heard[1][1] > heard[2][1]
+    assert _facts(watched) == _facts(plain) | {"scores": watched.scores}
+
+
+def test_a_run_that_is_told_to_stop_saves_itself(program: Program, data: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    seen: list[int] = []
+    stop = Watch(stop=lambda: len(seen) == 25)
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            program,
+            data,
+            TRAIN,
+            seed=0,
+            rate=1e-2,
+            checkpoint=path,
+            watch=stop,
+            progress=lambda *at: seen.append(0),
+        )
+    assert torch.load(path, weights_only=True)["state"]["step"] == 26
+    again = run(program, data, TRAIN, seed=0, rate=1e-2, checkpoint=path, keep_checkpoint=True)
+    assert _facts(again) == _facts(run(program, data, TRAIN, seed=0, rate=1e-2))
+    assert path.exists()
+
+
+def test_a_run_begins_from_the_weights_it_is_given(program: Program, data: Dataset) -> None:
+    other = build(MODEL, seed=7).state_dict()
+    given = run(program, data, TRAIN, seed=0, rate=1e-2, weights=lambda model: model.load_state_dict(other))
+    drawn = run(program, data, TRAIN, seed=0, rate=1e-2)
+    assert given.first_bpb != drawn.first_bpb

@@ -7,7 +7,18 @@ import sys
 
 import typer
 
-from paribus.cli import bench, catalog, convert, explain, generate, inspecting, plot, study, verify
+from paribus.cli import (
+    bench,
+    catalog,
+    convert,
+    explain,
+    generate,
+    inspecting,
+    plot,
+    study,
+    train,
+    verify,
+)
 from paribus.errors import ParibusError
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app = typer.Typer(
     ),
 )
 app.add_typer(study.app, name="study")
+app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)

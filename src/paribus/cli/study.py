@@ -62,6 +62,13 @@ def study(
             metavar="KEY=A,B", help="A setting and its values; several make a grid. norm=rmsnorm,layernorm"
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="A checkpoint's folder or config.json: the baseline is a model of its anatomy."),
+    ] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="With --like: how many parameters it has, such as 1M or 500K.")
+    ] = None,
     baseline: Annotated[
         str | None, typer.Option(help="The arm that the others are compared with. Default: the first.")
     ] = None,
@@ -160,6 +167,8 @@ def study(
 
     Example: [bold]paribus study position --preset quick[/bold]
 
+    Example: [bold]paribus study --vary ffn=relu2,geglu --like models/Qwen3-0.6B --scale 1M[/bold]
+
     Example: [bold]paribus study --exec 'python train.py --ffn {ffn} --lr {lr} --seed {seed}
     --tokens {tokens} --out {out}' --vary ffn=relu,swiglu tokens=100000[/bold]
 
@@ -177,6 +186,7 @@ def study(
     options = {
         "arms": reading.values(arms, option="--arms"),
         "vary": reading.grid(vary) if command is None else None,  # a command's values are words, not YAML
+        "model": {key: value for key, value in {"like": like, "scale": scale}.items() if value} or None,
         "baseline": baseline,
         "match": match,
         "margin": margin,

@@ -5,16 +5,18 @@ There is no second formula: parameters are those of the built model, FLOPs those
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from paribus import registry
-from paribus.model.config import ModelConfig
+from paribus.model.config import LAYERED, ModelConfig
 from paribus.model.transformer import Transformer, slot_of
 from paribus.ops.attention import Mask
 from paribus.parts.context import Context
@@ -33,6 +35,21 @@ def on_meta(config: ModelConfig) -> Transformer:
 def num_params(config: ModelConfig) -> int:
     """Number of parameters; tied embeddings count once."""
     return sum(parameter.numel() for parameter in on_meta(config).parameters())
+
+
+def params_at_any_depth(config: ModelConfig) -> int:
+    """`num_params`, without building more layers than two turns of the pattern in which they repeat."""
+    turn = math.lcm(*(len(config.specs(slot)) for slot in LAYERED))
+    field_of = {"encoder": "num_layers", "decoder": "num_layers"}
+    if config.architecture == "encoder_decoder":
+        field_of["encoder"] = "encoder_layers"
+    shallow: dict[str, Any] = {field_of[name]: turn for name in config.stacks()}
+    params = base = num_params(dataclasses.replace(config, **shallow))
+    for name, stack in config.stacks().items():
+        deeper = {**shallow, field_of[name]: 2 * turn}
+        a_turn = num_params(dataclasses.replace(config, **deeper)) - base
+        params += (stack.depth.num_layers // turn - 1) * a_turn
+    return params
 
 
 def slot_params(config: ModelConfig, slot: str) -> int:

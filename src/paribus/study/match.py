@@ -70,6 +70,12 @@ def nearest_width(count: Callable[[int], int], budget: int) -> int:
     return min((low, high), key=lambda d_ff: abs(count(d_ff) - budget))
 
 
+def usual_width(model: ModelConfig) -> int:
+    """The `d_ff` of a model that was given none: its feed-forward layers have 8 d_model² parameters each."""
+    layers = sum(stack.depth.num_layers for stack in model.stacks().values())
+    return nearest_width(counter(model, {"ffn"}), 8 * model.d_model**2 * layers)
+
+
 def match_width(count: Callable[[int], int], *, budget: int, name: str) -> Match:
     """The `d_ff` at which `count` comes nearest to `budget` parameters.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from paribus.errors import RequestError
-from paribus.model.config import LAYERED, ModelConfig
-from paribus.model.count import num_params
+from paribus.model.config import ModelConfig
+from paribus.model.count import params_at_any_depth
 from paribus.ops.attention import choose_backend
 from paribus.ops.cross_entropy import parts_that_fit
 from paribus.train.config import TrainConfig
@@ -32,7 +30,7 @@ def check_shape(section: Mapping[str, Any]) -> None:
 
 def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     """Upper estimate of one worker's memory: parameters and their state, activations kept for backward."""
-    params = _params_at_any_depth(model)
+    params = params_at_any_depth(model)
     layers = sum(stack.depth.num_layers for stack in model.stacks().values())
     assert model.head_dim is not None
     heads = model.num_heads * model.head_dim
@@ -47,21 +45,6 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=machine_bytes())
     logits = 10 * tokens * model.vocab_size // parts
     return _PROCESS + _PER_PARAMETER * params + tokens * per_token + logits
-
-
-def _params_at_any_depth(model: ModelConfig) -> int:
-    """Number of parameters, without building more layers than two turns of the pattern in which they repeat."""
-    turn = math.lcm(*(len(model.specs(slot)) for slot in LAYERED))
-    field_of = {"encoder": "num_layers", "decoder": "num_layers"}
-    if model.architecture == "encoder_decoder":
-        field_of["encoder"] = "encoder_layers"
-    shallow: dict[str, Any] = {field_of[name]: turn for name in model.stacks()}
-    params = base = num_params(dataclasses.replace(model, **shallow))
-    for name, stack in model.stacks().items():
-        deeper = {**shallow, field_of[name]: 2 * turn}
-        a_turn = num_params(dataclasses.replace(model, **deeper)) - base
-        params += (stack.depth.num_layers // turn - 1) * a_turn
-    return params
 
 
 def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:

@@ -22,7 +22,7 @@ from paribus.model.transformer import slot_of
 from paribus.parts.init import SCHEMES
 from paribus.study import environment
 from paribus.study.arms import Overrides, baseline_name, laid_over, named_arms, varied
-from paribus.study.match import Match, counter, match_width, nearest_width
+from paribus.study.match import Match, counter, match_width, usual_width
 from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Plan, planned_looks, slots_of
 from paribus.study.settings import StudySettings
 from paribus.text.tokenizers import get_tokenizer
@@ -110,7 +110,8 @@ def _check(settings: StudySettings, named: Mapping[str, Overrides], differing: S
         raise RequestError(
             f"arms that differ in train.tokens cannot be matched by {settings.match}, which sets the tokens"
         )
-    given = settings.model_given()
+    # Of a likeness everything is given, and stands for the arms that set nothing else.
+    given = settings.model_given() if settings.like is None else {}
     if clash := next(
         (key for key in differing if key.removeprefix("model.") in {"ffn"} & given.keys()), None
     ):
@@ -134,10 +135,7 @@ def _matched(
     base = named[baseline]
     width = base.get(_WIDTH, reference)
     if width is None:
-        model, _ = build(base, 1)
-        count = counter(model, {"ffn"})
-        layers = sum(stack.depth.num_layers for stack in model.stacks().values())
-        width = nearest_width(count, 8 * model.d_model**2 * layers)
+        width = usual_width(build(base, 1)[0])
     budget = counter(build(base, width)[0], counted)(width)
     models_differ = any(key.startswith("model.") for key in differing)
     arms = []

@@ -90,6 +90,8 @@ def make(
         begun = (lambda plan: planned_threads(folder(plan))) if folder is not None else (lambda plan: None)
         division = settle(plan, division, workers=workers, begun=begun, say=say)
     plan = dataclasses.replace(plan, threads=division.threads)
+    if settings.like is not None:
+        notes = (*notes, settings.like.sentence("the baseline"))
     prepared = Prepared(plan=plan, data=data, division=division, notes=(*notes, *describe.notes(plan)))
     if settings.match != "time":
         return prepared

@@ -16,8 +16,10 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 
+from paribus import registry
 from paribus.errors import RequestError, nearest
-from paribus.model.config import ModelConfig, PartSpec
+from paribus.model.config import SLOTS, ModelConfig, PartSpec
+from paribus.study.likeness import Likeness, likened
 from paribus.study.plan import check_rates
 from paribus.train.config import TrainConfig
 
@@ -52,7 +54,8 @@ class StudySettings(pydantic.BaseModel):
     from `base_seed` on every arm and rate gets, `schemes` the initial schemes that all of it runs under (default:
     the one of train.init_scheme), `handicap` the share of the tokens that the handicapped control trains on.
     `match` is what is held equal beside the widths: see `plan.MATCHES`. `margin` is the difference that does not
-    matter. `until_resolved` looks after 4, 8 and 16 seeds and stops when nothing is open. `probes` are what a
+    matter. `like` says whose anatomy the model has, where `model: {like: PATH, scale: 10M}` was asked for.
+    `until_resolved` looks after 4, 8 and 16 seeds and stops when nothing is open. `probes` are what a
     trial measures beside its loss.
     """
 
@@ -75,6 +78,7 @@ class StudySettings(pydantic.BaseModel):
     data: str = "stdlib"
     text_field: str = "text"
     tokenizer: str = "bytes"
+    like: Likeness | None = None
     model: ModelSection  # type: ignore[valid-type]
     train: TrainConfig
 
@@ -115,7 +119,8 @@ def resolve(
 ) -> StudySettings:
     """Settings of a study at a size, with a file, options and then dotted `key=value` overrides laid over it.
 
-    Values of `overrides` that are None are left out. A `vary` that the user gives replaces the arms of the preset.
+    Values of `overrides` that are None are left out. A `vary` that the user gives replaces the arms of the preset,
+    and `model.like` everything that the preset says of the model: its own part of what is compared is the baseline.
     Raises `RequestError`, one sentence, for an unknown study, size or key and for a value of the wrong kind.
     """
     if size not in size_names():
@@ -133,11 +138,57 @@ def resolve(
             tree.pop(key, None)
         if any({"ffn", "model.ffn", "activation"} & set(grid) for grid in grids):
             tree["model"].pop("ffn", None)  # a preset's layer stands for what nobody asked about
+    own: dict[str, Any] = {}
     for layer in reversed(asked):
         _overlay(tree, layer)
+        _overlay(own, layer)
     for override in dotted:
-        _lay(tree, override)
-    return validate(tree)
+        lay(tree, override)
+        lay(own, override)
+    if isinstance(model := own.get("model"), Mapping) and {"like", "scale"} & model.keys():
+        tree["model"] = model
+    return validate(_like(tree, baseline=own.get("baseline")))
+
+
+def _like(tree: dict[str, Any], *, baseline: Any) -> dict[str, Any]:
+    """Settings with `model.like` worked out, and the original's part put first among those that are compared."""
+    if not isinstance(tree["model"], Mapping) or not {"like", "scale"} & tree["model"].keys():
+        return tree
+    section, like = likened(tree["model"], train_of(tree["train"]), tokenizer=tree.get("tokenizer", "bytes"))
+    tree |= {"like": like, "model": {key: value for key, value in section.items() if key not in DECIDED}}
+    if baseline is not None:
+        return tree
+    tree.pop("baseline", None)
+    if isinstance(vary := tree.get("vary"), Mapping):
+        tree["vary"] = {
+            key: _with_own(key.removeprefix("model."), each, section) for key, each in vary.items()
+        }
+    elif isinstance(tree.get("arms"), list):
+        tree["arms"] = _with_own(tree.get("slot", "ffn"), tree["arms"], section)
+    return tree
+
+
+def _with_own(slot: str, parts: Any, section: Mapping[str, Any]) -> Any:
+    """The parts of a slot, the model's own first."""
+    if slot not in SLOTS or not isinstance(parts, list):
+        return parts
+    own = section[slot]
+    return [own, *(part for part in parts if not _same(slot, part, own))]
+
+
+def _same(slot: str, part: Any, own: Any) -> bool:
+    """Whether two names or mappings say one part with the same options."""
+    if isinstance(part, str) and isinstance(own, str) and ".py:" not in part:
+        return registry.get(slot, part).name == registry.get(slot, own).name
+    return bool(part == own)
+
+
+def train_of(section: Any) -> TrainConfig:
+    """The training settings of a section; raises `RequestError`, one sentence."""
+    try:
+        return pydantic.TypeAdapter(TrainConfig).validate_python(section)
+    except pydantic.ValidationError as error:
+        raise RequestError(sentence(error, inside=("train",))) from None
 
 
 def load_file(path: str) -> dict[str, Any]:
@@ -168,7 +219,7 @@ def validate(tree: Mapping[str, Any]) -> StudySettings:
     try:
         return StudySettings.model_validate(tree)
     except pydantic.ValidationError as error:
-        raise RequestError(_sentence(error)) from None
+        raise RequestError(sentence(error)) from None
 
 
 def load_yaml(text: str) -> dict[str, Any]:
@@ -197,7 +248,7 @@ def _presets() -> Any:
     return resources.files("paribus.study") / "presets"
 
 
-def _lay(tree: dict[str, Any], override: str) -> None:
+def lay(tree: dict[str, Any], override: str) -> None:
     """Write one `a.b=value` into the tree."""
     key, equals, text = override.partition("=")
     if not equals or not key:
@@ -216,13 +267,18 @@ def _lay(tree: dict[str, Any], override: str) -> None:
     node[last] = value
 
 
-def _sentence(error: pydantic.ValidationError) -> str:
-    """The first thing that is wrong, with the nearest allowed key where the key is unknown."""
+def sentence(
+    error: pydantic.ValidationError, *, inside: tuple[str, ...] = (), settings: Sequence[str] | None = None
+) -> str:
+    """The first thing that is wrong, with the nearest allowed key where the key is unknown.
+
+    `settings` are the keys outside all sections (default: a study's), `inside` where the whole stands.
+    """
     first = error.errors()[0]
-    path = [str(word) for word in first["loc"]]
+    path = [str(word) for word in (*inside, *first["loc"])]
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         section, key = path[:-1], path[-1]
-        allowed = _keys(section[0]) if section else list(StudySettings.model_fields)
+        allowed = _keys(section[0]) if section else list(settings or StudySettings.model_fields)
         prefix = "".join(f"{word}." for word in section)
         return (
             f"there is no setting {prefix}{key}; {nearest(prefix + key, [prefix + name for name in allowed])}"

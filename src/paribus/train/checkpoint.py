@@ -23,6 +23,7 @@ class State:
     seconds: list[float] = field(default_factory=list)  # of each step; nan where it compiled
     compile_seconds: float = 0.0
     clipped: int = 0
+    scores: list[list[float]] = field(default_factory=list)  # [step, held-out bits per byte]
 
 
 def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State) -> None:

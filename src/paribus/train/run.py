@@ -7,7 +7,6 @@ cut off and resumed from its checkpoint ends with the same bits as one that was 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 import statistics
 import time
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +22,7 @@ from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.hidden_rms import hidden_rms
 from paribus.model.initialise import initialise
+from paribus.model.transformer import Transformer
 from paribus.text.data import Dataset, batch
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train import checkpoint as checkpoints
@@ -34,41 +33,25 @@ from paribus.train.optimiser import make_optimiser, set_rate
 from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.probes import as_run, make_probe
 from paribus.train.program import Batch, Program
+from paribus.train.result import RunResult, curve
 from paribus.train.schedule import rate_at
 
-CURVE_POINTS = 50
 _CHECK_EVERY = 20  # steps between looks at the loss; each look would wait for a GPU
 
 Progress = Callable[[int, int], None]  # steps done, steps in all
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What a run gave. Bits per byte are over the scored held-out bytes; None when training diverged early.
+class Watch:
+    """What a run is asked for and asks while it trains; the trials of a study need none of it.
 
-    `heldout_nats` has the loss of each group of held-out documents. `curve` has the mean training loss in bits per
-    byte at up to 50 token counts, with the seconds spent in steps until then; `first_bpb` is that of the first step.
-    `branch_rms` is the RMS of what feed-forward layers write at step 0. `probes` has what each probe found, at
-    the start and at the end; `as_run` says which forms ran.
+    Held-out text is scored after each of the numbers of steps in `score_at`, and `scored` told the step and the bits
+    per byte; the end is scored anyhow. When `stop` says so, the run saves itself and raises `KeyboardInterrupt`.
     """
 
-    status: str  # done | diverged
-    val_bpb: float | None
-    reason: str | None
-    tokens: int
-    seconds: float
-    tokens_per_second: float
-    compile_seconds: float
-    clipped_fraction: float
-    branch_rms: float
-    first_bpb: float
-    peak_memory_bytes: int | None
-    dtype: str
-    compiled: bool
-    as_run: dict[str, Any]
-    curve: dict[str, list[float]]
-    heldout_nats: list[float]
-    probes: dict[str, dict[str, Any]]
+    score_at: Collection[int] = ()
+    scored: Callable[[int, float], None] = lambda step, bits_per_byte: None
+    stop: Callable[[], bool] = lambda: False
 
 
 def run(
@@ -82,13 +65,18 @@ def run(
     probes: Mapping[str, Mapping[str, Any]] | None = None,
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 30.0,
+    keep_checkpoint: bool = False,
+    weights: Callable[[Transformer], None] | None = None,
+    watch: Watch | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train the program's model on `data` from `seed` at peak learning rate `rate`, and score it.
 
     The slots in `salted` are drawn anew; `probes` names what is measured beside the loss, with options. With
-    `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds. A loss that
-    is not finite, or a final loss above the first one, gives status `diverged`.
+    `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds; with
+    `keep_checkpoint` that of the last step stays, for the caller to remove. `weights` puts weights in the place of the
+    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`. Raises
+    `KeyboardInterrupt` when `watch` says to stop.
     """
     with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
         return _run(
@@ -101,6 +89,9 @@ def run(
             probes=probes or {},
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,
+            keep_checkpoint=keep_checkpoint,
+            weights=weights,
+            watch=watch or Watch(),
             progress=progress or (lambda done, total: None),
         )
 
@@ -116,13 +107,23 @@ def _run(
     probes: Mapping[str, Mapping[str, Any]],
     checkpoint: Path | None,
     checkpoint_seconds: float,
+    keep_checkpoint: bool,
+    weights: Callable[[Transformer], None] | None,
+    watch: Watch,
     progress: Progress,
 ) -> RunResult:
     model, device = program.model, program.device
     reset_peak_memory(device)
     program.reset()
     gain = ffn_output_gain(model.config, config)
-    initialise(model, seed=seed, scheme=config.init_scheme, salted=salted, ffn_output_gain=gain)
+
+    def begin() -> None:
+        if weights is not None:
+            weights(model)
+        else:
+            initialise(model, seed=seed, scheme=config.init_scheme, salted=salted, ffn_output_gain=gain)
+
+    begin()
     optimiser = make_optimiser(model, config, peak_rate=rate)
     _seed_step(seed, 0)
     branch_rms = program.branch_rms("ffn", _batch(program, data, config, seed=seed, step=0))
@@ -134,7 +135,7 @@ def _run(
     if checkpoint is not None and checkpoint.exists():
         loaded = checkpoints.load(checkpoint, model, optimiser)
         if loaded is None:  # a broken checkpoint, some of which may have been taken in
-            initialise(model, seed=seed, scheme=config.init_scheme, salted=salted, ffn_output_gain=gain)
+            begin()
             optimiser = make_optimiser(model, config, peak_rate=rate)
         state = loaded or state
 
@@ -143,6 +144,8 @@ def _run(
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
     compiles = True  # the first step of this process may
+    if state.step == 0 in watch.score_at and not state.scores:
+        _score(program, data, config, state, watch)
     saved_at = looked_at = time.perf_counter()
     while state.step < config.steps:
         _seed_step(seed, state.step)
@@ -157,19 +160,26 @@ def _run(
         optimiser.zero_grad()
         pending.append((loss.detach(), norm))
         state.step += 1
-        if len(pending) == _CHECK_EVERY or compiles or state.step == config.steps:
+        last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at
+        if len(pending) == _CHECK_EVERY or compiles or last or stopping or scores:
             steps = len(pending)
             reason = _look(pending, state, config)
             now = time.perf_counter()
             state.seconds += [math.nan if compiles else (now - looked_at) / steps] * steps
             state.compile_seconds += now - looked_at if compiles else 0.0
             compiles, looked_at = False, now
-        progress(state.step, config.steps)
         if reason is not None:
             break
-        if checkpoint is not None and not pending and time.perf_counter() - saved_at > checkpoint_seconds:
+        if scores and not last:
+            _score(program, data, config, state, watch)
+            looked_at = time.perf_counter()
+        due = not pending and time.perf_counter() - saved_at > checkpoint_seconds
+        if checkpoint is not None and (due or stopping or (last and keep_checkpoint)):
             checkpoints.save(checkpoint, model, optimiser, state)
             saved_at = looked_at = time.perf_counter()
+        progress(state.step, config.steps)
+        if stopping:
+            raise KeyboardInterrupt
 
     val_bpb, heldout_nats = None, []
     if reason is None:
@@ -179,11 +189,12 @@ def _run(
             reason = "the held-out loss is not finite"
         else:
             val_bpb, heldout_nats = score.bits_per_byte, score.nats.round(4).tolist()
-            if score.nats_per_token > first:
+            # Real weights may begin below what held-out text costs them.
+            if weights is None and score.nats_per_token > first:
                 reason = f"the final loss {score.nats_per_token:.3f} nats is above the first one, {first:.3f}"
     for name, probe in measuring.items():
         found[name]["end"] = probe.at_end(program, data, config, seed=seed)
-    if checkpoint is not None:
+    if checkpoint is not None and not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
     # A step's bytes are those of the text it scores, at the mean bytes of a token.
     scored_bytes = lengths.scored_text * config.batch_size * data.train.num_bytes / data.train.num_tokens
@@ -208,9 +219,10 @@ def _run(
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
         as_run=as_run(program, seq_len=config.seq_len),
-        curve=_curve(state.losses, seconds, config, scale=scale),
+        curve=curve(state.losses, seconds, config, scale=scale),
         heldout_nats=heldout_nats,
         probes=found,
+        scores=state.scores,
     )
 
 
@@ -224,6 +236,13 @@ def ffn_output_gain(model: ModelConfig, config: TrainConfig) -> float:
             "train.match_output_rms needs one kind of feed-forward layer, and this ffn is a list"
         )
     return 1 / hidden_rms(model, scheme=config.init_scheme) if config.match_output_rms else 1.0
+
+
+def _score(program: Program, data: Dataset, config: TrainConfig, state: State, watch: Watch) -> None:
+    """Score the held-out text on the way."""
+    bits_per_byte = evaluate(program, data, config).bits_per_byte
+    state.scores.append([state.step, bits_per_byte])
+    watch.scored(state.step, bits_per_byte)
 
 
 def _batch(program: Program, data: Dataset, config: TrainConfig, *, seed: int, step: int) -> Batch:
@@ -259,18 +278,3 @@ def _seed_step(seed: int, step: int) -> None:
     """Random parts (dropout, say) draw by (seed, step), so that a resumed run draws what it would have."""
     digest = hashlib.sha256(f"{seed}/step {step}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-
-
-def _curve(
-    losses: list[float], seconds: list[float], config: TrainConfig, *, scale: float
-) -> dict[str, list[float]]:
-    """Mean training loss over up to `CURVE_POINTS` stretches of the run; nats of a step times `scale` are bits
-    per byte."""
-    ends = np.unique(np.linspace(0, len(losses), CURVE_POINTS + 1).round().astype(int))
-    passed = np.cumsum(seconds)
-    means = [np.mean(losses[start:end]) for start, end in itertools.pairwise(ends)]
-    return {
-        "tokens": [float(end * config.tokens_per_step) for end in ends[1:]],
-        "seconds": [float(passed[end - 1]) for end in ends[1:]],
-        "train_bpb": [float(mean * scale) for mean in means],
-    }

@@ -19,7 +19,7 @@ from paribus.study.session import Prepared
 #: A grid to begin with, where nobody said which rates suit the program.
 RATES = (5e-4, 1e-3, 2e-3)
 _SEEDS = 4
-_OF_OURS = ("arms", "match", "schemes", "text_field")  # what only our own trainer can hold equal
+_OF_OURS = ("arms", "match", "model", "schemes", "text_field")  # what only our own trainer can hold equal
 
 
 def make(

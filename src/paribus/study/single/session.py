@@ -1,0 +1,276 @@
+"""One run from request to saved model: prepare the text, plan, hold the folder, train or go on, save, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+
+from paribus.errors import RequestError, WorkError
+from paribus.families.saving import save
+from paribus.model.count import num_params
+from paribus.model.transformer import Transformer
+from paribus.study import environment
+from paribus.study.engine import Listener
+from paribus.study.folder import hold
+from paribus.study.single.folder import CHECKPOINT, MODEL, RESULT, SETTINGS, open_folder
+from paribus.study.single.plan import RunPlan, Saving, decided, make_plan, saving_of
+from paribus.study.single.result import describe, write_curves, write_result
+from paribus.study.single.settings import RunSettings
+from paribus.text.data import Dataset, check_size, default_cache, prepare
+from paribus.text.tokenizers import get_tokenizer
+from paribus.train.config import TrainConfig
+from paribus.train.program import Program
+from paribus.train.run import Watch, run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that is ready: `weights` is the model that it begins from, if any."""
+
+    settings: RunSettings
+    plan: RunPlan
+    data: Dataset
+    saving: Saving
+    weights: Transformer | None
+    params: int
+    notes: tuple[str, ...] = field(default=())  # what was decided for the user and should be said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A finished run: its folder, and what stands in its result.json. `earlier` if it was finished before."""
+
+    folder: Path
+    result: Mapping[str, Any]
+    earlier: bool = False
+
+
+def make(
+    settings: RunSettings,
+    *,
+    leave_out: Sequence[Path] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> Prepared:
+    """Check the request, prepare the text and plan the run; cheap checks come before any long work.
+
+    `leave_out` are folders that hold no text of the user's, `progress` is told of bytes read. Raises `RequestError`.
+    """
+    settings, why_eager = decided(settings)
+    draft, weights = make_plan(settings, data={})
+    saving = saving_of(draft, weights, settings)
+    data = prepare(
+        settings.data,
+        tokenizer=get_tokenizer(settings.tokenizer),
+        cache=default_cache(),
+        text_field=settings.text_field,
+        leave_out=leave_out,
+        progress=progress,
+    )
+    check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)
+    described = {
+        "name": data.name,
+        "sha256": data.sha256,
+        "bytes": data.bytes,
+        "train_tokens": data.train.num_tokens,
+        "tokenizer": data.tokenizer,
+    }
+    notes = []
+    if settings.like is not None:
+        notes.append(settings.like.sentence("the model"))
+    if saving.why_not is not None:
+        notes.append(f"the model will be saved in our own format, as {saving.why_not}")
+    if why_eager is not None:
+        notes.append(f"the model will run without torch.compile, about half as fast: {why_eager}")
+    return Prepared(
+        settings=settings,
+        plan=dataclasses.replace(draft, data=described),
+        data=data,
+        saving=saving,
+        weights=weights,
+        params=num_params(draft.model),
+        notes=tuple(notes),
+    )
+
+
+def train(
+    prepared: Prepared,
+    out: Path,
+    *,
+    listener: Listener,
+    command: str | None = None,
+    threads: int | None = None,
+    again: bool = False,
+    checkpoint_seconds: float = 30.0,
+) -> Trained:
+    """Train the model in `out`, from the checkpoint there if there is one, and save it; what is finished is read.
+
+    The run ends with the same bits however often it was stopped. `threads` are those of torch, where the folder was
+    not begun with others; with `again` it begins again in the place of what it left. Ctrl-C writes a checkpoint and
+    raises `KeyboardInterrupt`. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
+    training diverges or the disk is full.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"the output folder {out} cannot be written to: {error.strerror}") from error
+    with hold(out):
+        begun = open_folder(out, prepared.plan, threads=threads or environment.cores(), again=again)
+        if (out / RESULT).exists():
+            return _finished(Trained(folder=out, result=json.loads((out / RESULT).read_text()), earlier=True))
+        before = torch.get_num_threads()
+        torch.set_num_threads(begun)
+        try:
+            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds))
+        except OSError as error:
+            raise WorkError(
+                f"the run in {out} stopped: {error.strerror or error}; run the same command again when that is mended"
+            ) from error
+        finally:
+            torch.set_num_threads(before)
+
+
+def _finished(trained: Trained) -> Trained:
+    if trained.result["status"] != "done":
+        raise WorkError(
+            f"the training diverged: {trained.result['reason']}; {trained.folder / RESULT} has its losses, and a rate "
+            f"below {trained.result['rate']:.2g} may do better"
+        )
+    return trained
+
+
+def _train(
+    prepared: Prepared,
+    out: Path,
+    listener: Listener,
+    command: str | None,
+    threads: int,
+    checkpoint_seconds: float,
+) -> Trained:
+    plan, checkpoint = prepared.plan, out / CHECKPOINT
+    (out / SETTINGS).write_text(settings_file(prepared))
+    program = Program(plan.model, plan.train)
+    per_step, last = plan.train.tokens_per_step, -1
+
+    with _stopping() as stop:
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if last < 0:
+                listener.planned((done - 1) * per_step, total * per_step)
+                last = done - 1
+            listener.tokens((done - last) * per_step)
+            last = done
+            stop.gently = done < total
+
+        result = run(
+            program,
+            prepared.data,
+            plan.train,
+            seed=plan.seed,
+            rate=plan.rate,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            keep_checkpoint=True,
+            weights=_copied(prepared.weights) if prepared.weights is not None else None,
+            watch=Watch(
+                score_at=plan.score_at,
+                scored=lambda step, bits: listener.note(_scored(step, bits, plan.train)),
+                stop=lambda: stop.asked,
+            ),
+            progress=progress,
+        )
+    described = describe(plan, result) | {
+        "params": prepared.params,
+        "like": dataclasses.asdict(prepared.settings.like) if prepared.settings.like else None,
+        "saved": None,
+        "threads": threads,
+        "command": command,
+        "environment": environment.describe(),
+    }
+    write_curves(out, described)
+    if result.status == "done":
+        described["saved"] = _save(prepared, program.model, out / MODEL)
+    write_result(out, described)
+    checkpoint.unlink(missing_ok=True)
+    return Trained(folder=out, result=described)
+
+
+def _scored(step: int, bits_per_byte: float, train: TrainConfig) -> str:
+    return f"step {step:,} of {train.steps:,}: {bits_per_byte:.4f} bits per byte on held-out text"
+
+
+def _copied(weights: Transformer) -> Callable[[Transformer], None]:
+    """What puts these weights into a model of the same config, in its own dtype."""
+
+    def copy(model: Transformer) -> None:
+        model.load_state_dict(weights.state_dict())
+        model.origin = weights.origin
+
+    return copy
+
+
+def _save(prepared: Prepared, model: Transformer, folder: Path) -> dict[str, Any]:
+    """The model as other libraries load it where some family has such a one; what an earlier try left is replaced."""
+    shutil.rmtree(folder, ignore_errors=True)
+    layout: Literal["transformers", "paribus"] = "transformers" if prepared.saving.family else "paribus"
+    saved = save(model, folder, layout=layout, family=prepared.saving.family)
+    return {
+        "path": str(saved.path),
+        "family": saved.family,
+        "files": list(saved.files),
+        "bytes": saved.num_bytes,
+        "why_not": prepared.saving.why_not,
+    }
+
+
+def settings_file(prepared: Prepared) -> str:
+    """Everything that was resolved, as a file that asks for the same run again."""
+    settings, plan = prepared.settings, prepared.plan
+    tree: dict[str, Any] = {
+        **settings.model_dump(exclude={"model", "train", "like", "rate"}, exclude_none=True),
+        "rate": plan.rate,
+        "train": dataclasses.asdict(plan.train),
+    }
+    if settings.finetune is None:
+        tree["model"] = settings.model_section() | {"d_ff": plan.model.d_ff}
+    return yaml.safe_dump(json.loads(json.dumps(tree)), sort_keys=False)
+
+
+@dataclass
+class _Stop:
+    """Whether to stop, and whether a Ctrl-C waits for the step in flight to end."""
+
+    asked: bool = False
+    gently: bool = False
+
+
+@contextmanager
+def _stopping() -> Iterator[_Stop]:
+    """Ctrl-C asks once for an end after the step in flight; before the first one, after the last, and a second time, it ends at once."""
+    stop = _Stop()
+    unheard = threading.current_thread() is not threading.main_thread()
+    if unheard or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job
+        yield stop
+        return
+
+    def interrupted(number: int, frame: object) -> None:
+        if stop.asked or not stop.gently:
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
