@@ -53,7 +53,7 @@ def test_json_says_how_each_claim_is_known(models: Callable[..., str]) -> None:
 
 def test_counts_come_without_the_table(models: Callable[..., str]) -> None:
     shown = models("--counts")
-    assert "causal, ffn (of 2): swiglu 1, gelu 1" in shown and "one" not in shown
+    assert "causal, ffn (of 2): swiglu 1; gelu 1" in shown and "one" not in shown
 
 
 def test_page_has_counts_types_and_reasons(models: Callable[..., str]) -> None:

@@ -162,11 +162,11 @@ def _title(survey: Survey) -> str:
 
 
 def _lines(counted: Any) -> list[str]:
-    """One line for each kind and column: `causal, ffn: swiglu 97 of 189, ...`."""
+    """One line for each kind and column: `causal, ffn: swiglu 97; ...`."""
     found: dict[tuple[str, str, int], list[str]] = {}
     for kind, column, value, count, of in counted:
         found.setdefault((kind, column, of), []).append(f"{value} {count}")
-    return [f"{kind}, {column} (of {of}): {', '.join(each)}" for (kind, column, of), each in found.items()]
+    return [f"{kind}, {column} (of {of}): {'; '.join(each)}" for (kind, column, of), each in found.items()]
 
 
 def _cell(row: Row, name: str, evidence: bool) -> str:
