@@ -251,7 +251,7 @@ def test_quantised_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
-    with refused("'gpt3'", "did you mean gpt2"):
+    with refused("'gpt3'", "did you mean gptj or gpt2?"):
         paribus.load(edited(checkpoint("gpt2", tmp_path), model_type="gpt3"))
 
 

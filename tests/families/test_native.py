@@ -53,7 +53,7 @@ def test_a_model_with_any_part_is_kept(slot: str, name: str, tmp_path: Path) -> 
             "ffn": ["swiglu", {"name": "relu", "bias": True}],
             "attention": ["mha", {"name": "mha", "window": 3}],
         },
-        {"position": ["rope", "none"], "num_kv_heads": 1, "attention": "mqa"},
+        {"position": ["rope", "none"], "attention": "mqa"},
         {"architecture": "encoder_decoder", "encoder_layers": 4, "position": "t5", "tie_embeddings": True},
         {"architecture": "encoder", "segments": 3, "head_bias": True, "head_transform": "gelu"},
         {"norm": "batchnorm", "embedding_norm": True, "logit_softcap": 3.0, "embedding_scale": 2.0},
