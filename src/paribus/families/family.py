@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from paribus.errors import RequestError, nearest
+from paribus.errors import RequestError, nearest, shown
 from paribus.families.keys import KeyRead, Keys
 from paribus.families.layouts import Layout
 from paribus.families.meaning import differing, meaning
-from paribus.families.rules import Rule, Written, merged
+from paribus.families.rules import Rule, Written, merged, nested
 from paribus.model.config import ModelConfig
 
 #: A stack of layers beyond this is no model but a broken file.
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1_000
 #: So is a size beyond these: matrices of it could not even be counted.
 _LARGEST = {
     "vocab_size": 10**9,
@@ -99,7 +99,7 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
     for key, value in family.only.items():
         if (given := keys.get(key, value)) != value:
             raise RequestError(
-                f"config.json: {key} is {given!r}, and no part here does that; only {value!r} will do"
+                f"config.json: {key} is {shown(repr(given), at_most=60)}, and no part here does that; only {value!r} will do"
             )
     _name_attention(arguments)
     outer = {name.split(".")[0] for name in keys.read}
@@ -121,6 +121,8 @@ def _check_size(name: str, value: Any) -> None:
 def express(family: Family, config: ModelConfig) -> Written:
     """The `config.json` of a model in this family. Raises `Inexpressible` that names what the family has not."""
     written: Written = {"model_type": family.model_type, "architectures": [family.transformers_class]}
+    for key, value in family.only.items():  # said, not left to what the reader's version takes as usual
+        written = merged(written, nested(key, value)) if value is not None else written
     means = meaning(config)
     for name, rule in family.config.items():
         written = merged(written, rule.write(means[name], config))
@@ -182,6 +184,6 @@ def family_of(config: Mapping[str, Any]) -> Family:
         raise RequestError("config.json has no model_type, so nothing says which family it is of")
     if model_type not in families():
         raise RequestError(
-            f"models of the type {model_type!r} can be inspected and not yet loaded; {nearest(model_type, families())}"
+            f"models of the type {shown(model_type, at_most=60)!r} can be inspected and not yet loaded; {nearest(model_type, families())}"
         )
     return families()[model_type]

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
 
 #: Stands for "there is no default": a key without one must be there.
 REQUIRED = object()
+
+#: Whole numbers from here on are no size of anything, and no float holds them.
+_TOO_LARGE = 2**63
 
 _KINDS: dict[type, str] = {
     int: "a whole number",
@@ -56,6 +59,13 @@ class Keys:
         self._seen.append(KeyRead(key=key, value=value, given=given))
         return value
 
+    def count(self, key: str, default: Any = REQUIRED) -> int:
+        """The value of a key that counts something: a whole number of at least 1."""
+        value: int = self.get(key, default, int)
+        if value < 1:
+            raise RequestError(f"config.json: {key} is at least 1; it is {value}")
+        return value
+
     def is_null(self, key: str) -> bool:
         """Whether the key stands there with null."""
         self.read.add(key)
@@ -89,12 +99,14 @@ class Keys:
 
 def _checked(key: str, value: Any, kind: type) -> Any:
     """The value if it is of that kind; whole numbers do for numbers, and 4.0 for a whole number."""
+    if isinstance(value, int) and abs(value) >= _TOO_LARGE:
+        raise RequestError(f"config.json: {key} is too large a number, {_shown(value)}")
     fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         fits = True
     if kind is float and fits and not math.isfinite(value):
         fits = False
-    if kind is int and isinstance(value, float) and value.is_integer():
+    if kind is int and isinstance(value, float) and value.is_integer() and abs(value) < _TOO_LARGE:
         return int(value)
     if not fits:
         raise RequestError(f"config.json: {key} is {_KINDS[kind]}; it is {_shown(value)}")
@@ -102,5 +114,4 @@ def _checked(key: str, value: Any, kind: type) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shown(repr(value), at_most=60)

@@ -182,8 +182,12 @@ def _copies(family: Family, folder: Folder, config: ModelConfig) -> list[str]:
     pairs = [
         (copy, original) for copy, original in family.copies.items() if copy in there and original in there
     ]
-    return [
-        f"{copy} differs from {original}, which config.json says is the same matrix; {original} was taken"
-        for copy, original in pairs
-        if not torch.equal(folder.tensor(copy), folder.tensor(original))
-    ]
+    told = []
+    for copy, original in pairs:
+        if not torch.equal(folder.tensor(copy), folder.tensor(original)):
+            told.append(
+                f"{copy} differs from {original}, which config.json says is the same matrix; {original} was taken"
+            )
+        folder.release(copy)
+        folder.release(original)
+    return told

@@ -64,8 +64,9 @@ def meaning(config: ModelConfig) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in fields(config):
         if each.name in SLOTS:
-            layers = range(config.num_layers) if each.name in LAYERED else range(1)
-            found[each.name] = tuple(resolved(config, each.name, layer) for layer in layers)
+            kinds = [resolved(config, each.name, layer) for layer in range(len(config.specs(each.name)))]
+            layers = config.num_layers if each.name in LAYERED else 1
+            found[each.name] = tuple(kinds[layer % len(kinds)] for layer in range(layers))
         elif each.name != "ffn_memory":
             found[each.name] = getattr(config, each.name)
     found["num_kv_heads"] = num_kv_heads(config)

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from paribus.errors import RequestError
-from paribus.families.weights import Outgoing, Source, empty, place
+from paribus.families.files.writing import Outgoing
+from paribus.families.weights import Source, converted, empty, place
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 
@@ -64,7 +65,9 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
                 f"{name} has the shape {list(tensor.shape)}, and by config.json it would be {list(shape)}"
             )
         learned = isinstance(tensor, torch.Tensor) and name in dict(model.named_parameters())
-        tensor = tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
+        if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
+            tensor = converted(tensor, dtype)
+            source.release(name)
         if learned:
             place(model, name, tensor)
         else:
@@ -76,7 +79,7 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
 def outgoing_native(model: Transformer) -> Iterator[Outgoing]:
     """Every parameter and buffer by our name."""
     for name, tensor in model.state_dict().items():
-        yield Outgoing(name=name, num_bytes=tensor.nbytes, make=tensor.detach)
+        yield Outgoing(name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, make=tensor.detach)
 
 
 def _from_file(value: Any) -> str | None:

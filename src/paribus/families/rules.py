@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from paribus.errors import RequestError, nearest
+from paribus.errors import RequestError, nearest, shown
 from paribus.families.keys import REQUIRED, Keys
 from paribus.families.meaning import ResolvedPart
 from paribus.model.config import ModelConfig, PartSpec
@@ -125,7 +125,7 @@ class Choice:
         given = self.key.read(keys)
         if given not in self.values:
             raise RequestError(
-                f"config.json: {self.key.name} is {given!r}, which is not known here; "
+                f"config.json: {self.key.name} is {shown(given, at_most=60)!r}, which is not known here; "
                 f"{nearest(str(given), [str(value) for value in self.values])}"
             )
         return self.values[given]

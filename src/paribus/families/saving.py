@@ -13,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-
 from paribus.errors import RequestError, WorkError, nearest
 from paribus.families import native
 from paribus.families.family import Family, Inexpressible, express, families
 from paribus.families.files import open_folder
+from paribus.families.files.writing import Outgoing, write_tensors
 from paribus.families.loading import Origin
-from paribus.families.weights import Outgoing, outgoing
+from paribus.families.tensors import moves, shapes_of
+from paribus.families.weights import outgoing
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 
@@ -116,19 +115,28 @@ def family_for(config: ModelConfig, *, name: str | None = None, origin: Origin |
     if name is not None:
         if name not in families():
             raise RequestError(f"there is no family {name!r}; {nearest(name, families())}")
-        express(families()[name], config)
+        _try(families()[name], config)
         return families()[name]
     candidates = [origin.family] if origin is not None and origin.family is not None else []
     candidates += [family for family in families().values() if family not in candidates]
     reasons: list[Inexpressible] = []
     for family in candidates:
         try:
-            express(family, config)
+            _try(family, config)
             return family
         except Inexpressible as error:
             reasons.append(error)
     nearest_one = min(reasons, key=lambda reason: len(reason.fields))
     raise RequestError(f"no known family has such a model; of the nearest, {nearest_one}")
+
+
+def _try(family: Family, config: ModelConfig) -> None:
+    """Raise `Inexpressible` if the family has no such model, or no name for one of its parameters."""
+    express(family, config)
+    try:
+        moves(family, config, shapes_of(config))
+    except RequestError as error:
+        raise Inexpressible(str(error), ("weights",)) from None
 
 
 def _config_file(family: Family, model: Transformer, origin: Origin | None) -> dict[str, Any]:
@@ -149,7 +157,10 @@ def _aside(family: Family, origin: Origin | None) -> list[Outgoing]:
     source = open_folder(origin.path)
     return [
         Outgoing(
-            name=name, num_bytes=source.tensors[name].num_bytes, make=functools.partial(source.tensor, name)
+            name=name,
+            shape=tuple(source.tensor(name).shape),
+            dtype=source.tensor(name).dtype,
+            make=functools.partial(source.tensor, name),
         )
         for name in origin.aside
     ]
@@ -164,8 +175,7 @@ def _write_weights(folder: Path, tensors: Sequence[Outgoing], shard_bytes: int) 
         else [f"model-{at:05}-of-{len(shards):05}.safetensors" for at in range(1, len(shards) + 1)]
     )
     for name, shard in zip(names, shards, strict=True):
-        made = {tensor.name: tensor.make().detach().cpu().contiguous() for tensor in shard}
-        save_file(made, folder / name, metadata={"format": "pt"})
+        write_tensors(folder / name, shard)
     if len(shards) == 1:
         return names
     index = {
@@ -214,7 +224,7 @@ def _appearing(target: Path) -> Iterator[Path]:
         if target.is_dir():
             target.rmdir()  # an empty one
         os.replace(folder, target)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         reason = getattr(error, "strerror", None) or error
         raise WorkError(f"{target} could not be written, and nothing is left of it: {reason}") from error
     finally:

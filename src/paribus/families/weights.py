@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from paribus.errors import RequestError
 from paribus.families.family import Family
+from paribus.families.files.writing import Outgoing
 from paribus.families.tensors import Move, moves, shapes_of, their_shapes, to_ours
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
@@ -25,6 +26,8 @@ class Source(Protocol):
     def tensors(self) -> Collection[str]: ...
 
     def tensor(self, name: str) -> Tensor: ...
+
+    def release(self, name: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +52,22 @@ def fill(family: Family, config: ModelConfig, source: Source, *, dtype: torch.dt
     refuse_spare(family, names - set(found.values()) - set(aside))
     model = empty(config)
     taken: set[str] = set()
-    for move in wanted:
+    # The largest first: the source of a converted tensor is in memory beside it, best while little else is.
+    for move in sorted(wanted, key=lambda move: -sum(shapes[name].numel() for name in move.ours)):
         tensors = [source.tensor(found[name]) for name in move.theirs]
+        mapped = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+        kept = False
         for name, part in to_ours(move, tensors, config, shapes).items():
-            part = part if dtype is None else part.to(dtype)
+            part = part if dtype is None or part.dtype == dtype else converted(part, dtype)
             # A matrix that stands for two is two in the model: training changes one of them.
-            place(model, name, part.clone() if found[move.theirs[0]] in taken else part)
+            part = part.clone() if found[move.theirs[0]] in taken else part.contiguous()
+            kept = kept or part.untyped_storage().data_ptr() in mapped
+            place(model, name, part)
+        if not kept:
+            for name in {found[each] for each in move.theirs} - taken:
+                source.release(name)
         taken.update(found[each] for each in move.theirs)
     return Filled(model=model, aside=aside)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outgoing:
-    """A tensor to be written: its size is known before it is made."""
-
-    name: str
-    num_bytes: int
-    make: Callable[[], Tensor]
 
 
 def outgoing(family: Family, model: Transformer) -> Iterator[Outgoing]:
@@ -77,12 +79,11 @@ def outgoing(family: Family, model: Transformer) -> Iterator[Outgoing]:
     shapes = {name: tensor.shape for name, tensor in state.items()}
     for move in moves(family, model.config, shapes):
         ours = [state[name] for name in move.ours]
-        width = ours[0].element_size()
         for at, (name, shape) in enumerate(
             zip(move.theirs, their_shapes(move, model.config, shapes), strict=True)
         ):
             make = functools.partial(_one, move, ours, model.config, at)
-            yield Outgoing(name=name, num_bytes=shape.numel() * width, make=make)
+            yield Outgoing(name=name, shape=tuple(shape), dtype=ours[0].dtype, make=make)
 
 
 def _one(move: Move, ours: list[Tensor], config: ModelConfig, at: int) -> Tensor:
@@ -93,6 +94,11 @@ def empty(config: ModelConfig) -> Transformer:
     """A model whose parameters have no memory yet, and whose buffers are as their parts made them."""
     with torch.device("meta"):
         return Transformer(config)
+
+
+def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A contiguous copy in another dtype, made at once: `to` keeps the order in memory, which would take a second one."""
+    return torch.empty(tensor.shape, dtype=dtype).copy_(tensor)
 
 
 def place(model: nn.Module, name: str, tensor: Tensor) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
 from paribus.families.keys import Keys
 from paribus.families.rules import Always, ByLayer, Key, Part, Rule, Written
 from paribus.model.config import ModelConfig
@@ -51,16 +51,18 @@ class _Where:
 
     def read(self, keys: Keys) -> list[bool]:
         keys.known("layer_types", "sliding_window", "max_window_layers")
-        layers = keys.get("num_hidden_layers", kind=int)
+        layers = keys.count("num_hidden_layers")
         if not self.switch.read(keys):
             return [False] * layers
         types = keys.get("layer_types", None, list)
         if types is None:
             return [self.slides(keys, layer) for layer in range(layers)]
-        if len(types) != layers or not set(types) <= {_SLIDING, _FULL}:
+        strange = [each for each in types if each not in (_SLIDING, _FULL)]
+        if len(types) != layers or strange:
+            other = f", {shown(repr(strange[0]), at_most=60)} among them" if strange else ""
             raise RequestError(
                 f"config.json: layer_types has one of {_SLIDING} and {_FULL} for each of the {layers} layers; it has "
-                f"{len(types)}, {sorted(map(str, set(map(str, types))))}"
+                f"{len(types)}{other}"
             )
         return [each == _SLIDING for each in types]
 

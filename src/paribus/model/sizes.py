@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Architecture = Literal["decoder", "encoder", "encoder_decoder"]
 
+#: No product of two sizes is then beyond what the bytes of a tensor can be counted with.
+MOST = 10**9
+
 _SIZES = ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads", "max_seq_len")
 _OPTIONAL_SIZES = ("head_dim", "num_kv_heads", "encoder_layers")
 _FACTORS = ("embedding_scale", "logit_scale", "logit_softcap")
@@ -34,8 +37,16 @@ def check_sizes(config: ModelConfig) -> None:
                 raise RequestError(f"{name} must be a number above zero; it is {given!r}")
         elif not _is_count(given, least=1):
             raise RequestError(f"{name} must be a whole number of at least 1; it is {given!r}")
+        elif given > MOST:
+            raise RequestError(f"{name} is at most {MOST:,}; it is {given}")
+    if config.num_heads * (config.head_dim or 1) > MOST:
+        raise RequestError(
+            f"num_heads times head_dim is at most {MOST:,}; they are {config.num_heads} and {config.head_dim}"
+        )
     if not _is_count(config.segments, least=0):
         raise RequestError(f"segments must be a whole number, 0 for none; it is {config.segments!r}")
+    if config.segments > MOST:
+        raise RequestError(f"segments is at most {MOST:,}; it is {config.segments}")
     if config.ffn_memory not in Memory.__args__:  # type: ignore[attr-defined]
         raise RequestError(f"ffn_memory is one of keep, half, none; it is {config.ffn_memory!r}")
     allowed = Architecture.__args__  # type: ignore[attr-defined]

@@ -85,6 +85,11 @@ class Folder:
             raise RequestError(self._no_tensor(name))
         return self._mapped(info.file).tensor(info)
 
+    def release(self, name: str) -> None:
+        """Say that a tensor was copied and will not be read again, so that its file takes no memory."""
+        info = self.tensors[name]
+        self._mapped(info.file).release(info)
+
     @cached_property
     def _headers(self) -> dict[Path, Header]:
         return {file: read_header(file) for file in self.files}

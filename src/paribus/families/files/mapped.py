@@ -51,3 +51,10 @@ class MappedFile:
         if info.start % dtype.itemsize:
             raw = raw.clone()  # kernels expect numbers at multiples of their size
         return raw.view(dtype).view(shape)
+
+    def release(self, info: TensorInfo) -> None:
+        """Give back the memory of a tensor that was read and is not used any more; nothing may have been written to it."""
+        start = -(-info.start // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = info.end // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < end and isinstance(self._bytes, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            self._bytes.madvise(mmap.MADV_DONTNEED, start, end - start)

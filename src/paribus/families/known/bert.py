@@ -22,6 +22,11 @@ def has_head(keys: Keys) -> bool:
     return any(str(name).endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
 
 
+def headed(bare: str) -> Worked:
+    """Whether there is a head; without one the class is the bare encoder's."""
+    return Worked(has_head, lambda has, config: {} if has else {"architectures": [bare]})
+
+
 #: What BERT and RoBERTa share.
 LIKE_BERT: dict[str, Rule] = {
     "architecture": Always("encoder"),
@@ -38,7 +43,9 @@ LIKE_BERT: dict[str, Rule] = {
     "attention": Part("mha", {"bias": Always(True)}),
     "embedding_norm": Always(True),
     "tie_embeddings": Always(True),
-    "segments": Key("type_vocab_size", 2),
+    "segments": Worked(
+        lambda keys: keys.count("type_vocab_size", 2), lambda kinds, config: {"type_vocab_size": kinds}
+    ),
 }
 
 
@@ -73,7 +80,7 @@ FAMILY = Family(
     transformers_class="BertForMaskedLM",
     config={
         **LIKE_BERT,
-        "head_bias": Worked(has_head),
+        "head_bias": headed("BertModel"),
         "head_transform": Worked(lambda keys: ACTIVATION.read(keys) if has_head(keys) else None),
     },
     tensors=_TENSORS,

@@ -55,7 +55,7 @@ def _position(keys: Keys) -> PartSpec:
     keys.known("rope_parameters", "rope_theta", "rope_scaling")
     if not keys.get("alibi", False, bool):
         return _ROPE.read(keys)
-    heads, width = keys.get("num_attention_heads", kind=int), keys.get("hidden_size", kind=int)
+    heads, width = keys.count("num_attention_heads"), keys.count("hidden_size")
     return {"name": "alibi", "scale": math.sqrt(heads / width)}
 
 

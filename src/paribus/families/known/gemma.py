@@ -11,7 +11,7 @@ GEMMA: dict[str, Rule] = {
     **LIKE_LLAMA,
     "head_dim": Key("head_dim", 256),
     "norm": Part("rmsnorm_offset", {"eps": Key("rms_norm_eps", 1e-6, float)}),
-    "embedding_scale": Worked(lambda keys: keys.get("hidden_size", kind=int) ** 0.5),
+    "embedding_scale": Worked(lambda keys: keys.count("hidden_size") ** 0.5),
     "tie_embeddings": Key("tie_word_embeddings", True, bool),
 }
 

@@ -4,7 +4,7 @@ from paribus.families.family import Family
 from paribus.families.keys import Keys
 from paribus.families.known.gemma import GEMMA
 from paribus.families.known.llama import BLOCK, COPIES, OURS, TENSORS, UNUSED
-from paribus.families.rules import Always, FeedForward, Key, Turned, activation
+from paribus.families.rules import Always, FeedForward, Key, Worked, activation
 from paribus.families.windows import windowed
 
 _AROUND = {
@@ -29,10 +29,9 @@ FAMILY = Family(
             {
                 "bias": Key("attention_bias", False, bool),
                 "softcap": Key("attn_logit_softcapping", 50.0, float, nullable=True),
-                "scale": Turned(
-                    Key("query_pre_attn_scalar", 256),
-                    ours=lambda width: width**-0.5,
-                    theirs=lambda scale: round(scale**-2),
+                "scale": Worked(
+                    lambda keys: keys.count("query_pre_attn_scalar", 256) ** -0.5,
+                    lambda scale, config: {"query_pre_attn_scalar": round(scale**-2)},
                 ),
             },
             window=Key("sliding_window", 4096, nullable=True),

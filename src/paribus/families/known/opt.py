@@ -10,6 +10,11 @@ _OURS = "decoder.blocks.{layer}"
 _BIAS = Key("enable_bias", True, bool)
 
 
+def _final_norm(keys: Keys) -> bool:
+    removed = keys.get("_remove_final_layer_norm", False, bool)
+    return keys.get("do_layer_norm_before", True, bool) and not removed
+
+
 def _width(keys: Keys) -> int:
     width = keys.get("hidden_size", kind=int)
     if (narrow := keys.get("word_embed_proj_dim", width, int)) != width:
@@ -36,12 +41,7 @@ FAMILY = Family(
         "position": Always({"name": "learned", "offset": 2}),
         "attention": Part("mha", {"bias": _BIAS}),
         "tie_embeddings": Key("tie_word_embeddings", True, bool),
-        "final_norm": Worked(
-            lambda keys: (
-                keys.get("do_layer_norm_before", True, bool)
-                and not keys.get("_remove_final_layer_norm", False, bool)
-            )
-        ),
+        "final_norm": Worked(_final_norm),
     },
     tensors={
         "model.decoder.embed_tokens": "embedding",

@@ -12,12 +12,15 @@ _FUSED = {
 }
 _APART = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 
+#: It knows one scaling, which its first configs call su, and some yarn.
+_SCALINGS = {"longrope": "longrope", "su": "longrope", "yarn": "longrope"}
+
 FAMILY = Family(
     model_type="phi3",
     transformers_class="Phi3ForCausalLM",
     config={
         **LIKE_LLAMA,
-        "position": Rope(fraction=1.0),
+        "position": Rope(fraction=1.0, scalings=_SCALINGS, original=4096),
         "norm": Part("rmsnorm", {"eps": Key("rms_norm_eps", 1e-5, float)}),
         "attention": Part("mha", {"window": Key("sliding_window", None)}),
     },

@@ -1,7 +1,7 @@
 """RoBERTa (arXiv:1907.11692): BERT whose table of positions starts with two rows that no token has."""
 
 from paribus.families.family import Family, Tensors
-from paribus.families.known.bert import LIKE_BERT, ONLY, encoder, has_head
+from paribus.families.known.bert import LIKE_BERT, ONLY, encoder, has_head, headed
 from paribus.families.rules import Always, Key, Turned, Worked
 
 #: RoBERTa's head has the exact GELU, whatever the layers have.
@@ -22,7 +22,7 @@ FAMILY = Family(
             Key("max_position_embeddings", 514), ours=lambda rows: rows - 2, theirs=lambda length: length + 2
         ),
         "position": Always({"name": "learned", "offset": 2}),
-        "head_bias": Worked(has_head),
+        "head_bias": headed("RobertaModel"),
         "head_transform": _TRANSFORM,
     },
     tensors=_TENSORS,

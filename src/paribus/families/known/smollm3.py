@@ -1,5 +1,6 @@
 """SmolLM3 (Hugging Face 2025): LLaMA without positions in every fourth layer."""
 
+from paribus.errors import RequestError
 from paribus.families.family import Family
 from paribus.families.keys import Keys
 from paribus.families.known.llama import COPIES, LIKE_LLAMA, TENSORS, UNUSED
@@ -13,10 +14,15 @@ from paribus.parts.position.none import NoPosition
 
 def _without(keys: Keys) -> list[bool]:
     """Whether each layer has no positions; the key says 1 where a layer has RoPE, whatever its name."""
-    layers = keys.get("num_hidden_layers", kind=int)
-    interval = keys.get("no_rope_layer_interval", 4, int)
+    layers = keys.count("num_hidden_layers")
+    interval = keys.count("no_rope_layer_interval", 4)
     usual = [int((layer + 1) % interval != 0) for layer in range(layers)]
-    return [not has for has in keys.get("no_rope_layers", usual, list)]
+    given = keys.get("no_rope_layers", usual, list)
+    if len(given) != layers or any(has not in (0, 1) for has in given):
+        raise RequestError(
+            f"config.json: no_rope_layers has 0 or 1 for each of the {layers} layers; it has {len(given)} values"
+        )
+    return [not has for has in given]
 
 
 def _written(without: list[bool], config: ModelConfig) -> Written:

@@ -3,7 +3,7 @@
 The first T5 scales what its head reads by d_model^-1/2 and has one matrix for embedding and head; 1.1 does neither.
 """
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
 from paribus.families.family import Family, Tensors
 from paribus.families.keys import Keys
 from paribus.families.meaning import ResolvedPart
@@ -20,7 +20,7 @@ def _ffn(keys: Keys) -> PartSpec:
     name = "gelu_new" if given == "gated-gelu" else given.removeprefix(_GATED)
     if name not in ACTIVATIONS:
         raise RequestError(
-            f"config.json: feed_forward_proj is {given!r}, and no such activation is known here"
+            f"config.json: feed_forward_proj is {shown(given, at_most=60)!r}, and no such activation is known here"
         )
     ours = ACTIVATIONS[name]
     return {"name": "gated", "gate": ours} if given.startswith(_GATED) else ours
@@ -46,7 +46,7 @@ def _scaled(keys: Keys) -> bool:
 
 
 def _scale(keys: Keys) -> float:
-    return keys.get("d_model", kind=int) ** -0.5 if _scaled(keys) else 1.0
+    return keys.count("d_model") ** -0.5 if _scaled(keys) else 1.0
 
 
 def _written_tie(tied: bool, config: ModelConfig) -> Written:

@@ -124,7 +124,7 @@ class YarnRotaryPosition(_YarnRotaryPosition):
 
     def _kept(self, theta: Tensor) -> Tensor:
         pair = torch.arange(len(theta), device=theta.device, dtype=torch.float32)
-        width = max(self._end - self._start, 1e-3)  # a ramp without width is a step
+        width = (self._end - self._start) or 1e-3  # a ramp without width is a step
         return 1 - ((pair - self._start) / width).clamp(0, 1)
 
 
