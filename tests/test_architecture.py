@@ -102,7 +102,10 @@ def test_importing_paribus_loads_no_heavy_library(code: str) -> None:
     assert not heavy & _modules_after(code)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["study", "--help"], ["explain", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["study", "--help"], ["explain", "--help"], ["inspect", "--help"], ["diff", "--help"]],
+)
 def test_help_loads_no_torch(arguments: list[str]) -> None:
     code = f"import sys\nsys.argv = ['paribus', *{arguments!r}]\nfrom paribus.cli import app\n"
     loaded = _modules_after(code + "try:\n    app()\nexcept SystemExit:\n    pass")
