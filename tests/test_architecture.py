@@ -103,9 +103,12 @@ def test_importing_paribus_loads_no_heavy_library(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["study", "--help"], ["explain", "--help"], ["catalog", "models", "--help"]]
+    "command",
+    ["", "study", "explain", "catalog models", "inspect", "diff", "generate", "convert", "train"],
 )
-def test_help_loads_no_torch(arguments: list[str]) -> None:
-    code = f"import sys\nsys.argv = ['paribus', *{arguments!r}]\nfrom paribus.cli import app\n"
+def test_help_loads_no_torch(command: str) -> None:
+    code = (
+        f"import sys\nsys.argv = ['paribus', *{command.split()!r}, '--help']\nfrom paribus.cli import app\n"
+    )
     loaded = _modules_after(code + "try:\n    app()\nexcept SystemExit:\n    pass")
     assert not {"torch", "numpy", "scipy", "matplotlib", "transformers"} & loaded

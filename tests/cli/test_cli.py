@@ -69,7 +69,7 @@ def _sentence(done: Done, *, code: int = 2) -> str:
     return done.stderr.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", [[], ["study"], ["explain"], ["catalog"]])
+@pytest.mark.parametrize("command", [[], ["study"], ["explain"], ["catalog"], ["inspect"], ["diff"]])
 def test_help_has_an_example(paribus: Paribus, command: list[str]) -> None:
     done = paribus(*command, "--help")
     assert done.returncode == 0

@@ -134,11 +134,11 @@ def _bytes(number: int) -> str:
 
 
 def _because(evidence: tuple[Evidence, ...]) -> str:
-    return "; ".join(_one(each) for each in evidence[:3]) + ("; …" if len(evidence) > 3 else "")
+    return "; ".join(_one(each) for each in evidence[:2]) + ("; …" if len(evidence) > 2 else "")
 
 
 def _one(evidence: Evidence) -> str:
-    what = shown(evidence.what, at_most=120)
+    what = shown(evidence.what.replace("{layer}", "*").replace("{expert}", "*"), at_most=120)
     match evidence.source:
         case "config":
             return what if evidence.value is None else f"{what} = {_short(evidence.value)}"

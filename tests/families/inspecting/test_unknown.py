@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from paribus.families.files import open_folder
 from paribus.families.inspecting.inspection import inspect
 from tests.families.files.checkpoints import refused
 
@@ -23,6 +24,10 @@ def test_experts_of_mixtral(written: Written) -> None:
     idle = 4 * 2 * 3 * 32 * 48  # in four layers two experts of three matrices
     assert found.value("sizes", "active_parameters") == parameters - idle
     assert found.value("placement", "residual") == "pre"
+    assert found.value("sizes", "embedding_parameters") == 40 * 32
+    attention, router, experts = 2 * 32 * 32 + 2 * 16 * 32, 4 * 32, 2 * 3 * 32 * 48
+    matrices = 4 * (attention + router + experts) + 40 * 32
+    assert found.value("sizes", "flops_per_token") == 2 * matrices + 4 * 32 * 4 * 16
 
 
 def test_shared_experts_of_qwen2_moe(written: Written) -> None:
@@ -59,8 +64,10 @@ def test_the_language_model_of_one_that_sees(written: Written) -> None:
     assert (found.value("placement", "residual"), found.value("norm", "gain")) == ("sandwich", "1 + w")
     assert found.value("attention", "qk_norm") == "one for all heads"
     assert found.values("attention", "window") == {(0, 1, 2, 3, 4): 8, (5,): "none"}
-    text, outside = (found.value("sizes", name) for name in ("parameters", "parameters_outside"))
-    assert text + outside == parameters
+    tensors = open_folder(folder).tensors.items()
+    text = sum(info.num_elements for name, info in tensors if "language_model" in name)
+    assert found.value("sizes", "parameters") == text
+    assert found.value("sizes", "parameters_outside") == parameters - text
 
 
 @pytest.mark.parametrize(
