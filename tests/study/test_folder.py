@@ -30,7 +30,7 @@ def test_a_held_study_tells_who_holds_it(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(folder, "_WAIT_SECONDS", 0.0)
     with (
         folder.hold(tmp_path),
-        pytest.raises(WorkError, match=f"process {os.getpid()} is working on the study"),
+        pytest.raises(WorkError, match=f"process {os.getpid()} is working on what is in"),
         folder.hold(tmp_path),
     ):
         pass

@@ -33,7 +33,7 @@ class _TokenRate(ProgressColumn):
     """Tokens done and tokens a second."""
 
     def render(self, task: Task) -> Text:
-        speed = f"{task.speed / 1e3:,.0f} k tok/s" if task.speed else ""
+        speed = _rate(task.speed) if task.speed else ""
         return Text(f"{_tokens(task.completed, task.total or 0)}  {speed}")
 
 
@@ -177,11 +177,16 @@ class _PlainProgress:
         self._said = now
         speed = (self._done - self._start) / (now - self._began)
         left = (self._total - self._done) / speed if speed else 0.0
-        self._say(f"{_tokens(self._done, self._total)}, {speed / 1e3:.0f} k tok/s, {left:.0f} s left")
+        self._say(f"{_tokens(self._done, self._total)}, {_rate(speed)}, {left:.0f} s left")
 
     def finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
         if result["status"] != "done":
             self._say(f"{trial.name}: {outcome(result)}")
+
+
+def _rate(speed: float) -> str:
+    """Tokens a second, in thousands from a thousand on."""
+    return f"{speed / 1e3:,.0f} k tok/s" if speed >= 1e3 else f"{speed:,.0f} tok/s"
 
 
 def _tokens(done: float, total: float) -> str:

@@ -64,7 +64,7 @@ def hold(path: Path) -> Iterator[int]:
                 if time.monotonic() > give_up:
                     holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
                     raise WorkError(
-                        f"process {holder} is working on the study in {path}; wait for it or stop it"
+                        f"process {holder} is working on what is in {path}; wait for it or stop it"
                     ) from None
                 time.sleep(0.1)
         os.ftruncate(descriptor, 0)

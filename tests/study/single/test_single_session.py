@@ -147,6 +147,16 @@ def test_a_folder_with_other_settings_is_refused_by_what_differs(prepare: Prepar
         trained(prepare(), tmp_path / "run")
 
 
+def test_a_part_of_ones_own_that_was_edited_is_another_run(prepare: Prepare, tmp_path: Path) -> None:
+    source = "from paribus.parts.norm.rmsnorm import RMSNorm\n\n\nclass Mine(RMSNorm):\n    pass\n"
+    part = tmp_path / "mine.py"
+    part.write_text(source)
+    trained(prepare(f"norm={part}:Mine"), tmp_path / "run")
+    part.write_text(source + "# edited\n")
+    with pytest.raises(RequestError, match="run with other settings: files"):
+        trained(prepare(f"norm={part}:Mine"), tmp_path / "run")
+
+
 def test_a_folder_of_something_else_is_left_alone(prepare: Prepare, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")

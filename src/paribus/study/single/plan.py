@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from paribus.model.transformer import Transformer
 from paribus.study import memory
 from paribus.study.match import usual_width
 from paribus.study.naming import digest
+from paribus.study.plan import VERSIONS
+from paribus.study.planning import code_versions
 from paribus.study.single.settings import RunSettings
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig, objective_for
@@ -35,7 +37,9 @@ _RATE, _RATE_OF_WEIGHTS = 0.4, 0.04  # by d_model
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A run before it runs. `start` names the files whose weights it begins from; `data` is the prepared text."""
+    """A run before it runs. `data` is the prepared text, `start` names the files whose weights it begins from, `files` hashes those
+    that the user's own parts are taken from.
+    """
 
     model: ModelConfig
     train: TrainConfig
@@ -44,6 +48,7 @@ class RunPlan:
     scores: int
     data: Mapping[str, Any]
     start: Mapping[str, Any] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -86,6 +91,7 @@ def make_plan(settings: RunSettings, *, data: Mapping[str, Any]) -> tuple[RunPla
         scores=settings.scores,
         data=dict(data),
         start=_start(loaded),
+        files=_own_files(model),
     )
     return plan, loaded
 
@@ -136,6 +142,11 @@ def _start(loaded: Transformer | None) -> dict[str, Any] | None:
         "config": digest(folder.config),
         "files": {file.name: file.stat().st_size for file in map(Path, folder.files)},
     }
+
+
+def _own_files(model: ModelConfig) -> dict[str, str]:
+    versions = code_versions(list(model.to_dict().values()))
+    return {name: value for name, value in versions.items() if name not in VERSIONS}
 
 
 def _check(model: ModelConfig, train: TrainConfig) -> None:
