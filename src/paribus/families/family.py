@@ -21,18 +21,6 @@ from paribus.model.config import ModelConfig
 
 #: A stack of layers beyond this is no model but a broken file.
 MOST_LAYERS = 1_000
-#: So is a size beyond these: matrices of it could not even be counted.
-_LARGEST = {
-    "vocab_size": 10**9,
-    "d_model": 10**9,
-    "d_ff": 10**9,
-    "max_seq_len": 10**9,
-    "num_layers": MOST_LAYERS,
-    "encoder_layers": MOST_LAYERS,
-    "num_heads": 10**5,
-    "num_kv_heads": 10**5,
-    "head_dim": 10**6,
-}
 
 
 @dataclass(frozen=True)
@@ -93,8 +81,9 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
     for name, rule in family.config.items():
         with keys.seen() as seen:
             arguments[name] = rule.read(keys)
-        # At once: rules below work with these sizes, layer by layer.
-        _check_size(name, arguments[name])
+        if name in ("num_layers", "encoder_layers") and not 1 <= arguments[name] <= MOST_LAYERS:
+            # At once: rules below go layer by layer.
+            raise RequestError(f"config.json: a model of {arguments[name]:,} layers cannot be")
         evidence[name] = tuple(seen)
     for key, value in family.only.items():
         if (given := keys.get(key, value)) != value:
@@ -109,13 +98,6 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
         evidence=evidence,
         unread=tuple(sorted(config.keys() - outer)),
     )
-
-
-def _check_size(name: str, value: Any) -> None:
-    """Raise `RequestError` for a size that no model has."""
-    if name in _LARGEST and type(value) is int and not 1 <= value <= _LARGEST[name]:
-        digits = f"{value:,}" if abs(value) < 10**15 else f"about 10^{len(str(abs(value))) - 1}"
-        raise RequestError(f"config.json: {name} would be {digits}; models have 1 to {_LARGEST[name]:,}")
 
 
 def express(family: Family, config: ModelConfig) -> Written:

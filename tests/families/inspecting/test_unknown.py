@@ -130,8 +130,8 @@ def test_too_many_layers_are_refused_and_not_counted_out(tmp_path: Path, model_t
 @pytest.mark.parametrize("model_type", ["llama", "new_type"])
 @pytest.mark.parametrize("key", ["hidden_size", "intermediate_size", "num_attention_heads", "vocab_size"])
 def test_a_size_beyond_all_models_is_refused(tmp_path: Path, model_type: str, key: str) -> None:
-    path = write_config(tmp_path, config_of(model_type=model_type, **{key: 10**30}))
-    with refused(f"{key} is about 10^30"):
+    path = write_config(tmp_path, config_of(model_type=model_type, **{key: 10**15}))
+    with refused(f"{key} is about 10^15"):
         inspect(path)
 
 
