@@ -14,7 +14,7 @@ from paribus.study.likeness import Likeness, likened
 from paribus.study.settings import DECIDED, ModelSection, PositiveRate, lay, sentence, train_of
 from paribus.train.config import TrainConfig
 
-#: Minutes on two cores; a study of this shape has that pace.
+#: Some minutes on two free cores.
 _MODEL = {"d_model": 128, "num_layers": 4, "num_heads": 4}
 _TRAIN = {"tokens": 2_000_000, "batch_size": 16, "seq_len": 128}
 _OF_MODEL = tuple(field.name for field in dataclasses.fields(ModelConfig))
