@@ -17,25 +17,34 @@ from pathlib import Path
 
 from paribus.errors import RequestError, WorkError
 
-LEDGER, PLAN = "ledger.sqlite", "plan.json"
+LEDGER, PLAN, LOCK = "ledger.sqlite", "plan.json", "study.lock"
 _WAIT_SECONDS = 10.0  # workers of a killed study notice within about a second
 
 
 def open_folder(path: Path) -> Path:
-    """Make the folder if need be; raises `RequestError` if nothing can be written there."""
+    """Make the folder of a study if need be; raises `RequestError` as `open_for` does."""
+    open_for("study", path, kept=LEDGER)
+    return path
+
+
+def open_for(what: str, path: Path, *, kept: str) -> None:
+    """Make a folder if need be.
+
+    Raises `RequestError` if nothing can be written there, or if it holds things and no file `kept`, by which a
+    folder of this kind is known.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
         raise RequestError(f"the output folder {path} cannot be written to: {error.strerror}") from error
-    strangers = [item.name for item in path.iterdir() if item.name not in ("study.lock",)]
-    if strangers and not (path / LEDGER).exists():
+    strangers = [item.name for item in path.iterdir() if item.name != LOCK]
+    if strangers and kept not in strangers:
         raise RequestError(
-            f"the output folder {path} is not empty and holds no study (it has {strangers[0]}); "
+            f"the output folder {path} is not empty and holds no {what} (it has {strangers[0]}); "
             "give a new or empty folder as --out"
         )
-    return path
 
 
 def planned_threads(path: Path) -> int | None:
@@ -53,7 +62,7 @@ def hold(path: Path) -> Iterator[int]:
 
     Waits up to ten seconds for workers of a killed run to go, then raises `WorkError`.
     """
-    descriptor = os.open(path / "study.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         give_up = time.monotonic() + _WAIT_SECONDS
         while True:

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
+from paribus.study.folder import open_for
 from paribus.study.single.plan import RunPlan
 
 PLAN, SETTINGS, CHECKPOINT = "plan.json", "config.yaml", "checkpoint.pt"
 RESULT, METRICS, PLOT, MODEL = "result.json", "metrics.csv", "loss.svg", "model"
-_LOCK = "study.lock"
 _OURS = (PLAN, CHECKPOINT, RESULT)
 
 
 def open_folder(path: Path, plan: RunPlan, *, threads: int, again: bool = False) -> int:
     """Make the folder of this run if need be; the threads it was begun with, or `threads` if it begins here.
 
-    With `again` what a run left in it is forgotten. Raises `RequestError` if nothing can be written there, or if it holds another run or anything else.
+    With `again` what a run left in it is forgotten. Raises `RequestError` if nothing can be written there, or if it
+    holds another run or anything else.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise RequestError(f"the output folder {path} cannot be written to: {error.strerror}") from error
-    strangers = [item.name for item in path.iterdir() if item.name != _LOCK]
-    if strangers and PLAN not in strangers:
-        raise RequestError(
-            f"the output folder {path} is not empty and holds no run (it has {strangers[0]}); "
-            "give a new or empty folder as --out"
-        )
+    open_for("run", path, kept=PLAN)
     wanted = json.loads(json.dumps(plan.to_dict()))
     held = None if again else _held(path)
     if held is not None:
