@@ -21,7 +21,7 @@ def test_a_passing_slot_ends_with_code_0_and_says_so() -> None:
     result = RUNNER.invoke(app, ["verify", "norm", "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert "layernorm" in result.stdout and "FAIL" not in result.stdout
-    assert "8 parts" in result.stderr and f"all pass on torch {torch.__version__}, cpu" in result.stderr
+    assert "9 parts" in result.stderr and f"all pass on torch {torch.__version__}, cpu" in result.stderr
 
 
 def test_the_table_has_the_worst_of_each_part_and_kind() -> None:
@@ -51,7 +51,7 @@ def test_a_failing_part_ends_with_code_1_and_every_failure_is_listed(monkeypatch
     monkeypatch.setattr(RMSNorm, "forward", wrong)
     result = RUNNER.invoke(app, ["verify", "rmsnorm", "--device", "cpu"])
     assert result.exit_code == 1
-    assert result.stdout.count("FAIL") == 8 and "8 FAIL" in result.stderr  # four sets of options, two kinds
+    assert result.stdout.count("FAIL") == 10 and "10 FAIL" in result.stderr  # five sets of options, two kinds
 
 
 def test_a_part_that_raises_or_gives_nan_makes_a_document_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from paribus import registry
 from paribus.errors import RequestError
 from paribus.families.meaning import differing
 from paribus.model.config import ModelConfig
+from paribus.registry import Registry
 
 from .files.checkpoints import refused
 from .peers import V, edited, our_logits, tokens
@@ -86,7 +87,7 @@ class Mine(nn.Module):
 """
 
 
-def test_a_part_from_a_file_is_run_only_if_asked(tmp_path: Path) -> None:
+def test_a_part_from_a_file_is_run_only_if_asked(tmp_path: Path, own_registry: Registry) -> None:
     paribus.save(with_weights(ModelConfig(**{**SIZES, "norm": "none"})), tmp_path / "ours", layout="paribus")
     (tmp_path / "mine.py").write_text(OWN.format(ran=str(tmp_path / "ran")))
     config = json.loads((tmp_path / "ours/config.json").read_text())

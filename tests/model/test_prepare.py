@@ -97,7 +97,7 @@ def test_the_model_stays_as_it_was(make_config: MakeConfig) -> None:
     assert not any(module.training for module in prepared.model.modules())
     assert list(model.state_dict()) == names
     assert all(torch.equal(model.state_dict()[name], state[name]) for name in names)
-    assert model.head is None and all(block.attention.joint is None for block in model.blocks())
+    assert model.head.weight is None and all(block.attention.joint is None for block in model.blocks())
     shared = {p.data_ptr() for p in model.parameters()}
     assert {p.data_ptr() for p in prepared.model.parameters()} == shared
 
@@ -118,9 +118,9 @@ def test_it_says_what_was_copied(make_config: MakeConfig) -> None:
     parts = ["attention.q", "attention.k", "attention.v", "attention.o", "ffn.up", "ffn.down"]
     parts = [name for name in parts if f"decoder.blocks.0.{name}.weight" in model.state_dict()]
     assert {f"decoder.blocks.0.{name}" for name in parts} <= set(copied.copied)
-    assert "embedding" in copied.copied and not copied.plain
-    weights = {name: model.get_submodule(name).weight for name in copied.copied}
-    assert copied.copied_bytes == 2 * sum(weight.numel() for weight in weights.values())
+    assert "head" in copied.copied and not copied.plain
+    weights = [model.get_submodule(name).weight for name in copied.copied if name != "head"]
+    assert copied.copied_bytes == 2 * sum(weight.numel() for weight in [*weights, model.head_weight])
     plain = prepare(model, copies=False)
     assert plain.copied == () and set(plain.plain) == set(copied.copied) and plain.copied_bytes == 0
 

@@ -27,7 +27,7 @@ def test_a_deep_stack_is_estimated_without_building_it() -> None:
     [
         dataclasses.replace(MODEL, d_model=2**20, head_dim=None),
         dataclasses.replace(MODEL, num_layers=10**8),
-        dataclasses.replace(MODEL, d_ff=2**33),
+        dataclasses.replace(MODEL, d_ff=10**9),
     ],
 )
 def test_what_cannot_fit_is_refused_before_allocation(model: ModelConfig) -> None:

@@ -78,7 +78,7 @@ def prepare(
                 held.append(packed.held)
                 copied.append(name)
         head = PackedLinear(_over(model.head_weight, model.head.bias), dtype=dtype)
-        twin.head = cast(Head, _PackedHead(head, twin.head.transform))
+        twin.head = cast(Head, _PackedHead(head, twin.head.transform).eval())
         held.append(head.held)
         copied.append("head")
     everything = [*layers, "head"]

@@ -217,7 +217,7 @@ class MultiHeadAttention(nn.Module):
         x = x if self.clip is None else x.clamp(-self.clip, self.clip)
         if norm is not None and self.qk_norm_over != "head":
             x, norm = norm(x), None
-        x = x.view(*x.shape[:-1], -1, self.head_dim).transpose(1, 2)
+        x = x.view(*x.shape[:-1], x.shape[-1] // self.head_dim, self.head_dim).transpose(1, 2)
         return x if norm is None else norm(x)
 
     def roles(self) -> Roles:
