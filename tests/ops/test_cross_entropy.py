@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from paribus.errors import RequestError
-from paribus.ops import cross_entropy
-from paribus.ops.cross_entropy import linear_cross_entropy, parts_that_fit
+from paribus.ops import nats as module
+from paribus.ops.cross_entropy import linear_cross_entropy
 
 IGNORE = -100
 N, D, V = 9, 5, 13
@@ -23,7 +23,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "scaled": {"scale": 0.3},
     "everything": {"label_smoothing": 0.2, "z_loss": 0.1, "softcap": 1.5, "scale": 0.7},
 }
-PARTS = [1, 2, 5, 13, 100]
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
@@ -57,12 +56,11 @@ def definition(
     return nats
 
 
-@pytest.mark.parametrize("parts", PARTS)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_nats_are_those_of_the_definition(name: str, parts: int) -> None:
+def test_nats_are_those_of_the_definition(name: str) -> None:
     x, weight, targets = inputs()
     expected = definition(x, weight, targets, **OPTIONS[name])
-    given: dict[str, Any] = {**OPTIONS[name], "parts": parts}
+    given: dict[str, Any] = OPTIONS[name]
     actual = linear_cross_entropy(x, weight, targets, **given)
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
     total = linear_cross_entropy(x, weight, targets, reduction="sum", **given)
@@ -71,41 +69,34 @@ def test_nats_are_those_of_the_definition(name: str, parts: int) -> None:
     np.testing.assert_allclose(mean.item(), expected.sum() / (N - 2), rtol=1e-12)
 
 
-@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("name", OPTIONS)
-def test_first_and_second_derivatives_are_right(
-    name: str, parts: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cross_entropy, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
+def test_first_and_second_derivatives_are_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
     x, weight, targets = inputs()
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
-        return linear_cross_entropy(x, weight, targets, parts=parts, **OPTIONS[name])
+        return linear_cross_entropy(x, weight, targets, **OPTIONS[name])
 
     assert torch.autograd.gradcheck(loss, (x, weight))
     assert torch.autograd.gradgradcheck(loss, (x, weight))
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_tied_weights_have_the_same_gradient_where_it_can_be_differentiated_again(parts: int) -> None:
+def test_tied_weights_have_the_same_gradient_where_it_can_be_differentiated_again() -> None:
     _, weight, targets = inputs()
     ids = torch.arange(N)
 
     def gradient(*, again: bool) -> Tensor:
-        nats = linear_cross_entropy(torch.tanh(weight[ids]), weight, targets, parts=parts)
+        nats = linear_cross_entropy(torch.tanh(weight[ids]), weight, targets)
         return torch.autograd.grad(nats.sum(), weight, create_graph=again)[0]
 
     torch.testing.assert_close(gradient(again=True), gradient(again=False))
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_only_the_head_or_only_the_stream_may_learn(parts: int) -> None:
+def test_only_the_head_or_only_the_stream_may_learn() -> None:
     x, weight, targets = inputs()
-    both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, parts=parts).sum(), (x, weight))
-    alone_x = torch.autograd.grad(linear_cross_entropy(x, weight.detach(), targets, parts=parts).sum(), x)
-    alone_w = torch.autograd.grad(
-        linear_cross_entropy(x.detach(), weight, targets, parts=parts).sum(), weight
-    )
+    both = torch.autograd.grad(linear_cross_entropy(x, weight, targets).sum(), (x, weight))
+    alone_x = torch.autograd.grad(linear_cross_entropy(x, weight.detach(), targets).sum(), x)
+    alone_w = torch.autograd.grad(linear_cross_entropy(x.detach(), weight, targets).sum(), weight)
     torch.testing.assert_close((*alone_x, *alone_w), both)
 
 
@@ -117,7 +108,7 @@ def peak_bytes(step: Callable[[], None]) -> int:
     return max(itertools.accumulate(changes))
 
 
-def saved_bytes(num_rows: int, *, vocab: int, parts: int) -> int:
+def saved_bytes(num_rows: int, *, vocab: int) -> int:
     x = torch.randn(num_rows, D, dtype=torch.bfloat16, requires_grad=True)
     weight = torch.randn(vocab, D, requires_grad=True)
     saved: dict[int, Tensor] = {}
@@ -127,51 +118,39 @@ def saved_bytes(num_rows: int, *, vocab: int, parts: int) -> int:
         return t
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
-        loss = linear_cross_entropy(x, weight, torch.zeros(num_rows, dtype=torch.long), parts=parts)
+        loss = linear_cross_entropy(x, weight, torch.zeros(num_rows, dtype=torch.long))
     loss.sum().backward()
     return sum(t.untyped_storage().nbytes() for t in saved.values())
 
 
-def test_logits_are_kept_in_the_dtype_of_the_stream_and_in_rows_not_at_all() -> None:
-    vocab = 4096
-    for parts, bytes_each in ((1, 2.0), (4, 0.0)):
-        more = saved_bytes(64, vocab=vocab, parts=parts) - saved_bytes(32, vocab=vocab, parts=parts)
-        # Beside the logits: the stream itself and its targets, a few bytes a row.
-        assert more / 32 / vocab == pytest.approx(bytes_each, abs=0.02)
+def test_logits_are_kept_in_the_dtype_of_the_stream() -> None:
+    more = saved_bytes(64, vocab=4096) - saved_bytes(32, vocab=4096)
+    # Beside the logits: the stream itself and its targets, a few bytes a row.
+    assert more / 32 / 4096 == pytest.approx(2.0, abs=0.02)
 
 
-def test_the_gradient_of_the_stream_is_summed_up_over_parts_and_not_collected() -> None:
-    rows, width, vocab = 512, 256, 64
-    x, weight = torch.randn(rows, width, requires_grad=True), torch.randn(vocab, width, requires_grad=True)
-    loss = linear_cross_entropy(x, weight, torch.zeros(rows, dtype=torch.long), reduction="sum", parts=vocab)
-    assert peak_bytes(loss.backward) < 4 * x.nbytes
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-def test_under_autocast_the_stream_counts_as_of_its_dtype(parts: int) -> None:
+def test_under_autocast_the_stream_counts_as_of_its_dtype() -> None:
     x, weight, targets = inputs(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        nats = linear_cross_entropy(x, weight, targets, parts=parts)
-    expected = linear_cross_entropy(x.bfloat16(), weight, targets, parts=parts)
+        nats = linear_cross_entropy(x, weight, targets)
+    expected = linear_cross_entropy(x.bfloat16(), weight, targets)
     torch.testing.assert_close(nats, expected)
     found = torch.autograd.grad(nats.sum(), (x, weight))
     torch.testing.assert_close(found, torch.autograd.grad(expected.sum(), (x, weight)))
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_no_rows_give_no_nats(parts: int) -> None:
+def test_no_rows_give_no_nats() -> None:
     x, weight, targets = inputs()
-    nats = linear_cross_entropy(x[:0], weight, targets[:0], parts=parts)
+    nats = linear_cross_entropy(x[:0], weight, targets[:0])
     assert nats.shape == (0,)
     assert not torch.autograd.grad(nats.sum(), weight)[0].any()
 
 
-@pytest.mark.parametrize("parts", [1, 3, V])
-def test_ids_whose_logits_are_minus_infinity_cost_the_others_nothing(parts: int) -> None:
+def test_ids_whose_logits_are_minus_infinity_cost_the_others_nothing() -> None:
     x, weight, targets = torch.ones(1, D), inputs(torch.float32)[1].detach(), torch.tensor([0])
     expected = linear_cross_entropy(x, weight[:2], targets)
     weight[2:] = float("-inf")
-    torch.testing.assert_close(linear_cross_entropy(x, weight, targets, parts=parts), expected)
+    torch.testing.assert_close(linear_cross_entropy(x, weight, targets), expected)
 
 
 def test_nats_in_bf16_are_exact_but_for_the_rounding_of_the_logits() -> None:
@@ -184,14 +163,11 @@ def test_nats_in_bf16_are_exact_but_for_the_rounding_of_the_logits() -> None:
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("parts", [1, 3])
-def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
+def test_compiled_it_is_one_graph_with_the_same_gradients() -> None:
     x, weight, targets = inputs()
 
     def loss(x: Tensor, weight: Tensor) -> Tensor:
-        return linear_cross_entropy(
-            x, weight, targets, parts=parts, reduction="mean", **OPTIONS["everything"]
-        )
+        return linear_cross_entropy(x, weight, targets, reduction="mean", **OPTIONS["everything"])
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x, weight), loss(x, weight))
@@ -202,12 +178,11 @@ def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("parts", [1, 3])
-def test_one_graph_serves_any_number_of_rows(parts: int) -> None:
+def test_one_graph_serves_any_number_of_rows() -> None:
     x, weight, targets = inputs()
 
     def loss(x: Tensor, targets: Tensor) -> Tensor:
-        return linear_cross_entropy(x, weight, targets, parts=parts, **OPTIONS["everything"])
+        return linear_cross_entropy(x, weight, targets, **OPTIONS["everything"])
 
     compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend="aot_eager")
     for rows in (N, 4):
@@ -223,7 +198,6 @@ def test_one_graph_serves_any_number_of_rows(parts: int) -> None:
         {"z_loss": -1.0},
         {"softcap": 0.0},
         {"scale": float("inf")},
-        {"parts": 0},
     ],
     ids=lambda given: next(iter(given)),
 )
@@ -234,20 +208,12 @@ def test_impossible_options_are_refused_in_one_sentence(given: dict[str, Any]) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_vocabulary_is_taken_in_parts_only_under_memory_pressure() -> None:
-    assert parts_that_fit(2048, 8192, dtype=torch.bfloat16, memory_bytes=8 << 30) == 1
-    parts = parts_that_fit(2048, 131_072, dtype=torch.bfloat16, memory_bytes=2 << 30)
-    assert 2048 * 131_072 / parts * 2 * 2 <= (2 << 30) / 8 < 2048 * 131_072 / (parts - 1) * 2 * 2
-    assert parts_that_fit(8, 1 << 20, dtype=torch.float32, memory_bytes=1) == 1 << 20
-
-
-@pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("target", [-1, V])
-def test_a_target_outside_the_vocabulary_is_an_error(target: int, parts: int) -> None:
+def test_a_target_outside_the_vocabulary_is_an_error(target: int) -> None:
     x, weight, targets = inputs()
     targets[3] = target
     with pytest.raises((RuntimeError, IndexError)):
-        linear_cross_entropy(x, weight, targets, parts=parts)
+        linear_cross_entropy(x, weight, targets)
 
 
 def test_an_ignored_index_may_be_an_id_of_the_vocabulary() -> None:
@@ -259,40 +225,33 @@ def test_an_ignored_index_may_be_an_id_of_the_vocabulary() -> None:
         assert (nats[row] == 0) == (targets[row] == 0) == (not gradient[row].any())
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-def test_nats_of_large_logits_keep_their_digits(parts: int) -> None:
+def test_nats_of_large_logits_keep_their_digits() -> None:
     """With a logsumexp of 1,000 in one float32, 6e-5 would be lost of each."""
     logits = torch.tensor([[1000.0, 999.0, 990.0]])
-    nats = linear_cross_entropy(logits, torch.eye(3), torch.tensor([1]), parts=parts)
+    nats = linear_cross_entropy(logits, torch.eye(3), torch.tensor([1]))
     expected = torch.nn.functional.cross_entropy(logits.double(), torch.tensor([1]))
     assert nats.item() == pytest.approx(expected.item(), rel=2e-7)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fresh_compiler")
-def test_compiled_the_logits_of_one_part_exist_at_a_time() -> None:
+def test_compiled_the_gradient_of_the_logits_is_written_over_them() -> None:
     rows, vocab = 256, 8192
     x = torch.randn(rows, 8, dtype=torch.bfloat16, requires_grad=True)
     weight, targets = torch.randn(vocab, 8, requires_grad=True), torch.randint(vocab, (rows,))
 
-    def peak(parts: int) -> float:
-        def loss() -> Tensor:
-            return linear_cross_entropy(x, weight, targets, reduction="mean", parts=parts)
+    def loss() -> Tensor:
+        return linear_cross_entropy(x, weight, targets, reduction="mean")
 
-        compiled = torch.compile(loss, fullgraph=True)
-        compiled().backward()
-        return peak_bytes(lambda: compiled().backward()) / (rows * vocab * 2)
-
-    whole = peak(1)
-    assert 1 <= whole < 1.3  # the gradient is written over the logits
-    assert peak(8) < 0.6
+    compiled = torch.compile(loss, fullgraph=True)
+    compiled().backward()
+    assert 1 <= peak_bytes(lambda: compiled().backward()) / (rows * vocab * 2) < 1.3
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("parts", [1, 3])
-def test_compiled_gradients_in_bf16_are_rounded_once(name: str, parts: int) -> None:
+def test_compiled_gradients_in_bf16_are_rounded_once(name: str) -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(64, 32, generator=generator).bfloat16().requires_grad_()
     weight = (torch.randn(500, 32, generator=generator) / 4).bfloat16().requires_grad_()
@@ -305,7 +264,7 @@ def test_compiled_gradients_in_bf16_are_rounded_once(name: str, parts: int) -> N
         given: dict[str, Any] = OPTIONS[name]
 
         def loss(logits: Tensor) -> Tensor:
-            return linear_cross_entropy(logits, eye, targets, parts=parts, **given).sum()
+            return linear_cross_entropy(logits, eye, targets, **given).sum()
 
         compiled = torch.compile(loss, fullgraph=True)
         exact = logits.detach().double().requires_grad_()

@@ -1,4 +1,4 @@
-"""The loss of a head with a bias: that of the plain logits, in parts and compiled as well."""
+"""The loss of a head with a bias: that of the plain logits, compiled as well."""
 
 from typing import Any
 
@@ -7,48 +7,41 @@ import pytest
 import torch
 from torch import Tensor
 
-from paribus.ops import cross_entropy
+from paribus.ops import nats as module
 from paribus.ops.cross_entropy import linear_cross_entropy
 
 from .test_cross_entropy import OPTIONS, N, V, definition, inputs
-
-PARTS = pytest.mark.parametrize("parts", [1, 3])
 
 
 def bias_V() -> Tensor:
     return torch.randn(V, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
 
 
-@PARTS
 @pytest.mark.parametrize("name", OPTIONS)
-def test_nats_are_those_of_one_more_feature_that_is_always_one(name: str, parts: int) -> None:
+def test_nats_are_those_of_one_more_feature_that_is_always_one(name: str) -> None:
     (x, weight, targets), bias = inputs(), bias_V()
     x_and_one = torch.cat((x, torch.ones(N, 1, dtype=x.dtype)), dim=1)
     expected = definition(x_and_one, torch.cat((weight, bias[:, None]), dim=1), targets, **OPTIONS[name])
-    actual = linear_cross_entropy(x, weight, targets, bias_V=bias, parts=parts, **OPTIONS[name])
+    actual = linear_cross_entropy(x, weight, targets, bias_V=bias, **OPTIONS[name])
     np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-14)
 
 
-@PARTS
 @pytest.mark.parametrize("name", ["plain", "everything"])
-def test_first_and_second_derivatives_are_right(
-    name: str, parts: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cross_entropy, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
+def test_first_and_second_derivatives_are_right(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EAGER_ELEMENTS", 3 * V)  # several stretches of eager rows
     (x, weight, targets), bias = inputs(), bias_V()
 
     def loss(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         given: dict[str, Any] = OPTIONS[name]
-        return linear_cross_entropy(x, weight, targets, bias_V=bias, parts=parts, **given)
+        return linear_cross_entropy(x, weight, targets, bias_V=bias, **given)
 
     assert torch.autograd.gradcheck(loss, (x, weight, bias))
     assert torch.autograd.gradgradcheck(loss, (x, weight, bias))
 
 
-@PARTS
-def test_the_bias_alone_may_learn(parts: int) -> None:
+def test_the_bias_alone_may_learn() -> None:
     (x, weight, targets), bias = inputs(), bias_V()
-    given = {"bias_V": bias, "parts": parts, "reduction": "sum"}
+    given = {"bias_V": bias, "reduction": "sum"}
     both = torch.autograd.grad(linear_cross_entropy(x, weight, targets, **given), (weight, bias))[1]
     alone = linear_cross_entropy(x.detach(), weight.detach(), targets, **given)
     for again in (False, True):
@@ -67,12 +60,11 @@ def test_in_bf16_the_bias_keeps_its_dtype() -> None:
 
 
 @pytest.mark.usefixtures("fresh_compiler")
-@PARTS
-def test_compiled_it_is_one_graph_with_the_same_gradients(parts: int) -> None:
+def test_compiled_it_is_one_graph_with_the_same_gradients() -> None:
     (x, weight, targets), bias = inputs(), bias_V()
 
     def loss(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return linear_cross_entropy(x, weight, targets, bias_V=bias, parts=parts, reduction="mean")
+        return linear_cross_entropy(x, weight, targets, bias_V=bias, reduction="mean")
 
     compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
     learned = (x, weight, bias)

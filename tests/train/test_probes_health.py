@@ -103,9 +103,9 @@ def test_hidden_rms_and_gradient_norm_are_those_of_one_pass_over_the_text(data: 
     ffn = program.model.decoder.blocks[1].ffn
     entered: list[Tensor] = []
     hook = ffn.register_forward_hook(lambda _m, inputs, _o: entered.append(inputs[0]))
-    nats, _ = program.loss(batch)
+    loss = program.loss(batch)
     hook.remove()
-    (nats.sum() / batch.targets_BT.numel()).backward()
+    (loss.mean * program.scored_per_step / batch.targets_BT.numel()).backward()
     with torch.no_grad():
         hidden = F.silu(ffn.gate(entered[0])) * ffn.value(entered[0])
     norm = math.sqrt(sum(float(p.grad.square().sum()) for p in ffn.parameters()))

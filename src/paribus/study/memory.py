@@ -11,7 +11,7 @@ from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.count import params_at_any_depth
 from paribus.ops.attention import choose_backend
-from paribus.ops.cross_entropy import parts_that_fit
+from paribus.ops.training_cross_entropy import parts_that_fit
 from paribus.train.config import TrainConfig
 from paribus.train.peak_memory import machine_bytes
 from paribus.train.program import device_type, resolve
@@ -43,7 +43,8 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
         per_token += 4 * size * model.d_model
     tokens, dtype = train.tokens_per_step, getattr(torch, resolve(train)[0].dtype)
     parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=machine_bytes())
-    logits = 10 * tokens * model.vocab_size // parts
+    # Of a part: the logits and their gradient. Beside them the gradient of the head, with the share of a part.
+    logits = 2 * tokens * model.vocab_size * dtype.itemsize // parts + 6 * model.vocab_size * model.d_model
     return _PROCESS + _PER_PARAMETER * params + tokens * per_token + logits
 
 

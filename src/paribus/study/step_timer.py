@@ -58,9 +58,7 @@ class StepTimer:
         }
 
     def _step(self) -> None:
-        nats_B, auxiliary = self._program.loss(self._batch)
-        mean = nats_B.sum() / self._tokens
-        (mean if auxiliary is None else mean + auxiliary).backward()
+        self._program.loss(self._batch).total.backward()
         self._optimiser.step()
         self._optimiser.zero_grad()
 

@@ -41,8 +41,7 @@ def evaluate(program: Program, data: Dataset, config: TrainConfig) -> Score:
     rows = []
     with program.scoring():
         for batch in examples.batches(config.batch_size):
-            nats_B, _ = program.loss(Batch.of(batch, program.device))
-            rows.append(nats_B.detach().double())
+            rows.append(program.loss(Batch.of(batch, program.device)).nats_B.double())
     # The last batch was filled up with rows that score nothing.
     nats = torch.cat(rows)[: len(examples.targets)].cpu().numpy()
     return Score(

@@ -1,8 +1,9 @@
 """A model with its loss, compiled once and used for many runs.
 
 Trials of one architecture differ in seed and rate only, so a program keeps its compiled graph and has its
-parameters drawn anew for each. Evaluation runs the training graph too: another grad mode or another batch
-shape would compile a second one. What ran (dtype, compiled or not) is part of the program and recorded.
+parameters drawn anew for each. Evaluation runs the training graph too, gradients of the head and all: another
+grad mode or another batch shape would compile a second one. What ran (dtype, compiled or not) is part of the
+program and recorded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
-from paribus.ops.cross_entropy import linear_cross_entropy, parts_that_fit
+from paribus.ops.training_cross_entropy import parts_that_fit, training_cross_entropy
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
 from paribus.train.peak_memory import machine_bytes
@@ -60,12 +61,34 @@ class Batch:
         )
 
 
+class Loss(NamedTuple):
+    """What a batch costs: `mean` [], `nats_BT` of each target, and what layers add, `auxiliary` [] or None.
+
+    `mean` is the sum of the nats over the targets that a batch of training has; only it has gradients. `nats_BT` is
+    for reading, 0 where nothing is scored.
+    """
+
+    mean: Tensor
+    nats_BT: Tensor
+    auxiliary: Tensor | None
+
+    @property
+    def total(self) -> Tensor:
+        """What a step descends, []."""
+        return self.mean if self.auxiliary is None else self.mean + self.auxiliary
+
+    @property
+    def nats_B(self) -> Tensor:
+        """Summed nats of each row."""
+        return self.nats_BT.sum(dim=1)
+
+
 #: Models of up to so many layers are compiled whole: 4 to 10 % faster, and the time to compile grows with them.
 WHOLE_UP_TO = 6
 
 
 class Program:
-    """`loss(batch)`: nats of each row's scored targets, and what layers add to the loss of a step, or None.
+    """`loss(batch)`: the `Loss` of a step.
 
     `objective` makes examples of text, `dtype` is the compute dtype, `compiled` whether the loss runs through
     `torch.compile`. Raises `RequestError` if the objective is for another architecture than the model's.
@@ -79,15 +102,17 @@ class Program:
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
+        lengths = self.objective.lengths(train.seq_len)
+        self.scored_per_step = train.batch_size * lengths.scored
         # By what the machine has, not by what is free just now: two runs on it must do the same.
         self.loss_parts = parts_that_fit(
-            train.batch_size * self.objective.lengths(train.seq_len).inputs,
+            train.batch_size * lengths.inputs,
             config.vocab_size,
             dtype=self.dtype,
             memory_bytes=machine_bytes(),
         )
         self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
-        self._run, self._head_run = self._forward, self._head
+        self._run, self._head_run = self._forward, self.head_loss
         blocks = list(self.model.blocks())
         self.compiled_by = ("model" if len(blocks) <= WHOLE_UP_TO else "block") if self.compiled else None
         if self.compiled:
@@ -98,13 +123,14 @@ class Program:
         elif self.compiled_by == "block":
             for block in blocks:  # alike but for their weights, so they share their graphs
                 block.compile(fullgraph=True, dynamic=False)
-            self._head_run = torch.compile(self._head, fullgraph=True, dynamic=False)
+            self._head_run = torch.compile(self.head_loss, fullgraph=True, dynamic=False)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Summed nats [B] of each row's scored targets, and the auxiliary loss of a step if layers have one."""
-        return self._run(
+    def loss(self, batch: Batch) -> Loss:
+        """The loss of a batch of training's shape."""
+        found = self._run(
             batch.inputs_BT, batch.targets_BT, batch.inputs_valid_BT, batch.source_BS, batch.source_valid_BS
         )
+        return Loss(*found)
 
     def _forward(
         self,
@@ -113,7 +139,7 @@ class Program:
         inputs_valid_BT: Tensor | None,
         source_BS: Tensor | None,
         source_valid_BS: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         stream_BTD, aux = self.model.stream(
             inputs_BT,
             dtype=self.dtype,
@@ -121,24 +147,23 @@ class Program:
             source_BS=source_BS,
             source_valid_BS=source_valid_BS,
         )
-        return self._head_run(stream_BTD, targets_BT), aux.get("loss")
+        mean, nats_BT = self._head_run(stream_BTD, targets_BT)
+        return mean, nats_BT, aux.get("loss")
 
-    def _head(self, stream_BTD: Tensor, targets_BT: Tensor) -> Tensor:
-        return self.token_nats(stream_BTD, targets_BT).sum(dim=1)
-
-    def token_nats(self, stream_BTD: Tensor, targets_BT: Tensor) -> Tensor:
-        """Nats [B, T] of what the head makes of the stream, 0 where nothing is scored; never compiled by itself."""
-        nats = linear_cross_entropy(
+    def head_loss(self, stream_BTD: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """`mean` and `nats_BT` of what the head makes of the stream; never compiled by itself."""
+        mean, nats_N = training_cross_entropy(
             stream_BTD,
             self.model.head_weight,
             targets_BT,
+            divisor=self.scored_per_step,
             bias_V=self.model.head.bias,
             ignore_index=IGNORE,
             softcap=self.config.logit_softcap,
             scale=self.config.logit_scale,
             parts=self.loss_parts,
         )
-        return nats.view_as(targets_BT)
+        return mean, nats_N.view_as(targets_BT)
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:

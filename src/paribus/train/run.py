@@ -140,7 +140,6 @@ def _run(
         state = loaded or state
 
     lengths = program.objective.lengths(config.seq_len)
-    scored_per_step = lengths.scored * config.batch_size
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
     compiles = True  # the first step of this process may
@@ -151,14 +150,12 @@ def _run(
         _seed_step(seed, state.step)
         examples = _batch(program, data, config, seed=seed, step=state.step)
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
-        nats_B, auxiliary = program.loss(examples)
-        loss = nats_B.sum()
-        mean = loss / scored_per_step
-        (mean if auxiliary is None else mean + auxiliary).backward()
+        loss = program.loss(examples)
+        loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf)
         optimiser.step()
         optimiser.zero_grad()
-        pending.append((loss.detach(), norm))
+        pending.append((loss.nats_B.sum(), norm))
         state.step += 1
         last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at
         if len(pending) == _CHECK_EVERY or compiles or last or stopping or scores:
@@ -184,7 +181,7 @@ def _run(
     val_bpb, heldout_nats = None, []
     if reason is None:
         score = evaluate(program, data, config)
-        first = state.losses[0] / scored_per_step
+        first = state.losses[0] / program.scored_per_step
         if not math.isfinite(score.nats_per_token):
             reason = "the held-out loss is not finite"
         else:

@@ -21,7 +21,7 @@ from paribus.text.data import Dataset
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import heldout_examples
 from paribus.train.objectives import IGNORE
-from paribus.train.program import Batch, Program
+from paribus.train.program import Batch, Loss, Program
 
 
 class Probe(ABC):
@@ -75,8 +75,8 @@ def untouched(program: Program, *, weights: bool = False) -> Iterator[None]:
                 parameter.grad = grad
 
 
-def token_nats(program: Program, batch: Batch, *, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
-    """Nats [B, T] of each target (0 where nothing is scored) and the layers' own loss, computed eagerly."""
+def eager_loss(program: Program, batch: Batch, *, dtype: torch.dtype) -> Loss:
+    """The loss of a batch of any shape, computed eagerly."""
     stream_BTD, aux = program.model.stream(
         batch.inputs_BT,
         dtype=dtype,
@@ -84,7 +84,8 @@ def token_nats(program: Program, batch: Batch, *, dtype: torch.dtype) -> tuple[T
         source_BS=batch.source_BS,
         source_valid_BS=batch.source_valid_BS,
     )
-    return program.token_nats(stream_BTD, batch.targets_BT), aux.get("loss")
+    mean, nats_BT = program.head_loss(stream_BTD, batch.targets_BT)
+    return Loss(mean, nats_BT, aux.get("loss"))
 
 
 def backward_on_heldout(
@@ -111,10 +112,10 @@ def backward_on_heldout(
             fields = {name: _rows(array, start, rows) for name, array in vars(examples).items()}
             batch = Batch.of(dataclasses.replace(examples, **fields), program.device)
             with watching():
-                nats_BT, auxiliary = token_nats(program, batch, dtype=torch.float32)
-            loss = nats_BT.sum() / scored
-            if auxiliary is not None:
-                loss = loss + auxiliary * ((batch.targets_BT != IGNORE).sum() / scored)
+                found = eager_loss(program, batch, dtype=torch.float32)
+            loss = found.mean * (program.scored_per_step / scored)
+            if found.auxiliary is not None:
+                loss = loss + found.auxiliary * ((batch.targets_BT != IGNORE).sum() / scored)
             loss.backward()
     return examples.targets.size
 

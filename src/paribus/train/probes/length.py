@@ -24,7 +24,7 @@ from paribus.text.data import Dataset, heldout_windows
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.probes.as_run import attention_backends
-from paribus.train.probes.base import Probe, check_causal, check_whole, finite, token_nats, untouched
+from paribus.train.probes.base import Probe, check_causal, check_whole, eager_loss, finite, untouched
 from paribus.train.probes.rescaling import can_be_rescaled, check_scaling, rescaled
 from paribus.train.program import Batch, Program
 
@@ -209,7 +209,7 @@ class LengthProbe(Probe):
                     targets_BT=torch.from_numpy(targets[start : start + rows]).to(program.device),
                 )
                 try:
-                    nats_BT, _ = token_nats(program, batch, dtype=program.dtype)
+                    nats_BT = eager_loss(program, batch, dtype=program.dtype).nats_BT
                 except _TOO_LONG as error:
                     return str(error)
                 parts.append(nats_BT.double().cpu().numpy())

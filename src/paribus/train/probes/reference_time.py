@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from paribus.parts.context import Context
 from paribus.text.data import Dataset
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import heldout_examples
 from paribus.train.optimiser import Optimiser, make_optimiser
-from paribus.train.probes.base import Probe, check_whole, token_nats, untouched
-from paribus.train.program import Batch, Program
+from paribus.train.probes.base import Probe, check_whole, eager_loss, untouched
+from paribus.train.program import Batch, Loss, Program
 
 _RATE = 1e-6  # what a step does to the weights is undone; that it is small keeps them finite meanwhile
 
@@ -44,7 +43,7 @@ class ReferenceTimeProbe(Probe):
         batch = Batch.of(
             next(heldout_examples(program.objective, data, config).batches(config.batch_size)), program.device
         )
-        forms: dict[str, Callable[[], tuple[Tensor, Tensor | None]]] = {
+        forms: dict[str, Callable[[], Loss]] = {
             "fused": lambda: program.loss(batch),
             "reference": lambda: _reference(program, batch),
         }
@@ -66,16 +65,11 @@ class ReferenceTimeProbe(Probe):
 
 
 def _timed_step(
-    program: Program,
-    loss: Callable[[], tuple[Tensor, Tensor | None]],
-    optimiser: Optimiser,
-    config: TrainConfig,
+    program: Program, loss: Callable[[], Loss], optimiser: Optimiser, config: TrainConfig
 ) -> float:
     _wait(program.device)
     started = time.perf_counter()
-    nats, auxiliary = loss()
-    mean = nats.sum() / config.tokens_per_step
-    (mean if auxiliary is None else mean + auxiliary).backward()
+    loss().total.backward()
     torch.nn.utils.clip_grad_norm_(program.model.parameters(), config.clip or math.inf)
     optimiser.step()
     optimiser.zero_grad()
@@ -83,7 +77,7 @@ def _timed_step(
     return time.perf_counter() - started
 
 
-def _reference(program: Program, batch: Batch) -> tuple[Tensor, Tensor | None]:
+def _reference(program: Program, batch: Batch) -> Loss:
     """The loss by eager operations and plain attention."""
     layers = [
         getattr(block, name)
@@ -94,7 +88,7 @@ def _reference(program: Program, batch: Batch) -> tuple[Tensor, Tensor | None]:
     # The backend comes with the context, so it can be another one without touching layer or model.
     hooks = [layer.register_forward_pre_hook(_plainly) for layer in layers]
     try:
-        return token_nats(program, batch, dtype=program.dtype)
+        return eager_loss(program, batch, dtype=program.dtype)
     finally:
         for hook in hooks:
             hook.remove()
