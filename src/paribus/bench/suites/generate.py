@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.suites.llama import llama
 from paribus.bench.suites.products import place
 from paribus.model.config import ModelConfig
 from paribus.model.generate import generate
@@ -56,21 +57,9 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
 
     def transformers(**settings: Any) -> Callable[[], Case]:
         def make() -> Case:
-            from transformers import LlamaConfig, LlamaForCausalLM
             from transformers.generation import CompileConfig
 
-            shape: Any = LlamaConfig  # its fields are not declared
-            model: Any = LlamaForCausalLM(
-                shape(
-                    vocab_size=config.vocab_size,
-                    hidden_size=config.d_model,
-                    intermediate_size=config.d_ff,
-                    num_hidden_layers=config.num_layers,
-                    num_attention_heads=config.num_heads,
-                    max_position_embeddings=config.max_seq_len,
-                    tie_word_embeddings=True,
-                )
-            )
+            model = llama(config)
             model = model.to(device, _DTYPE).eval()
             model.generation_config.eos_token_id = None
             model.generation_config.pad_token_id = 0

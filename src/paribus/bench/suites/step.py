@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.suites.llama import llama
 from paribus.bench.suites.products import attention_products, linear_products, place
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
@@ -62,22 +63,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
 
     def transformers(attention: str, *, masters: bool) -> Callable[[], Case]:
         def make() -> Case:
-            from transformers import LlamaConfig, LlamaForCausalLM
-
-            settings: Any = LlamaConfig  # its fields are not declared
-            model: Any = LlamaForCausalLM(
-                settings(
-                    vocab_size=config.vocab_size,
-                    hidden_size=config.d_model,
-                    intermediate_size=config.d_ff,
-                    num_hidden_layers=config.num_layers,
-                    num_attention_heads=config.num_heads,
-                    max_position_embeddings=length,
-                    tie_word_embeddings=config.tie_embeddings,
-                    attn_implementation=attention,
-                    use_cache=False,
-                )
-            )
+            model = llama(config, attn_implementation=attention, use_cache=False)
             model = model.to(device) if masters else model.to(device, torch.bfloat16)
             compiled = torch.compile(model, dynamic=False)
 

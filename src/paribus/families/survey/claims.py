@@ -173,8 +173,8 @@ def _share(count: int, of: int) -> str:
 
 
 def _joined(values: Iterable[str], *, known: str = "graph") -> Claim:
-    """The values there are, the most frequent first."""
-    found = [value for value, _ in Counter(values).most_common()]
+    """The values there are, the most frequent first; where as many are of two, by name."""
+    found = [value for value, _ in sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))]
     if not found or found == ["other"]:
         return UNKNOWN
     return Claim(" + ".join(found), known)

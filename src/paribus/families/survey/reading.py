@@ -88,12 +88,15 @@ def rope(config: Any) -> str:
     parameters = _get(config, "rope_parameters") or _get(config, "rope_scaling") or {}
     inner = [each for each in parameters.values() if isinstance(each, dict)] or [parameters]
     kinds = {each.get("rope_type", each.get("type")) for each in inner} - {None, "default"}
-    fraction = next((each[name] for each in inner for name in _FRACTIONS if each.get(name)), None)
-    fraction = fraction or _first(config, _FRACTIONS)
+    scaled = "".join(f"_{kind}" for kind in sorted(map(str, kinds)))
+    given = [next((each[name] for name in _FRACTIONS if each.get(name)), None) for each in inner]
+    shares = sorted({1.0 if each is None else float(each) for each in given})
+    if len(shares) > 1:  # layers of one kind turn more than those of another
+        return f"{scaled} on {shares[0]:.3g} to {shares[-1]:.3g} of the channels"
+    fraction = given[0] or _first(config, _FRACTIONS)
     if fraction is None and isinstance(_get(config, "rotary_dim"), int):
         heads, width = _first(config, _HEADS), _first(config, ("hidden_size", "n_embd"))
         fraction = config.rotary_dim / (width // heads) if heads and width else None
-    scaled = "".join(f"_{kind}" for kind in sorted(map(str, kinds)))
     partial = isinstance(fraction, (int, float)) and fraction < 1
     return scaled + (f" on {fraction:.3g} of the channels" if partial else "")
 
