@@ -17,7 +17,7 @@ import numpy as np
 from paribus.errors import RequestError
 from paribus.text.data.building import building_folder, publish
 from paribus.text.data.corpus import Source, list_source, no_text
-from paribus.text.data.dataset import Dataset, write_meta
+from paribus.text.data.dataset import Dataset, write_meta, write_tokenizer
 from paribus.text.data.documents import DocumentIndex, DocumentTable, Sides, divide
 from paribus.text.data.failures import writing
 from paribus.text.data.near_duplicates import Sketcher, Sketches
@@ -78,6 +78,7 @@ def prepare(
             built = _describe(
                 sides, splits, name=listing.name, skipped=skipped, tokenizer_name=tokenizer.name
             )
+            write_tokenizer(tokenizer, built.folder)
             write_meta(built, built.folder)
             publish(built.folder, store.datasets / built.sha256, is_good=is_whole)
             dataset = store.remember(key, built, workplace=folder)

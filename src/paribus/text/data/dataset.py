@@ -13,8 +13,10 @@ from typing import Any
 
 from paribus.errors import RequestError, shown
 from paribus.text.data.shards import Split, documents_path, groups_path, shard_path
+from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
 FORMAT = 2
+TOKENIZER = "tokenizer"
 _META = "meta.json"
 _COUNTS = ("bytes", "documents", "duplicates", "near_duplicates", "near_duplicate_groups", "skipped")
 
@@ -40,6 +42,18 @@ class Dataset:
     tokenizer: str
     train: Split
     heldout: Split
+
+    def open_tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the ids, from the folder itself unless its name says it all."""
+        kept = self.folder / TOKENIZER
+        return get_tokenizer(str(kept) if kept.is_dir() else self.tokenizer)
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Keep the files of `tokenizer` in `folder`, so that the data can be read wherever the folder goes."""
+    for name, content in tokenizer.files().items():
+        (folder / TOKENIZER).mkdir(exist_ok=True)
+        (folder / TOKENIZER / name).write_bytes(content)
 
 
 def write_meta(dataset: Dataset, folder: Path) -> None:
