@@ -44,11 +44,14 @@ class Fixed(Transformer):
         return self.log_probability.expand(*x_BTD.shape[:-1], -1)
 
 
-def argmax_loop(model: Transformer, tokens: Tensor, steps: int, **given: Any) -> Tensor:
-    """The likeliest token, each time from the whole text."""
+def argmax_loop(
+    model: Transformer, tokens: Tensor, steps: int, *, window: int | None = None, **given: Any
+) -> Tensor:
+    """The likeliest token, each time from the whole text, or from the window at its end."""
     with torch.inference_mode():
         for _ in range(steps):
-            tokens = torch.cat((tokens, model(tokens, **given)[:, -1:].argmax(-1)), dim=1)
+            seen = tokens if window is None else tokens[:, -window:]
+            tokens = torch.cat((tokens, model(seen, **given)[:, -1:].argmax(-1)), dim=1)
     return tokens
 
 
@@ -64,13 +67,17 @@ def test_greedy_is_the_argmax_of_the_whole_text(
     assert len(expected[:, 3:].unique()) > 2
 
 
+@pytest.mark.parametrize("window", [None, 12])
 @pytest.mark.parametrize("prompt", [3, 8, 9])
-def test_a_text_that_outgrows_longrope_is_read_again(make_config: MakeConfig, prompt: int) -> None:
+def test_a_text_that_outgrows_longrope_is_read_again(
+    make_config: MakeConfig, prompt: int, window: int | None
+) -> None:
+    """Within a window too, and it goes on as any other once it has outgrown that."""
     lists = {"short_factor": [1.0, 1.5], "long_factor": [4.0, 9.0]}
     longrope = {"name": "rope_longrope", "original_length": 8, **lists}
     model = model_of(make_config, position=longrope, head_dim=4)
-    tokens = ids(prompt)
-    torch.testing.assert_close(generate(model, tokens, max_new_tokens=14), argmax_loop(model, tokens, 14))
+    text = generate(model, ids(prompt), max_new_tokens=14, window=window)
+    assert torch.equal(text, argmax_loop(model, ids(prompt), 14, window=window))
 
 
 def test_greedy_of_an_encoder_decoder_reads_its_source(make_config: MakeConfig) -> None:
@@ -169,10 +176,7 @@ def test_a_window_reads_the_last_tokens_from_position_zero(make_config: MakeConf
     """So a learned table of five goes on for ever."""
     model = model_of(make_config, position="learned", max_seq_len=5)
     tokens = ids(4)
-    expected = tokens
-    with torch.inference_mode():
-        for _ in range(8):
-            expected = torch.cat((expected, model(expected[:, -window:])[:, -1:].argmax(-1)), dim=1)
+    expected = argmax_loop(model, tokens, 8, window=window)
     assert torch.equal(generate(model, tokens, max_new_tokens=8, window=window), expected)
     with pytest.raises(RequestError, match="learned positions cover 5"):
         generate(model, tokens, max_new_tokens=8)
