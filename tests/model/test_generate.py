@@ -247,8 +247,10 @@ def test_impossible_settings_are_refused(
 def test_an_empty_prompt_and_an_encoder_and_a_missing_source_are_refused(make_config: MakeConfig) -> None:
     with pytest.raises(RequestError, match="at least one token"):
         generate(model_of(make_config), ids()[:, :0], max_new_tokens=1)
-    with pytest.raises(RequestError, match="encoder"):
-        generate(model_of(make_config, architecture="encoder"), ids(), max_new_tokens=1)
+    encoder = model_of(make_config, architecture="encoder")
+    for model in (encoder, prepare(encoder)):
+        with pytest.raises(RequestError, match="cannot go on"):
+            generate(model, ids(), max_new_tokens=1)
     with pytest.raises(RequestError, match="needs a source"):
         generate(model_of(make_config, architecture="encoder_decoder"), ids(), max_new_tokens=1)
 
@@ -396,6 +398,11 @@ def test_every_row_has_a_prompt_and_a_seed(make_config: MakeConfig) -> None:
             generate(model, prompts, max_new_tokens=1)
     with pytest.raises(RequestError, match="2 for 3 rows"):
         generate(model, PROMPTS, max_new_tokens=1, seed=[1, 2])
+    with pytest.raises(RequestError, match="64 bits; it is 18446744073709551616"):
+        generate(model, PROMPTS, max_new_tokens=1, temperature=1.0, seed=2**64)
+    for prompts in ([[1], [3, 13]], [[-1]]):
+        with pytest.raises(RequestError, match="13 tokens, 0 to 12"):
+            generate(model, prompts, max_new_tokens=1)
     with pytest.raises(RequestError, match="one length"):
         generate(model, PROMPTS, max_new_tokens=1, window=8, sinks=1)
     with pytest.raises(RequestError, match="larger window"):
