@@ -112,7 +112,10 @@ def test_a_question_must_be_asked() -> None:
 
 def test_a_grid_too_large_says_its_size_and_asks() -> None:
     said = _refused(
-        *("--vary", "norm=rmsnorm,layernorm", "--seeds", "500", "--data", "corpus.txt"), "--workers", "1", *TINY
+        *("--vary", "norm=rmsnorm,layernorm", "--seeds", "500", "--data", "corpus.txt"),
+        "--workers",
+        "1",
+        *TINY,
     )
     assert "6,000 trials (4 arms x 3 rates x 500 seeds x 1 schemes), about" in said
     assert "--yes" in said and "--budget" in said
