@@ -12,8 +12,9 @@ import torch
 
 from paribus.errors import RequestError
 from paribus.families.files.writing import Outgoing
-from paribus.families.weights import Source, converted, empty, place
+from paribus.families.weights import Source, converted, place
 from paribus.model.config import ModelConfig
+from paribus.model.count import on_meta
 from paribus.model.transformer import Transformer
 
 MODEL_TYPE = "paribus"
@@ -52,7 +53,7 @@ def model_config(config: Mapping[str, Any], *, own_parts: bool = False) -> Model
 
 def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | None = None) -> Transformer:
     """A model of this config with the weights of `source`. Raises `RequestError` if they are not its own."""
-    model = empty(config)
+    model = on_meta(config)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     names = set(source.tensors)
     if wrong := sorted(names ^ shapes.keys()):
