@@ -15,6 +15,7 @@ from paribus.families.files.writing import Outgoing
 from paribus.families.weights import Source, converted, place
 from paribus.model.config import ModelConfig
 from paribus.model.count import on_meta
+from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
 
 MODEL_TYPE = "paribus"
@@ -72,9 +73,18 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
         if learned:
             place(model, name, tensor)
         else:
-            module, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(module), leaf, tensor.clone())
+            _place_buffer(model, name, tensor.clone())
+    # Buffers that a part does not keep in files are as it makes them.
+    if left := [name for name, buffer in model.named_buffers() if buffer.is_meta]:
+        made = allocate(config)
+        for name in left:
+            _place_buffer(model, name, made.get_buffer(name))
     return model
+
+
+def _place_buffer(model: Transformer, name: str, buffer: torch.Tensor) -> None:
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, buffer)
 
 
 def outgoing_native(model: Transformer) -> Iterator[Outgoing]:
