@@ -92,3 +92,12 @@ def test_a_located_tokenizer_is_the_same_from_elsewhere(
     saved(byte_level(), tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     assert located("own") == str(tmp_path / "own") and located("bytes") == "bytes"
+
+
+def test_a_link_out_of_the_folder_is_not_kept_with_the_data(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("1234")
+    folder = saved(byte_level(), tmp_path / "tokenizer")
+    (folder / "special_tokens_map.json").symlink_to(tmp_path / "secret")
+    tokenizer = get_tokenizer(str(folder))
+    with pytest.raises(RequestError, match="a link out of the folder"):
+        tokenizer.files()

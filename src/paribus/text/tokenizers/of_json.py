@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError, shown
-from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
+from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer, in_folder
 from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
 from paribus.text.tokenizers.unicode import BYTE_OF_LETTER, utf8
 
@@ -67,7 +67,6 @@ class JsonTokenizer:
 
     def encode(self, text: str) -> TokenArray:
         """Ids of `text`; names of special tokens in it are text. Raises `RequestError` for a lone surrogate."""
-        utf8(text)
         ids = self._library.encode(text, around=False)
         return np.array(ids, dtype=id_dtype(self.vocab_size))
 
@@ -78,8 +77,8 @@ class JsonTokenizer:
     def files(self) -> dict[str, bytes]:
         """The files that make this tokenizer, by name."""
         names = (FILE, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-        paths = [self._folder / name for name in names]
-        return {path.name: path.read_bytes() for path in paths if path.is_file()}
+        there = [name for name in names if (self._folder / name).is_file()]
+        return {name: in_folder(self._folder, name).read_bytes() for name in there}
 
     def _end(self) -> int:
         known = self._library.ids()
