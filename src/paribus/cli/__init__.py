@@ -16,6 +16,7 @@ from paribus.cli import (
     inspecting,
     plot,
     study,
+    tokenizer,
     train,
     verify,
 )
@@ -40,6 +41,7 @@ app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)
 app.add_typer(catalog.app, name="catalog")
 app.command("plot")(plot.plot)
+app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
 app.command("inspect")(inspecting.inspect)

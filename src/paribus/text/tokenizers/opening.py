@@ -8,9 +8,17 @@ from pathlib import Path
 from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.of_json import JsonTokenizer
 from paribus.text.tokenizers.protocol import Tokenizer
+from paribus.text.tokenizers.trained import FILE
+
+
+def _trained(folder: Path) -> Tokenizer:
+    from paribus.text.tokenizers.reading import read_trained
+
+    return read_trained(folder / FILE)
+
 
 #: The file that says which kind it is, in the order of looking, and what opens the folder that holds it.
-_KINDS: dict[str, Callable[[Path], Tokenizer]] = {"tokenizer.json": JsonTokenizer}
+_KINDS: dict[str, Callable[[Path], Tokenizer]] = {FILE: _trained, "tokenizer.json": JsonTokenizer}
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
