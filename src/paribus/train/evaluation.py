@@ -10,7 +10,6 @@ import numpy.typing as npt
 import torch
 
 from paribus.text.data import Dataset, heldout_window_groups, heldout_windows
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.objectives import IGNORE, Examples, Objective
 from paribus.train.program import Batch, Program
@@ -47,14 +46,14 @@ def evaluate(program: Program, data: Dataset, config: TrainConfig) -> Score:
     return Score(
         nats=heldout_groups(examples, data, config).sums(nats),
         targets=examples.scored().size,
-        num_bytes=examples.scored_bytes(get_tokenizer(data.tokenizer).byte_lengths),
+        num_bytes=examples.scored_bytes(data.open_tokenizer().byte_lengths),
     )
 
 
 def heldout_examples(objective: Objective, data: Dataset, config: TrainConfig) -> Examples:
     """Examples of evenly spaced held-out windows; what is hidden in them does not depend on a run's seed."""
     windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
-    vocab = get_tokenizer(data.tokenizer).vocab_size
+    vocab = data.open_tokenizer().vocab_size
     return objective.examples(windows, seed=_SEED, step=0, tokenizer_vocab=vocab)
 
 
@@ -77,7 +76,7 @@ def heldout_groups(examples: Examples, data: Dataset, config: TrainConfig) -> Gr
     """
     groups = heldout_window_groups(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
     index = np.unique(groups, return_inverse=True)[1]
-    byte_lengths = get_tokenizer(data.tokenizer).byte_lengths
+    byte_lengths = data.open_tokenizer().byte_lengths
     known = (examples.targets != IGNORE) & (examples.targets < len(byte_lengths))
     window_bytes = np.where(known, byte_lengths[np.where(known, examples.targets, 0)], 0).sum(axis=1)
     return Groups(index=index, num_bytes=np.bincount(index, weights=window_bytes).astype(np.int64))

@@ -24,7 +24,6 @@ from paribus.model.hidden_rms import hidden_rms
 from paribus.model.initialise import initialise
 from paribus.model.transformer import Transformer
 from paribus.text.data import Dataset, batch
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train import checkpoint as checkpoints
 from paribus.train.checkpoint import State
 from paribus.train.config import TrainConfig
@@ -252,7 +251,7 @@ def _batch(program: Program, data: Dataset, config: TrainConfig, *, seed: int, s
         seq_len=config.seq_len,
         unique_tokens=config.unique_tokens,
     )
-    vocab = get_tokenizer(data.tokenizer).vocab_size
+    vocab = data.open_tokenizer().vocab_size
     examples = program.objective.examples(windows, seed=seed, step=step, tokenizer_vocab=vocab)
     return Batch.of(examples, program.device)
 

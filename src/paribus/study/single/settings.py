@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -12,6 +13,7 @@ from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig
 from paribus.study.likeness import Likeness, likened
 from paribus.study.settings import DECIDED, ModelSection, PositiveRate, lay, sentence, train_of
+from paribus.text.tokenizers import holds_tokenizer
 from paribus.train.config import TrainConfig
 
 #: Some minutes on two free cores.
@@ -25,7 +27,7 @@ _OF_LIKENESS = ("like", "scale")
 class RunSettings(pydantic.BaseModel):
     """The request for one run.
 
-    `rate` is the peak learning rate (default: 0.4 / d_model, a tenth of that from a checkpoint's weights), `scores`
+    `tokenizer` is a name or the path of one (default: bytes, or the checkpoint's own with `finetune`). `rate` is the peak learning rate (default: 0.4 / d_model, a tenth of that from a checkpoint's weights), `scores`
     how many times held-out text is scored, the end included. `finetune` is the checkpoint that the run begins from,
     whose model it is then; `like` says whose anatomy the model has.
     """
@@ -76,6 +78,12 @@ def resolve(
     return _checked(tree)
 
 
+def _tokenizer_of(checkpoint: object) -> str:
+    """The tokenizer in a checkpoint's folder; bytes where there is none."""
+    folder = Path(str(checkpoint)).expanduser()
+    return str(folder) if holds_tokenizer(folder) else "bytes"
+
+
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *sections, name = _place(key)
     (tree[sections[0]] if sections else tree)[name] = value
@@ -107,6 +115,7 @@ def _checked(tree: dict[str, Any]) -> RunSettings:
         raise RequestError(f"model.{decided} cannot be set: {by}")
     tree["train"] = {**_TRAIN, **tree["train"]}
     if tree.get("finetune") is not None:
+        tree.setdefault("tokenizer", _tokenizer_of(tree["finetune"]))
         if model:
             raise RequestError(
                 f"model.{next(iter(model))} cannot be set: with finetune the model is that of the checkpoint"

@@ -42,20 +42,30 @@ class FolderTokenizer:
             raise RequestError(f"{shown(path)} is no tokenizer: {shown(error, at_most=200)}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        # One more than the largest id: some files leave numbers out.
+        self.vocab_size: int = max(self.ids().values(), default=-1) + 1
         self._config = _config(folder / "tokenizer_config.json")
         self.template = _template(folder, self._config)
 
-    @property
-    def vocab_size(self) -> int:
-        return self._tokenizer.get_vocab_size()
+    def ids(self) -> dict[str, int]:
+        """The id of every piece, added tokens among them."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=True))
 
-    def encode(self, text: str, *, special: bool = False) -> list[int]:
-        """Ids of `text` with what the tokenizer puts around it (a first token, perhaps).
+    def special(self, name: str) -> str:
+        """What tokenizer_config.json gives as `name`, for example `eos_token`; "" where it does not."""
+        return _content(self._config.get(name))
+
+    def json(self) -> str:
+        """All of the tokenizer as the library writes it, in its own spelling of old files."""
+        return str(self._tokenizer.to_str())
+
+    def encode(self, text: str, *, special: bool = False, around: bool = True) -> list[int]:
+        """Ids of `text`, with what the tokenizer puts around it (a first token, perhaps) unless `around` is false.
 
         Names of special tokens inside the text are text, unless `special`.
         """
         self._tokenizer.encode_special_tokens = not special
-        return list(self._tokenizer.encode(text).ids)
+        return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens left out."""
