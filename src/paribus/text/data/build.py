@@ -102,10 +102,12 @@ def build(source: Source, folder: Path, recipe: Recipe) -> Dataset:
 
 
 def _write_splits(sides: Sides, pieces: FinishedPieces, folder: Path, recipe: Recipe) -> dict[str, Split]:
-    name = recipe.tokenizer.name
-    identity, dtype = Identity.of(sides.sha256(name), name), token_dtype(recipe.tokenizer.vocab_size)
+    tokenizer = recipe.tokenizer
+    identity = Identity.of(sides.sha256(tokenizer.name), tokenizer.name)
+    dtype = token_dtype(tokenizer.vocab_size)
     total = int(sides.train["tokens"].sum() + sides.heldout["tokens"].sum())
     done = 0
+    recipe.writing(0, total)
     splits = {}
     for name, rows in (("train", sides.train), ("heldout", sides.heldout)):
         shards = write_shards(

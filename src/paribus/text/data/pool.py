@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Self
 
 from paribus.errors import ParibusError, RequestError, WorkError, shown
+from paribus.text.data.messages import packed
 from paribus.text.data.pieces import Piece
-from paribus.text.data.worker import packed
 
 _ERRORS: dict[str, type[ParibusError]] = {kind.__name__: kind for kind in (RequestError, WorkError)}
 # A tokenizer library that starts threads of its own would take the cores from the other workers.

@@ -1,7 +1,6 @@
 """A worker process: pieces come in on stdin, finished pieces go to files, and what was done is said on stdout.
 
-A message is a line of JSON; a piece may be followed by the content of its spans. The tokenizer is opened once.
-When stdin closes, whoever sent the work is gone, and the worker ends at once.
+The tokenizer is opened once, and each piece is a file of its own when it is finished. When stdin closes, whoever sent the work is gone, and the worker ends at once.
 """
 
 from __future__ import annotations
@@ -12,44 +11,16 @@ import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from paribus.errors import ParibusError
+from paribus.text.data.messages import unpacked
 from paribus.text.data.pieces import Piece
-from paribus.text.data.spans import SourceFile, Span
 from paribus.text.data.tokenising import PieceWork
 from paribus.text.tokenizers import get_tokenizer
 
 _TOLD_BYTES = 2**18
-
-
-def packed(piece: Piece) -> Iterator[bytes]:
-    """The message that asks for a piece."""
-    rows = [
-        {
-            "file": [str(span.file.path), span.file.size, span.file.mtime_ns, span.file.format],
-            "span": [span.start, span.end, span.size],
-            "content": None if span.content is None else len(span.content),
-            "line": span.line,
-        }
-        for span in piece.spans
-    ]
-    yield json.dumps({"number": piece.number, "spans": rows}).encode() + b"\n"
-    yield from (span.content for span in piece.spans if span.content)
-
-
-def _unpacked(line: bytes, stream: IO[bytes]) -> Piece:
-    message = json.loads(line)
-    spans = []
-    for row in message["spans"]:
-        path, size, mtime_ns, format = row["file"]
-        content = None if row["content"] is None else stream.read(row["content"])
-        file = SourceFile(Path(path), size, mtime_ns, format)
-        start, end, of_file = row["span"]
-        spans.append(Span(file, start, end, of_file, content, row["line"]))
-    return Piece(message["number"], tuple(spans))
 
 
 class _Telling:
@@ -90,7 +61,7 @@ def main() -> None:
     def receive() -> None:
         stream = os.fdopen(os.dup(sys.stdin.fileno()), "rb")  # our own: Python may not end while we read its
         while line := stream.readline():
-            waiting.put(_unpacked(line, stream))
+            waiting.put(unpacked(line, stream))
         os._exit(0)
 
     threading.Thread(target=receive, daemon=True).start()
