@@ -1,0 +1,13 @@
+"""`paribus data`: text made ready for training, and what there is to know of it."""
+
+from __future__ import annotations
+
+import typer
+
+from paribus.cli import data_prepare
+
+app = typer.Typer(
+    no_args_is_help=True, help="Text made ready for training: prepare it, check what was prepared."
+)
+app.command("prepare")(data_prepare.prepare)
+app.command("check")(data_prepare.check)
