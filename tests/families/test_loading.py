@@ -114,12 +114,6 @@ def test_bfloat16_rounds_no_more_than_transformers_does(name: str, tmp_path: Pat
             parameter.copy_(parameter.to(half))
     expected = their_logits(exact, ids)
     ours = spread(our_logits(model, ids, dtype=half), expected)
-    print(
-        name,
-        ours,
-        spread(their_logits(theirs, ids), expected),
-        ours / spread(their_logits(theirs, ids), expected),
-    )
     assert ours < 1.5 * spread(their_logits(theirs, ids), expected)
 
 
@@ -232,6 +226,11 @@ def test_keys_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
     assert said == "these keys of config.json are not known here and were not used: attention_twist, mystery"
 
 
+def test_keys_that_no_terminal_should_print_do_not_flood_the_warning(tmp_path: Path) -> None:
+    [said] = warned(edited(checkpoint("llama", tmp_path), **{f"key\x1b[31m\n{n}": n for n in range(500)}))
+    assert said.isprintable() and len(said) < 1_000 and said.endswith(" and 480 more")
+
+
 @pytest.mark.filterwarnings("error::paribus.families.loading.CheckpointWarning")
 @pytest.mark.parametrize("name", [name for name in SPEAKING if "pre-training" not in name])
 def test_nothing_is_said_of_what_transformers_writes(name: str, tmp_path: Path) -> None:
@@ -245,9 +244,10 @@ def test_code_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     assert "is not run" in said and not (tmp_path / "ran").exists()
 
 
-def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["gptq", "gptq\n\x1b[31m" + "x" * 5_000])
+def test_quantised_weights_are_refused(method: str, tmp_path: Path) -> None:
     with refused("quantised by gptq", "take the unquantised checkpoint"):
-        paribus.load(edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": "gptq"}))
+        paribus.load(edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": method}))
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:

@@ -104,6 +104,9 @@ def test_a_part_from_a_file_is_run_only_if_asked(tmp_path: Path, own_registry: R
     ("changes", "parts"),
     [
         ({"format": 2}, ("format 2", "reads format 1")),
+        ({"format": "x" * 5_000}, ("reads format 1",)),
+        ({"model": {**SIZES, "num_layers": 10**9}}, ("1,000,000,000 layers cannot be",)),
+        ({"model": {**SIZES, "encoder_layers": 10**9}}, ("1,000,000,000 layers cannot be",)),
         ({"model": [1]}, ("format 1",)),
         ({"model": {}}, ("describes no model of this version",)),
         ({"model": {**SIZES, "colour": "red"}}, ("colour",)),
