@@ -199,6 +199,16 @@ def test_every_tensor_keeps_its_own_dtype(tmp_path: Path) -> None:
     assert {each.dtype for each in paribus.load(folder, dtype=torch.float16).parameters()} == {torch.float16}
 
 
+def test_a_matrix_that_stands_for_two_is_two_in_the_model(tmp_path: Path) -> None:
+    model = loaded("t5, gated", tmp_path / "whole")
+    assert not model.config.tie_embeddings
+    again = paribus.load(rewritten("t5, gated", tmp_path, lm_head__weight=None))
+    assert torch.equal(again.head.weight, again.embedding.weight)
+    with torch.no_grad():
+        again.head.weight.zero_()
+    assert torch.equal(again.embedding.weight, model.embedding.weight)
+
+
 def warned(folder: Path) -> list[str]:
     with pytest.warns(CheckpointWarning) as caught:
         paribus.load(folder)
@@ -235,6 +245,12 @@ def test_keys_that_no_terminal_should_print_do_not_flood_the_warning(tmp_path: P
 @pytest.mark.parametrize("name", [name for name in SPEAKING if "pre-training" not in name])
 def test_nothing_is_said_of_what_transformers_writes(name: str, tmp_path: Path) -> None:
     loaded(name, tmp_path)
+
+
+@pytest.mark.filterwarnings("error::paribus.families.loading.CheckpointWarning")
+def test_nothing_is_said_of_a_length_before_scaling_where_nothing_is_scaled(tmp_path: Path) -> None:
+    folder = checkpoint("phi3", tmp_path)
+    paribus.load(edited(folder, original_max_position_embeddings=4096, rope_scaling=None))
 
 
 def test_code_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
