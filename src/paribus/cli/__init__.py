@@ -11,6 +11,7 @@ from paribus.cli import (
     bench,
     catalog,
     convert,
+    data,
     explain,
     generate,
     inspecting,
@@ -39,6 +40,7 @@ app.command("explain")(explain.explain)
 app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(data.app, name="data")
 app.command("plot")(plot.plot)
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
