@@ -11,6 +11,7 @@ from paribus.cli import (
     bench,
     catalog,
     convert,
+    data,
     explain,
     generate,
     inspecting,
@@ -40,6 +41,7 @@ app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)
 app.add_typer(catalog.app, name="catalog")
 app.command("plot")(plot.plot)
+app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
 app.command("inspect")(inspecting.inspect)

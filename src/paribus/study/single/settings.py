@@ -12,11 +12,14 @@ from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig
 from paribus.study.likeness import Likeness, likened
 from paribus.study.settings import DECIDED, ModelSection, PositiveRate, lay, sentence, train_of
+from paribus.text.data.sft import PackedDataset, is_packed, load_packed
 from paribus.train.config import TrainConfig
 
 #: Some minutes on two free cores.
 _MODEL = {"d_model": 128, "num_layers": 4, "num_heads": 4}
 _TRAIN = {"tokens": 2_000_000, "batch_size": 16, "seq_len": 128}
+#: Over packed conversations.
+_PASSES = 3
 _OF_MODEL = tuple(field.name for field in dataclasses.fields(ModelConfig))
 _OF_TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _OF_LIKENESS = ("like", "scale")
@@ -96,6 +99,19 @@ def _place(key: str) -> list[str]:
     raise RequestError(f"there is no setting {key}; {nearest(key, allowed)}")
 
 
+def _fit(tree: dict[str, Any], packed: PackedDataset) -> None:
+    """Take what packed conversations decide from them: tokenizer and length, and so many passes unless told otherwise."""
+    train = tree["train"]
+    for key, section, decided in (("tokenizer", tree, packed.tokenizer), ("seq_len", train, packed.seq_len)):
+        if section.setdefault(key, decided) != decided:
+            raise RequestError(
+                f"{key} is {section[key]!r}, and {packed.name} was packed with {decided!r}: leave it out, or pack again"
+            )
+    step = train.get("batch_size", _TRAIN["batch_size"]) * packed.seq_len
+    if isinstance(step, int):
+        train.setdefault("tokens", max(_PASSES * packed.train.num_rows * packed.seq_len, 2 * step))
+
+
 def _checked(tree: dict[str, Any]) -> RunSettings:
     model = tree["model"]
     if decided := next((name for name in DECIDED if name in model), None):
@@ -105,6 +121,8 @@ def _checked(tree: dict[str, Any]) -> RunSettings:
             else "train.seq_len decides it"
         )
         raise RequestError(f"model.{decided} cannot be set: {by}")
+    if is_packed(tree.get("data", "")):
+        _fit(tree, load_packed(tree["data"]))
     tree["train"] = {**_TRAIN, **tree["train"]}
     if tree.get("finetune") is not None:
         if model:
