@@ -100,6 +100,34 @@ def test_a_part_from_a_file_is_run_only_if_asked(tmp_path: Path, own_registry: R
     assert (tmp_path / "ran").exists()
 
 
+BUFFERED = """
+import torch
+from torch import nn
+from paribus.parts.init import Role
+
+class Mine(nn.Module):
+    def __init__(self, *, d_model):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(d_model).normal_(std=0.02))
+        self.register_buffer("kept", torch.empty(d_model).normal_())
+        self.register_buffer("made", torch.arange(1.0, 1.0 + d_model), persistent=False)
+
+    def roles(self):
+        return {"weight": Role(kind="constant", fan_in=1, fan_out=1, start=1.0)}
+
+    def forward(self, x):
+        return x * self.weight * self.made + self.kept
+"""
+
+
+def test_a_part_that_draws_and_has_buffers_of_its_own_is_kept(tmp_path: Path, own_registry: Registry) -> None:
+    (tmp_path / "mine.py").write_text(BUFFERED)
+    model = with_weights(ModelConfig(**{**SIZES, "norm": f"{tmp_path / 'mine.py'}:Mine"}))
+    paribus.save(model, tmp_path / "ours", layout="paribus")
+    again = paribus.load(tmp_path / "ours", own_parts=True)
+    assert torch.equal(our_logits(model, tokens()), our_logits(again, tokens()))
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [

@@ -1,17 +1,15 @@
-"""`paribus data`: what is done with data before training; one file per subcommand."""
+"""`paribus data`: text made ready for training, and what there is to know of it."""
 
 from __future__ import annotations
 
 import typer
 
-from paribus.cli import sft
+from paribus.cli import data_prepare, sft
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, rich_markup_mode="rich", help="Prepare data for training."
+    no_args_is_help=True,
+    help="Text made ready for training: prepare it, check what was prepared, pack conversations.",
 )
+app.command("prepare")(data_prepare.prepare)
+app.command("check")(data_prepare.check)
 app.command("sft")(sft.sft)
-
-
-@app.callback()
-def _data() -> None:
-    """Make data ready for training, and know what is in them."""

@@ -12,8 +12,10 @@ import torch
 
 from paribus.errors import RequestError
 from paribus.families.files.writing import Outgoing
-from paribus.families.weights import Source, converted, empty, place
+from paribus.families.weights import Source, converted, place
 from paribus.model.config import ModelConfig
+from paribus.model.count import on_meta
+from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
 
 MODEL_TYPE = "paribus"
@@ -52,7 +54,7 @@ def model_config(config: Mapping[str, Any], *, own_parts: bool = False) -> Model
 
 def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | None = None) -> Transformer:
     """A model of this config with the weights of `source`. Raises `RequestError` if they are not its own."""
-    model = empty(config)
+    model = on_meta(config)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     names = set(source.tensors)
     if wrong := sorted(names ^ shapes.keys()):
@@ -71,9 +73,18 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
         if learned:
             place(model, name, tensor)
         else:
-            module, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(module), leaf, tensor.clone())
+            _place_buffer(model, name, tensor.clone())
+    # Buffers that a part does not keep in files are as it makes them.
+    if left := [name for name, buffer in model.named_buffers() if buffer.is_meta]:
+        made = allocate(config)
+        for name in left:
+            _place_buffer(model, name, made.get_buffer(name))
     return model
+
+
+def _place_buffer(model: Transformer, name: str, buffer: torch.Tensor) -> None:
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, buffer)
 
 
 def outgoing_native(model: Transformer) -> Iterator[Outgoing]:

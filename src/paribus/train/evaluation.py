@@ -11,7 +11,6 @@ import torch
 
 from paribus.text.data import heldout_window_groups
 from paribus.text.data.sft import PackedDataset
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.examples import Data, heldout_examples
 from paribus.train.objectives import IGNORE, Examples
@@ -47,7 +46,7 @@ def evaluate(program: Program, data: Data, config: TrainConfig) -> Score:
     return Score(
         nats=heldout_groups(examples, data, config).sums(nats),
         targets=examples.scored().size,
-        num_bytes=examples.scored_bytes(get_tokenizer(data.tokenizer).byte_lengths),
+        num_bytes=examples.scored_bytes(data.open_tokenizer().byte_lengths),
     )
 
 
@@ -74,7 +73,7 @@ def heldout_groups(examples: Examples, data: Data, config: TrainConfig) -> Group
     else:
         groups = heldout_window_groups(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
     index = np.unique(groups, return_inverse=True)[1]
-    byte_lengths = get_tokenizer(data.tokenizer).byte_lengths
+    byte_lengths = data.open_tokenizer().byte_lengths
     known = (examples.targets != IGNORE) & (examples.targets < len(byte_lengths))
     window_bytes = np.where(known, byte_lengths[np.where(known, examples.targets, 0)], 0).sum(axis=1)
     return Groups(index=index, num_bytes=np.bincount(index, weights=window_bytes).astype(np.int64))

@@ -13,7 +13,6 @@ import numpy as np
 from paribus.errors import RequestError
 from paribus.text.data import Dataset, batch, heldout_windows
 from paribus.text.data.sft import PackedDataset, Rows, batch_rows, spread_rows
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.objectives import IGNORE, Examples, NextToken, Objective
 
@@ -101,4 +100,4 @@ def check_packed(data: PackedDataset, objective: Objective, config: TrainConfig)
 
 
 def _vocab(data: Dataset) -> int:
-    return get_tokenizer(data.tokenizer).vocab_size
+    return data.open_tokenizer().vocab_size

@@ -98,6 +98,10 @@ def make(
         notes.append(settings.like.sentence("the model"))
     if saving.why_not is not None:
         notes.append(f"the model will be saved in our own format, as {saving.why_not}")
+    if lost := data.open_tokenizer().loses:
+        notes.append(
+            f"the tokenizer does not keep {'; '.join(lost)}: bits per byte are those of what it keeps"
+        )
     if why_eager is not None:
         notes.append(f"the model will run without torch.compile, about half as fast: {why_eager}")
     return Prepared(
@@ -232,7 +236,13 @@ def _save(prepared: Prepared, model: Transformer, folder: Path) -> dict[str, Any
     """The model as other libraries load it where some family has such a one; what an earlier try left is replaced."""
     shutil.rmtree(folder, ignore_errors=True)
     layout: Literal["transformers", "paribus"] = "transformers" if prepared.saving.family else "paribus"
-    saved = save(model, folder, layout=layout, family=prepared.saving.family)
+    saved = save(
+        model,
+        folder,
+        layout=layout,
+        family=prepared.saving.family,
+        beside=prepared.data.open_tokenizer().files(),
+    )
     return {
         "path": str(saved.path),
         "family": saved.family,

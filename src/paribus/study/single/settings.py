@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -13,6 +14,7 @@ from paribus.model.config import ModelConfig
 from paribus.study.likeness import Likeness, likened
 from paribus.study.settings import DECIDED, ModelSection, PositiveRate, lay, sentence, train_of
 from paribus.text.data.sft import PackedDataset, is_packed, load_packed
+from paribus.text.tokenizers import get_tokenizer, holds_tokenizer
 from paribus.train.config import TrainConfig
 
 #: Some minutes on two free cores.
@@ -28,7 +30,7 @@ _OF_LIKENESS = ("like", "scale")
 class RunSettings(pydantic.BaseModel):
     """The request for one run.
 
-    `rate` is the peak learning rate (default: 0.4 / d_model, a tenth of that from a checkpoint's weights), `scores`
+    `tokenizer` is a name or the path of one (default: bytes, or the checkpoint's own with `finetune`). `rate` is the peak learning rate (default: 0.4 / d_model, a tenth of that from a checkpoint's weights), `scores`
     how many times held-out text is scored, the end included. `finetune` is the checkpoint that the run begins from,
     whose model it is then; `like` says whose anatomy the model has.
     """
@@ -79,6 +81,12 @@ def resolve(
     return _checked(tree)
 
 
+def _tokenizer_of(checkpoint: object) -> str:
+    """The tokenizer in a checkpoint's folder; bytes where there is none."""
+    folder = Path(str(checkpoint)).expanduser()
+    return str(folder) if holds_tokenizer(folder) else "bytes"
+
+
 def _put(tree: dict[str, Any], key: str, value: Any) -> None:
     *sections, name = _place(key)
     (tree[sections[0]] if sections else tree)[name] = value
@@ -102,11 +110,18 @@ def _place(key: str) -> list[str]:
 def _fit(tree: dict[str, Any], packed: PackedDataset) -> None:
     """Take what packed conversations decide from them: tokenizer and length, and so many passes unless told otherwise."""
     train = tree["train"]
-    for key, section, decided in (("tokenizer", tree, packed.tokenizer), ("seq_len", train, packed.seq_len)):
-        if section.setdefault(key, decided) != decided:
-            raise RequestError(
-                f"{key} is {section[key]!r}, and {packed.name} was packed with {decided!r}: leave it out, or pack again"
-            )
+    if train.setdefault("seq_len", packed.seq_len) != packed.seq_len:
+        raise RequestError(
+            f"train.seq_len is {train['seq_len']}, and {packed.name} was packed into rows of {packed.seq_len:,} tokens: "
+            "leave it out, or pack again"
+        )
+    given = tree.get("tokenizer") or (tree.get("finetune") and _tokenizer_of(tree["finetune"]))
+    if given and (name := get_tokenizer(given).name) != packed.tokenizer:
+        raise RequestError(
+            f"{packed.name} was packed with the tokenizer {packed.tokenizer!r}, and that of the model is {name!r}: pack "
+            f"again with --tokenizer {given}"
+        )
+    tree["tokenizer"] = packed.tokenizer_place
     step = train.get("batch_size", _TRAIN["batch_size"]) * packed.seq_len
     if isinstance(step, int):
         train.setdefault("tokens", max(_PASSES * packed.train.num_rows * packed.seq_len, 2 * step))
@@ -125,6 +140,7 @@ def _checked(tree: dict[str, Any]) -> RunSettings:
         _fit(tree, load_packed(tree["data"]))
     tree["train"] = {**_TRAIN, **tree["train"]}
     if tree.get("finetune") is not None:
+        tree.setdefault("tokenizer", _tokenizer_of(tree["finetune"]))
         if model:
             raise RequestError(
                 f"model.{next(iter(model))} cannot be set: with finetune the model is that of the checkpoint"

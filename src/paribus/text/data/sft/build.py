@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from paribus.errors import RequestError, WorkError, nearest, shown
 from paribus.text.data.building import building_folder
+from paribus.text.data.dataset import write_tokenizer
 from paribus.text.data.sft.dataset import (
     Numbers,
     PackedDataset,
@@ -80,12 +81,13 @@ def pack(
         skip_bad=skip_bad,
         fields=fields,
     )
-    with _writing(out), building_folder(out.parent) as folder:
+    with _writing(out), building_folder(out.parent, key=f"sft-{out.name}") as folder:
         spool = spooler.read(
             source, folder, template=template, progress=progress or (lambda done, total: None)
         )
         held = hold_out(spool, held_out, place=shown(source))
         result = folder / "result"
+        shutil.rmtree(result, ignore_errors=True)  # of a build that was killed
         result.mkdir()
         train, heldout = (
             _write(result, name, spool, np.flatnonzero(side), tokenizer=tokenizer, seq_len=seq_len)
@@ -105,6 +107,7 @@ def pack(
             heldout=heldout,
         )
         write_meta(dataset, result)
+        write_tokenizer(tokenizer, result)
         if out.exists():
             shutil.move(out, folder / "before")
         os.replace(result, out)

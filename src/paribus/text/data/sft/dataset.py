@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError, shown
+from paribus.text.data.dataset import TOKENIZER
+from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
 KIND, FORMAT = "paribus packed conversations", 1
 META = "meta.json"
@@ -133,6 +135,16 @@ class PackedDataset:
     ledger: dict[str, int]
     train: PackedSplit
     heldout: PackedSplit
+
+    def open_tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the ids, from the folder itself unless its name says it all."""
+        return get_tokenizer(self.tokenizer_place)
+
+    @property
+    def tokenizer_place(self) -> str:
+        """What `get_tokenizer` takes for it."""
+        kept = self.folder / TOKENIZER
+        return str(kept) if kept.is_dir() else self.tokenizer
 
     @property
     def bytes(self) -> int:
