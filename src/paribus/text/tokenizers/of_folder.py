@@ -80,11 +80,31 @@ class FolderTokenizer:
         """
         if self.template is None:
             raise RequestError("the checkpoint has no chat template; leave --chat out")
-        text = _rendered(self.template, messages, self._config)
+        return self.encode_rendered(self.render(messages, answer_next=True))
+
+    def render(
+        self, messages: Sequence[Mapping[str, str]], *, answer_next: bool, template: str | None = None
+    ) -> str:
+        """The conversation as `template` writes it (default: its own), with `answer_next` up to where an answer begins.
+
+        Raises `RequestError` if there is no template or it refuses.
+        """
+        template = self.template if template is None else template
+        if template is None:
+            raise RequestError("the checkpoint has no chat template")
+        return _rendered(template, messages, self._config, answer_next=answer_next)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of what a chat template has written: the special tokens in it are its own."""
         utf8(text)
-        # The template has put the special tokens in.
         self._tokenizer.encode_special_tokens = False
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """What a text must not hold before it goes into a template: there it would become a special token."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
 
 
 def in_folder(folder: Path, name: str) -> Path:
@@ -112,7 +132,9 @@ def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
     return given if isinstance(given, str) else None
 
 
-def _rendered(template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any]) -> str:
+def _rendered(
+    template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any], *, answer_next: bool
+) -> str:
     from jinja2.exceptions import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -128,7 +150,7 @@ def _rendered(template: str, messages: Sequence[Mapping[str, str]], config: Mapp
     special = {key: _content(config.get(key)) for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
     try:
         return environment.from_string(template).render(
-            messages=list(messages), add_generation_prompt=True, **special
+            messages=list(messages), add_generation_prompt=answer_next, **special
         )
     except Exception as error:  # whatever goes wrong in there is the template's
         raise RequestError(f"the chat template refuses this: {shown(error, at_most=200)}") from error

@@ -81,6 +81,26 @@ class JsonTokenizer:
         there = [name for name in names if (self._folder / name).is_file()]
         return {name: in_folder(self._folder, name).read_bytes() for name in there}
 
+    @property
+    def template(self) -> str | None:
+        """The folder's chat template, if it has one."""
+        return self._library.template
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """What a text must not hold before it goes into a chat template: there it would become a special token."""
+        return self._library.special_tokens
+
+    def render(
+        self, messages: Sequence[Mapping[str, str]], *, answer_next: bool, template: str | None = None
+    ) -> str:
+        """The conversation as the chat template writes it, with `answer_next` up to where an answer begins."""
+        return self._library.render(messages, answer_next=answer_next, template=template)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of what a chat template has written: the special tokens in it are its own."""
+        return self._library.encode_rendered(text)
+
     def _end(self) -> int:
         known = self._library.ids()
         named = self._library.special("eos_token")
