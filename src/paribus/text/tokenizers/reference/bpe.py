@@ -134,7 +134,7 @@ def train_bpe(
 
     # Ties go to the smaller key, so to the smallest (left id, right id).
     merges = grow(
-        pairs, ByCount(pairs, min_count), take, ids=(len(pieces), vocab_size), runners_up=runners_up
+        pairs, ByCount(pairs, max(1, min_count)), take, ids=(len(pieces), vocab_size), runners_up=runners_up
     )
     return BPE(
         pieces=tuple(pieces),

@@ -60,12 +60,13 @@ def grow(
 class ByCount:
     """The pair with the largest count, of equals the one with the smallest `tie(key)`, then the smallest key.
 
-    A pair whose `tie` is None is never offered. Pairs lie in a heap under the count they had when they came to be.
+    A pair whose `tie` is None is never offered, nor one of a count below `min_count`; 0 offers also pairs that merging
+    others has used up. Pairs lie in a heap under the count they had when they came to be.
     Counts only fall after that, so an entry is looked at again only when it reaches the top.
     """
 
     def __init__(self, pairs: Pairs, min_count: int, tie: Tie = lambda key: ()) -> None:
-        self._pairs, self._min_count, self._tie = pairs, max(1, min_count), tie
+        self._pairs, self._min_count, self._tie = pairs, min_count, tie
         self._left: set[int] = set()
         self._heap: list[tuple[int, Any, int]] = []
         self._add(pairs.counts)
@@ -92,6 +93,7 @@ class ByCount:
         return [entry[2] for entry in found]
 
     def merge(self, key: int, made: int) -> None:
+        self.leave(key)
         self._add(self._pairs.merge(key, made).fresh)
 
     def leave(self, key: int) -> None:

@@ -102,7 +102,7 @@ def train_wordpiece(
     ("##a"). Raises `RequestError` for no words, a vocabulary smaller than its alphabet, or specials without "[UNK]".
     """
     start = _Start(words, vocab_size=vocab_size, specials=specials)
-    return start.grown(ByCount(start.pairs, min_count), vocab_size=vocab_size, runners_up=runners_up)
+    return start.grown(ByCount(start.pairs, max(1, min_count)), vocab_size=vocab_size, runners_up=runners_up)
 
 
 def train_wordpiece_likelihood(
