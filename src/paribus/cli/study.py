@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from paribus.cli import reading, reproduce, studies
 from paribus.cli.running import ASKING, Running, ask, run_command, run_ladder, run_study
+from paribus.cli.text_options import DataOption, TextFieldOption
 from paribus.errors import RequestError
 
 _RUN = "run"
@@ -111,16 +112,8 @@ def study(
         str | None,
         typer.Option(help="With --exec: the key of its metrics.jsonl to judge by. Default: val_bpb."),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="stdlib, or a text file, a folder, .jsonl, .jsonl.gz or .parquet. Default: stdlib."
-        ),
-    ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
-    ] = None,
+    data: DataOption = None,
+    text_field: TextFieldOption = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="bytes, or the folder or file of a tokenizer. Default: bytes."),

@@ -275,7 +275,10 @@ class _Stop:
 
 @contextmanager
 def _stopping() -> Iterator[_Stop]:
-    """Ctrl-C asks once for an end after the step in flight; before the first one, after the last, and a second time, it ends at once."""
+    """Ctrl-C asks once for an end after the step in flight.
+
+    Before the first step, after the last, and a second time, it ends the run at once.
+    """
     stop = _Stop()
     unheard = threading.current_thread() is not threading.main_thread()
     if unheard or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job
