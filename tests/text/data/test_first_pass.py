@@ -97,7 +97,7 @@ def test_a_tokenizer_that_workers_cannot_open_is_refused(source: Path, tmp_path:
 
 
 PROGRAM = f"""
-import os, signal, sys
+import os, resource, signal, sys
 from pathlib import Path
 from paribus.errors import ParibusError
 from paribus.text.data import spans
@@ -108,8 +108,11 @@ from paribus.text.tokenizers import ByteTokenizer
 spans.BLOCK_BYTES = {BLOCK}
 source, out, workers, end = sys.argv[1:]
 
+if end == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))  # room for pieces and not for shards
+
 def stop(done, total):
-    if done > total / 2:
+    if end != "full" and done > total / 2:
         if end == "worker":
             children = Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
             os.kill(int(children[0]), signal.SIGKILL)
@@ -179,6 +182,16 @@ def test_a_killed_worker_is_said_and_what_was_finished_is_kept(
     dataset = made("out", progress=lambda *call: calls.append(call))
     assert calls[0][0] > 0
     assert files_of(dataset) == files_of(made("never killed"))
+
+
+def test_on_a_full_disk_what_was_finished_is_kept(made: Make, source: Path, tmp_path: Path) -> None:
+    full = stopped(source, tmp_path / "out", workers=1, end="full")
+    assert full.returncode == WorkError.exit_code, full.stderr
+    assert "the disk is full" in full.stdout and str(tmp_path / "out") in full.stdout
+    calls: list[tuple[int, int]] = []
+    dataset = made("out", progress=lambda *call: calls.append(call))
+    assert calls[0][0] == calls[0][1]
+    assert files_of(dataset) == files_of(made("never full"))
 
 
 def test_another_request_in_the_same_folder_begins_anew(made: Make, source: Path, tmp_path: Path) -> None:
