@@ -49,8 +49,14 @@ class Runs:
         """Whether the runs at ones[i] and others[i] are the same tokens."""
         width, size = self.tokens.itemsize, self.length * self.tokens.itemsize
         whole = np.ndarray((self.positions,), f"V{size}", buffer=self.tokens, strides=(width,))
-        one, other = (whole[each].view(np.uint8).reshape(-1, size) for each in (ones, others))
-        return np.asarray((one == other).all(axis=1))
+        one, other = whole[ones], whole[others]
+        # Eight bytes at a time, the last ones overlapping: several times as fast as byte by byte.
+        word = 1 << min(3, size.bit_length() - 1)
+        same = np.ones(len(ones), dtype=bool)
+        for at in [*range(0, size - word, word), size - word]:
+            words = (np.ndarray(same.shape, f"<u{word}", each, at, (size,)) for each in (one, other))
+            same &= np.equal(*words)
+        return same
 
     def _within(self, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Whether the run at each of positions [start, end) ends before its document does."""
