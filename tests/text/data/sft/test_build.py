@@ -100,7 +100,9 @@ def test_a_ledger_that_does_not_add_up_is_no_result() -> None:
 
 
 def test_no_prompt_is_on_both_sides(write: Write) -> None:
-    rows = [{"prompt": f"prompt {number * number % 11}", "answer": f"answer {number}"} for number in range(70)]
+    rows = [
+        {"prompt": f"prompt {number * number % 11}", "answer": f"answer {number}"} for number in range(70)
+    ]
     data = _pack(write(rows), 64, held_out=0.3)
     prompts = [{bytes(ids[:8]) for ids, _ in _documents(split)} for split in (data.train, data.heldout)]
     assert len(prompts[0] | prompts[1]) == 6 and not prompts[0] & prompts[1]
