@@ -35,6 +35,7 @@ def _asked(packed: Path, **options: Any) -> Amounts:
     return Amounts(options={"data": str(packed), **more.pop("options", {})}, **more)
 
 
+@pytest.mark.slow
 def test_every_share_is_trained_on_from_every_seed_and_read_again(packed: Path, tmp_path: Path) -> None:
     first = train(
         make(resolve({"data": str(packed)}, [*SMALL, "tokens=400"])),
