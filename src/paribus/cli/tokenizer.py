@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_segment import segment
 from paribus.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
+
+app.command("segment")(segment)
 
 _WHICH = "bytes, or the folder or file of a tokenizer."
 

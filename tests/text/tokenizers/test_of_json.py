@@ -40,9 +40,11 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
         get_tokenizer(str(saved(tokenizer, tmp_path)))
 
 
-def test_a_tokenizer_whose_bytes_cannot_be_counted_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"drops the blanks between words \(decoder: WordPiece\)"):
-        get_tokenizer(str(saved(word_pieces(), tmp_path)))
+def test_a_tokenizer_that_drops_blanks_says_so_and_counts_what_it_keeps(tmp_path: Path) -> None:
+    tokenizer = get_tokenizer(str(saved(word_pieces(), tmp_path)))
+    assert tokenizer.loses == ("the blanks between words", "characters that it does not know")
+    ids = tokenizer.encode("cats  cat")
+    assert tokenizer.byte_lengths[ids].tolist() == [3, 1, 3]
 
 
 def test_what_a_normaliser_loses_is_said(tmp_path: Path) -> None:

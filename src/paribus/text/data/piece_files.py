@@ -6,6 +6,7 @@ private to a build; what a dataset is made of belongs in `shards.py`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import zlib
@@ -27,7 +28,7 @@ from paribus.text.tokenizers import TokenArray
 _MAGIC = b"PIECE  1"
 _HEADER = struct.Struct("<8sQQQQQIxxxx")
 _ENDING = ".piece"
-_BUFFER_BYTES = 2**20
+_TOGETHER_BYTES = 2**20
 _READ_AT_ONCE = 2**22
 _MOST_OPEN = 128
 _SKETCH_BYTES = 2 * BINS
@@ -51,18 +52,21 @@ def piece_path(folder: Path, number: int) -> Path:
 class PieceWriter:
     """Writes one piece, document by document; `finish` makes it count. A context manager that leaves no half of one.
 
-    Offsets of documents count from the beginning of the piece.
+    `end` is the token that closes a document. Offsets of documents count from the beginning of the piece.
     """
 
-    def __init__(self, folder: Path, number: int, *, dtype: str) -> None:
+    def __init__(self, folder: Path, number: int, *, dtype: str, end: int) -> None:
         self._path = piece_path(folder, number)
         self._draft = self._path.with_suffix(f".unfinished-{os.getpid()}")
         self._place = folder.parent.parent  # the folder of the build would tell the reader nothing
         self._dtype = np.dtype(dtype)
+        self._end = np.array([end], dtype=dtype)
+        self._waiting: list[tuple[bytes, TokenArray]] = []
+        self._waiting_bytes = 0
         self._index, self._sketcher = DocumentIndex(), Sketcher()
         self._tokens = self._documents = self._crc = 0
         with writing(self._place):
-            self._file = self._draft.open("wb", buffering=_BUFFER_BYTES)
+            self._file = self._draft.open("wb")
             self._file.write(bytes(_HEADER.size))
 
     def __enter__(self) -> Self:
@@ -73,15 +77,29 @@ class PieceWriter:
             self._file.close()
         self._draft.unlink(missing_ok=True)
 
-    def add(self, content: bytes, digest: bytes, tokens: TokenArray, end: int) -> None:
-        """One document: its bytes, their sha256, its tokens and the token that closes it."""
-        self._index.add(digest, offset=self._tokens, num_tokens=len(tokens) + 1, num_bytes=len(content))
-        self._sketcher.add(content)
-        self._write(np.append(tokens.astype(self._dtype, copy=False), self._dtype.type(end)).data)
-        self._tokens += len(tokens) + 1
-        self._documents += 1
+    def add(self, content: bytes, tokens: TokenArray) -> None:
+        """One document: its bytes and its tokens, without the one that closes it."""
+        self._waiting.append((content, tokens))
+        self._waiting_bytes += len(content)
+        # Together: a tokenizer's tables stay in the cache of the core while nothing else is computed.
+        if self._waiting_bytes >= _TOGETHER_BYTES:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        rows = []
+        for content, tokens in self._waiting:
+            digest, length = hashlib.sha256(content).digest(), len(tokens) + 1
+            self._index.add(digest, offset=self._tokens, num_tokens=length, num_bytes=len(content))
+            self._sketcher.add(content)
+            rows += [tokens, self._end]
+            self._tokens += length
+        if rows:
+            self._write(np.concatenate(rows, dtype=self._dtype, casting="same_kind").data)
+        self._documents += len(self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
 
     def finish(self, *, source_bytes: int, looked_at: int, skipped: int) -> None:
+        self._write_waiting()
         self._write(self._index.table().tobytes())
         self._write(self._sketcher.sketches().tobytes())
         counts = (self._tokens, self._documents, source_bytes, looked_at, skipped)

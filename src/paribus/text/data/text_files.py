@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,6 +15,7 @@ PIECE_BYTES = 2048
 MOST_WHOLE_BYTES = 2**24
 BOM = b"\xef\xbb\xbf"
 _SNIFF_BYTES = 2**16
+_BLANK_LINE = re.compile(rb"\n[ \t\r\v\f]*\n")
 
 
 def cut_file(file: SourceFile) -> Iterator[Span]:
@@ -59,7 +60,7 @@ def _pieces(span: Span) -> Iterator[tuple[int, bytes, int]]:
     if first == 0 and block.startswith(BOM):
         start, block = len(BOM), block[len(BOM) :]
     held = b""  # one piece is held back so that a short tail can join it
-    for piece in _cut(io.BytesIO(block)):
+    for piece in _cut(block):
         if held and len(piece) >= PIECE_BYTES:
             yield start, held, min(start + len(held) - first, span.size)
             start += len(held)
@@ -84,20 +85,22 @@ def _border(file: IO[bytes], at: int, size: int) -> int:
     return at + inside
 
 
-def _cut(file: IO[bytes]) -> Iterator[bytes]:
-    piece = b""
-    while line := file.readline(4 * PIECE_BYTES):
-        piece += line
-        ends_line = line.endswith(b"\n")
-        if ends_line and len(piece) >= (2 * PIECE_BYTES if line.strip() else PIECE_BYTES):
-            yield piece
-            piece = b""
-        elif len(piece) >= 4 * PIECE_BYTES:
-            end = len(piece) - _unfinished(piece)
-            yield piece[:end]
-            piece = piece[end:]
-    if piece:
-        yield piece
+def _cut(block: bytes) -> Iterator[bytes]:
+    start = 0
+    while len(block) - start > PIECE_BYTES:
+        # From the line end before on, so that a blank line right there is seen.
+        blank = _BLANK_LINE.search(block, start + PIECE_BYTES - 2, start + 2 * PIECE_BYTES)
+        if blank is not None:
+            end = blank.end()
+        elif (line_end := block.find(b"\n", start + 2 * PIECE_BYTES - 1, start + 4 * PIECE_BYTES)) >= 0:
+            end = line_end + 1
+        else:
+            end = min(start + 4 * PIECE_BYTES, len(block))
+            end -= _unfinished(block[end - 3 : end])
+        yield block[start:end]
+        start = end
+    if start < len(block):
+        yield block[start:]
 
 
 def _unfinished(piece: bytes) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +28,16 @@ class PieceWork:
         Raises `RequestError` for a source that cannot be used, `WorkError` for a full disk.
         """
         encode, end = self.tokenizer.encode, self.tokenizer.end_of_document
+        dtype = token_dtype(self.tokenizer.vocab_size)
         looked_at = skipped = 0
-        with PieceWriter(self.folder, piece.number, dtype=token_dtype(self.tokenizer.vocab_size)) as writer:
+        with PieceWriter(self.folder, piece.number, dtype=dtype, end=end) as writer:
             for span in piece.spans:
                 told = 0
                 for text, position in documents_of(span, self.text_field):
                     looked_at += 1
                     skipped += text is None
                     if text and not text.isspace():
-                        content = text.encode("utf-8")
-                        writer.add(content, hashlib.sha256(content).digest(), encode(text), end)
+                        writer.add(text.encode("utf-8"), encode(text))
                     progress(min(position, span.size) - told)
                     told = min(position, span.size)
                 check_unchanged(span.file)

@@ -1,7 +1,7 @@
 """A `tokenizer.json` as a `Tokenizer`: what its ids stand for, counted in bytes, so that text can be prepared with it.
 
-Encoding and decoding are the `tokenizers` library's. A tokenizer that drops or changes text says so in `loses`; one whose
-ids cannot be counted in bytes is refused, for no loss per byte could be given.
+Encoding and decoding are the `tokenizers` library's. A tokenizer that drops or changes text says so in `loses`, and its
+bytes are those of the text that it keeps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,14 @@ class JsonTokenizer:
     """Text to ids and back as the `tokenizer.json` in `folder` says, with no token put around a text.
 
     `loses` names what of a text does not come back; it is empty for a lossless tokenizer. Raises `RequestError` for a
-    file that is none, and for a tokenizer whose ids cannot be counted in bytes or that has no token to end a text with.
+    file that is none and for a tokenizer that has no token to end a text with.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._library = FolderTokenizer(folder)
         self._json: dict[str, Any] = json.loads(self._library.json())
+        self._decoders = {part["type"]: part for part in _parts(self._json.get("decoder"), "decoders")}
         self.vocab_size: int = self._library.vocab_size
         self.end_of_document: int = self._end()
         self.byte_lengths: npt.NDArray[np.int64] = self._byte_lengths()
@@ -121,25 +122,30 @@ class JsonTokenizer:
         lengths[self.end_of_document] = 0
         return lengths
 
-    def _counting(self) -> Any:
+    def _counting(self) -> Callable[[str], int]:
         """How many bytes of text a piece stands for, by the decoder that puts pieces together."""
-        decoders = {part["type"]: part for part in _parts(self._json.get("decoder"), "decoders")}
-        if "ByteLevel" in decoders:
+        if "ByteLevel" in self._decoders:
             return lambda piece: (
                 len(piece) if all(letter in BYTE_OF_LETTER for letter in piece) else len(utf8(piece))
             )
-        replaced = decoders.get("Replace", {}).get("pattern", {}).get("String")
-        if "Metaspace" in decoders or replaced == _SPACE:
+        if self._writes_blanks():
             return lambda piece: 1 if _BYTE.fullmatch(piece) else len(utf8(piece.replace(_SPACE, " ")))
-        raise RequestError(
-            f"the tokenizer in {shown(self._folder)} drops the blanks between words (decoder: "
-            f"{', '.join(decoders) or 'none'}), so a loss per byte of text cannot be counted with it"
-        )
+        inside = self._json["model"].get("continuing_subword_prefix") or ""
+        return lambda piece: len(utf8(piece.removeprefix(inside) or piece))
+
+    def _writes_blanks(self) -> bool:
+        replaced = self._decoders.get("Replace", {}).get("pattern", {}).get("String")
+        return "Metaspace" in self._decoders or replaced == _SPACE
 
     def _losses(self) -> Iterator[str]:
         for part in _parts(self._json.get("normalizer"), "normalizers"):
             if part["type"] in _LOSES:
                 yield _LOSES[part["type"]]
+        if "ByteLevel" not in self._decoders:
+            if not self._writes_blanks():
+                yield "the blanks between words"
+            if not self._json["model"].get("byte_fallback"):
+                yield "characters that it does not know"
 
 
 def _parts(part: Any, members: str) -> Iterator[Mapping[str, Any]]:

@@ -98,7 +98,7 @@ def audit(
     )
     workers = settings.workers
     place = Path(os.path.expanduser(cache)) if cache is not None else default_cache()
-    with building_folder(place / "audits") as folder:
+    with building_folder(place / "audits", key=f"{os.getpid()}-{time.monotonic_ns()}") as folder:
         store, left_out = read(
             part, heldout, tokenizer=tokenizer, folder=folder, workers=workers, progress=tell
         )

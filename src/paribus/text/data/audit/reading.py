@@ -21,7 +21,7 @@ from paribus.text.data.audit.store import Batch, Store, Writer
 from paribus.text.data.corpus import Source, list_source, no_text
 from paribus.text.data.dataset import Dataset, load_dataset
 from paribus.text.data.failures import writing
-from paribus.text.data.readers import read_whole
+from paribus.text.data.readers import documents_of, spans_of
 from paribus.text.data.shards import Split
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
@@ -178,15 +178,12 @@ def _documents(listing: Source, text_field: str, places: list[str]) -> Iterator[
     before = 0
     for file in listing.files:
         places.append(shown(file.path))
-        several = file.read is not read_whole
-        for number, found in enumerate(file.read(file.path, text_field), 1):
-            yield Given(
-                found.text,
-                len(places) - 1,
-                number if several else 0,
-                before + min(found.position, file.size),
-            )
-        before += file.size
+        number = 0
+        for span in spans_of(file):
+            for found in documents_of(span, text_field):
+                number += file.format != "file"  # one that is a document by itself needs no number
+                yield Given(found.text, len(places) - 1, number, before + min(found.position, span.size))
+            before += span.size
 
 
 def _split(dataset: Dataset, split: Split) -> Part:

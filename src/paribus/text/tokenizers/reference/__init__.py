@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from paribus.text.tokenizers.reference.bpe import BPE, train_bpe
 from paribus.text.tokenizers.reference.pairs import Candidate, Merge
+from paribus.text.tokenizers.reference.sentencepiece_bpe import SentencePieceBPE, train_sentencepiece_bpe
+from paribus.text.tokenizers.reference.sentencepiece_text import PieceRules, sentencepiece_words, sentences
 from paribus.text.tokenizers.reference.topdown import TopDownWordPiece, train_wordpiece_topdown
 from paribus.text.tokenizers.reference.wordpiece import WordPiece, train_wordpiece, train_wordpiece_likelihood
 from paribus.text.tokenizers.reference.words import largest_pair_count
@@ -15,10 +17,15 @@ __all__ = [
     "BPE",
     "Candidate",
     "Merge",
+    "PieceRules",
+    "SentencePieceBPE",
     "TopDownWordPiece",
     "WordPiece",
     "largest_pair_count",
+    "sentencepiece_words",
+    "sentences",
     "train_bpe",
+    "train_sentencepiece_bpe",
     "train_wordpiece",
     "train_wordpiece_likelihood",
     "train_wordpiece_topdown",

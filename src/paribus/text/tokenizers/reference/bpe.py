@@ -15,7 +15,8 @@ import numpy as np
 
 from paribus.errors import RequestError, nearest, shown
 from paribus.text.tokenizers.reference.applying import merge_bytes, merge_ids
-from paribus.text.tokenizers.reference.pairs import Candidate, Merge, Pairs, Queue, pair_of
+from paribus.text.tokenizers.reference.choosing import ByCount, grow
+from paribus.text.tokenizers.reference.pairs import Merge, Pairs
 from paribus.text.tokenizers.reference.words import byte_values, checked, code_points, utf8
 
 ORDERS = ("value", "gpt2")
@@ -126,39 +127,22 @@ def train_bpe(
     ids = np.zeros(max(alphabet) + 1, dtype=np.int64)
     ids[alphabet] = np.arange(len(specials), len(pieces))
     pairs = Pairs(ids[symbols], np.array(lengths), np.array(list(kept.values())))
-    merges = _merged(pairs, pieces, vocab_size=vocab_size, min_count=max(1, min_count), runners_up=runners_up)
+
+    def take(left: int, right: int) -> bool:
+        pieces.append(pieces[left] + pieces[right])
+        return True
+
+    # Ties go to the smaller key, so to the smallest (left id, right id).
+    merges = grow(
+        pairs, ByCount(pairs, max(1, min_count)), take, ids=(len(pieces), vocab_size), runners_up=runners_up
+    )
     return BPE(
         pieces=tuple(pieces),
-        merges=tuple(merges),
+        merges=merges,
         unit=unit,
         specials=tuple(specials),
         unknown=None if unknown is None else list(specials).index(unknown),
     )
-
-
-def _merged(
-    pairs: Pairs, pieces: list[bytes], *, vocab_size: int, min_count: int, runners_up: int
-) -> list[Merge]:
-    """Merge until `pieces` has `vocab_size` entries, adding to it; the trace."""
-    counts = pairs.counts
-
-    def rank(key: int) -> int | None:
-        count = counts[key]
-        return -count if count >= min_count else None
-
-    def candidate(key: int) -> Candidate:
-        return Candidate(*pair_of(key), counts[key], counts[key])
-
-    queue = Queue(counts, rank)  # ties go to the smaller key, so to the smaller (left, right)
-    merges: list[Merge] = []
-    while len(pieces) < vocab_size and (key := queue.pop()) is not None:
-        best, made = candidate(key), len(pieces)
-        others = tuple(map(candidate, queue.runners_up(runners_up, to=key)))
-        merges.append(Merge(best.left, best.right, made, best.count, best.score, others))
-        pieces.append(pieces[best.left] + pieces[best.right])
-        fresh, _ = pairs.merge(key, made)
-        queue.add(fresh)
-    return merges
 
 
 def gpt2_characters() -> list[str]:

@@ -6,11 +6,9 @@ costs as much as the pair is frequent, however long a word is. Which pair is mer
 
 from __future__ import annotations
 
-import heapq
 from array import array
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,6 +50,16 @@ class Merge:
     count: int
     score: float
     runners_up: tuple[Candidate, ...] = ()
+
+
+class Changed(NamedTuple):
+    """What a merge did: the keys of pairs that came to be, of pairs that lost some of their count, and how often the
+    merged symbol stands in the words, which is less than the pair's count where its occurrences overlap.
+    """
+
+    fresh: list[int]
+    lost: set[int]
+    times: int
 
 
 class Pairs:
@@ -97,12 +105,8 @@ class Pairs:
         np.add.at(sums, where, weight[symbols >= 0])
         return dict(zip(ids.tolist(), sums.tolist(), strict=True))
 
-    def merge(self, key: int, made: int) -> tuple[list[int], int]:
-        """Put the id `made` for the pair `key` everywhere, left to right without overlaps.
-
-        Gives the keys of the pairs that came to be, and how often `made` stands in the words, which is less than the
-        pair's count where its occurrences overlap.
-        """
+    def merge(self, key: int, made: int) -> Changed:
+        """Put the id `made` for the pair `key` everywhere, left to right without overlaps."""
         left, right = pair_of(key)
         symbols, before, after, weight = self._symbols, self._before, self._after, self._weight
         counts, where = self.counts, self._where
@@ -152,53 +156,9 @@ class Pairs:
         for old in lost:
             if not counts[old]:
                 where.pop(old, None)
-        return fresh, times
+        return Changed(fresh, lost, times)
 
 
 def _array(values: Ints) -> array[int]:
     """As 32-bit integers that Python reads quickly."""
     return array("i", values.astype(np.int32).tobytes())
-
-
-class Queue:
-    """The pairs of `keys`, the one whose `rank` is smallest first.
-
-    `rank(key)` is None for a pair that is out; a pair's rank may only grow worse unless it is `add`ed again. So entries
-    that are out of date are found when they reach the top, and nothing is searched for.
-    """
-
-    def __init__(self, keys: Iterable[int], rank: Callable[[int], Any]) -> None:
-        self._rank = rank
-        self._heap = [(first, key) for key in keys if (first := rank(key)) is not None]
-        heapq.heapify(self._heap)
-
-    def add(self, keys: Iterable[int]) -> None:
-        """Put pairs in that came to be, or whose rank may have grown better."""
-        for key in keys:
-            if (rank := self._rank(key)) is not None:
-                heapq.heappush(self._heap, (rank, key))
-
-    def pop(self) -> int | None:
-        """The best pair, taken out, or None when there is none left."""
-        heap = self._heap
-        while heap:
-            rank, key = heap[0]
-            now = self._rank(key)
-            if now is None:
-                heapq.heappop(heap)
-            elif now != rank:
-                heapq.heapreplace(heap, (now, key))
-            else:
-                heapq.heappop(heap)
-                return key
-        return None
-
-    def runners_up(self, number: int, *, to: int) -> list[int]:
-        """The `number` best pairs, best first, besides the pair `to` that was popped; they stay in the queue."""
-        found: list[int] = []
-        while len(found) < number and (key := self.pop()) is not None:
-            # A pair that was added again is here twice, once out of date.
-            if key != to and key not in found:
-                found.append(key)
-        self.add(found)
-        return found

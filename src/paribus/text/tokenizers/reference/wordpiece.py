@@ -8,17 +8,16 @@ from the top stands in `topdown.py`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError
-from paribus.text.tokenizers.reference.pairs import Candidate, Merge, Pairs, Queue, pair_of
+from paribus.text.tokenizers.reference.choosing import ByCount, ByLikelihood, Chooser, grow
+from paribus.text.tokenizers.reference.pairs import Merge, Pairs, pair_of
 from paribus.text.tokenizers.reference.words import Ints, checked, code_points, utf8
 
 UNKNOWN = "[UNK]"
@@ -100,13 +99,10 @@ def train_wordpiece(
     Ids: special tokens, all characters by code point, the characters that go on a word with their prefix, likewise, then
     what was merged. HF tokenizers do the same but number the continuing characters at random, so their ties fall
     differently from run to run. A piece that starts a word is not made where it would be written like one that goes on
-    ("##a"). Raises
-    `RequestError` for no words, a vocabulary smaller than its alphabet, or specials without "[UNK]".
+    ("##a"). Raises `RequestError` for no words, a vocabulary smaller than its alphabet, or specials without "[UNK]".
     """
-    growing = _Growing(
-        words, vocab_size=vocab_size, min_count=min_count, specials=specials, runners_up=runners_up
-    )
-    return growing.grown()
+    start = _Start(words, vocab_size=vocab_size, specials=specials)
+    return start.grown(ByCount(start.pairs, max(1, min_count)), vocab_size=vocab_size, runners_up=runners_up)
 
 
 def train_wordpiece_likelihood(
@@ -123,25 +119,17 @@ def train_wordpiece_likelihood(
     sorts first, then the left part that sorts first. `min_count` is the least count of a pair: without one the score
     favours pairs that occur once. Ids and errors are those of `train_wordpiece`.
     """
-    growing = _GrowingByLikelihood(
-        words, vocab_size=vocab_size, min_count=min_count, specials=specials, runners_up=runners_up
+    start = _Start(words, vocab_size=vocab_size, specials=specials)
+    chooser = ByLikelihood(
+        start.pairs, min_count, tie=lambda key: (start.written(*pair_of(key)), start.tokens[key >> 32])
     )
-    return growing.grown()
+    return start.grown(chooser, vocab_size=vocab_size, runners_up=runners_up)
 
 
-class _Growing:
-    """Tokens that grow by merging the most frequent pair."""
+class _Start:
+    """The words as characters, and the tokens so far."""
 
-    def __init__(
-        self,
-        words: Mapping[str, int],
-        *,
-        vocab_size: int,
-        min_count: int,
-        specials: Sequence[str],
-        runners_up: int,
-    ) -> None:
-        self._vocab_size, self._min_count, self._runners_up = vocab_size, max(1, min_count), runners_up
+    def __init__(self, words: Mapping[str, int], *, vocab_size: int, specials: Sequence[str]) -> None:
         self._specials = tuple(specials)
         if UNKNOWN not in self._specials:
             raise RequestError(
@@ -149,9 +137,8 @@ class _Growing:
             )
         kept = checked(words)
         symbols, lengths = code_points(list(kept)), np.array([len(word) for word in kept])
-        starts = np.r_[0, np.cumsum(lengths)[:-1]]
         goes_on = np.ones(len(symbols), dtype=bool)
-        goes_on[starts] = False
+        goes_on[np.r_[0, np.cumsum(lengths)[:-1]]] = False
         self.tokens = [*self._specials, *map(chr, np.unique(symbols).tolist())]
         self.tokens += [PREFIX + chr(value) for value in np.unique(symbols[goes_on]).tolist()]
         if vocab_size < len(self.tokens):
@@ -163,84 +150,25 @@ class _Growing:
             _ids(symbols, goes_on, len(self._specials)), lengths, np.array(list(kept.values()))
         )
 
-    def score(self, key: int) -> float:
-        return self.pairs.counts[key]
-
-    def rank(self, key: int) -> Any:
-        """What `Queue` goes by: smaller is merged earlier, None never."""
-        count = self.pairs.counts[key]
-        return -count if count >= self._min_count else None
-
-    def merge(self, key: int, made: int) -> list[int]:
-        """Merge the pair into the id `made`; the pairs whose rank may have grown better."""
-        return self.pairs.merge(key, made)[0]
-
-    def written(self, key: int) -> str:
-        """The token that the pair would become; its right part goes on a word, so it has the prefix."""
-        left, right = pair_of(key)
+    def written(self, left: int, right: int) -> str:
+        """The token that a pair would become; its right part goes on a word, so it has the prefix."""
         return self.tokens[left] + self.tokens[right][len(PREFIX) :]
 
-    def grown(self) -> WordPiece:
-        merges: list[Merge] = []
-        queue = Queue(self.pairs.counts, self.rank)
-        while len(self.tokens) < self._vocab_size and (key := queue.pop()) is not None:
-            token, made = self.written(key), len(self.tokens)
-            if _goes_on(token, PREFIX) != _goes_on(self.tokens[key >> 32], PREFIX):
-                continue
-            others = map(self._candidate, queue.runners_up(self._runners_up, to=key))
-            best = self._candidate(key)
-            merges.append(Merge(best.left, best.right, made, best.count, best.score, tuple(others)))
+    def grown(self, chooser: Chooser, *, vocab_size: int, runners_up: int) -> WordPiece:
+        def take(left: int, right: int) -> bool:
+            token = self.written(left, right)
+            if _goes_on(token, PREFIX) != _goes_on(self.tokens[left], PREFIX):
+                return False
             self.tokens.append(token)
-            queue.add(self.merge(key, made))
+            return True
+
+        merges = grow(self.pairs, chooser, take, ids=(len(self.tokens), vocab_size), runners_up=runners_up)
         return WordPiece(
             tokens=tuple(self.tokens),
             unknown=self._specials.index(UNKNOWN),
             specials=self._specials,
-            merges=tuple(merges),
+            merges=merges,
         )
-
-    def _candidate(self, key: int) -> Candidate:
-        return Candidate(*pair_of(key), self.pairs.counts[key], self.score(key))
-
-
-class _GrowingByLikelihood(_Growing):
-    """Tokens that grow by merging the pair of largest c(ab) / (c(a) c(b))."""
-
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
-        self._occurs = self.pairs.symbol_counts()
-        self._beside: defaultdict[int, set[int]] = defaultdict(set)  # the pairs that a symbol is part of
-        self._note(self.pairs.counts)
-
-    def score(self, key: int) -> float:
-        left, right = pair_of(key)
-        return self.pairs.counts[key] / (self._occurs[left] * self._occurs[right])
-
-    def rank(self, key: int) -> Any:
-        count = self.pairs.counts[key]
-        if count < self._min_count:
-            return None
-        return -self.score(key), -count, self.written(key), self.tokens[key >> 32]
-
-    def merge(self, key: int, made: int) -> list[int]:
-        left, right = pair_of(key)
-        fresh, times = self.pairs.merge(key, made)
-        self._occurs[made] = times
-        self._occurs[left] -= times
-        self._occurs[right] -= times
-        self._note(fresh)
-        # The parts became rarer, so the scores of all their other pairs rose.
-        touched = self._beside[left] | self._beside[right]
-        for gone in [other for other in touched if not self.pairs.counts[other]]:
-            touched.discard(gone)
-            for symbol in pair_of(gone):
-                self._beside[symbol].discard(gone)
-        return [*touched, *fresh]
-
-    def _note(self, keys: Iterable[int]) -> None:
-        for key in keys:
-            for symbol in pair_of(key):
-                self._beside[symbol].add(key)
 
 
 def _goes_on(token: str, prefix: str) -> bool:
