@@ -97,6 +97,12 @@ class PackedSplit:
             document=np.where(there, document - self.row_starts[index][:, None], PADDING),
         )
 
+    def counts(self, index: Numbers) -> tuple[int, int]:
+        """How many tokens the rows `index` have together, and how many of them are scored."""
+        borders = self.documents[self.row_starts]
+        scored = np.add.reduceat(self._scored, borders[:-1], dtype=np.int64)
+        return int(np.diff(borders)[index].sum()), int(scored[index].sum())
+
     @cached_property
     def _tokens(self) -> npt.NDArray[Any]:
         return self._read("tokens", self.dtype)
