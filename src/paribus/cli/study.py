@@ -121,6 +121,10 @@ def study(
         str | None,
         typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(help="bytes, or the folder or file of a tokenizer. Default: bytes."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study. Default: runs/WHAT-DATA-HASH.")
     ] = None,
@@ -197,6 +201,7 @@ def study(
         "until_resolved": until_resolved or None,
         "data": data,
         "text_field": text_field,
+        "tokenizer": tokenizer,
     }
     how = Running(
         out=out,

@@ -31,6 +31,12 @@ def train(
         str | None,
         typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
     ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="bytes, or the folder or file of a tokenizer. Default: bytes, or the checkpoint's own with --finetune."
+        ),
+    ] = None,
     like: Annotated[
         str | None,
         typer.Option(help="A checkpoint's folder or config.json whose anatomy the model is to have."),
@@ -86,6 +92,7 @@ def train(
     options = {
         "data": data,
         "text_field": text_field,
+        "tokenizer": tokenizer,
         "like": like,
         "scale": scale,
         "finetune": finetune,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.text.data import Dataset, Split, build
+from paribus.text.data import Dataset, Split
 from paribus.text.tokenizers import ByteTokenizer
 
 from .conftest import Prepare, assert_sentence
@@ -82,18 +82,6 @@ def test_the_size_of_a_shard_changes_nothing_but_the_files(
     assert set(second.train.shards[:-1]) == {1000}
     assert second.sha256 == first.sha256
     assert documents_of(second.train) == documents_of(first.train)
-
-
-@pytest.mark.parametrize("tokens", [1, 100, 1000])
-def test_the_size_of_the_buffer_changes_nothing(
-    source: Path, prepared: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int
-) -> None:
-    first = prepared(source)
-    monkeypatch.setattr(build, "_BUFFER_TOKENS", tokens)  # smaller than any document, than some, than none
-    second = prepared(source, cache=tmp_path / "cache 2")
-    assert second.sha256 == first.sha256
-    assert documents_of(second.train) == documents_of(first.train)
-    assert documents_of(second.heldout) == documents_of(first.heldout)
 
 
 def test_copies_and_empty_documents_and_binary_files_are_left_out(

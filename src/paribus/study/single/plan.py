@@ -117,11 +117,16 @@ def _loaded(settings: RunSettings) -> Transformer:
     model = load(settings.finetune)
     config, train = model.config, settings.train
     objective = objective_for(train, config.architecture)
-    needed = objective.vocab_size(get_tokenizer(settings.tokenizer).vocab_size, seq_len=train.seq_len)
-    if config.vocab_size != needed:
+    tokenizer = get_tokenizer(settings.tokenizer)
+    own = tokenizer.vocab_size
+    needed = objective.vocab_size(own, seq_len=train.seq_len)
+    # A checkpoint may have more rows than tokens; but a token that an objective adds must not be one of its own.
+    padded = tokenizer.files() and needed == own < config.vocab_size
+    if config.vocab_size != needed and not padded:
+        added = f" and the objective {objective.name} {needed - own:,} beside" if needed > own else ""
         raise RequestError(
             f"{settings.finetune} has a vocabulary of {config.vocab_size:,} tokens, and the tokenizer "
-            f"{settings.tokenizer!r} has {needed:,}: only checkpoints of models of {settings.tokenizer} can be trained on"
+            f"{settings.tokenizer!r} has {own:,}{added}: they do not belong together"
         )
     if objective.lengths(train.seq_len).longest > config.max_seq_len:
         raise RequestError(
