@@ -40,7 +40,10 @@ def _block(block: Block) -> Iterator[RenderableType]:
     elif isinstance(block, Pieces):
         yield _pieces(block)
     else:
-        yield _table(edge_table(block) if isinstance(block, Graph) else block)
+        table = edge_table(block) if isinstance(block, Graph) else block
+        if table.title:
+            yield RichText(f"\n{table.title}", style="italic")
+        yield _table(table)
 
 
 def _pieces(row: Pieces) -> RichText:
@@ -60,9 +63,7 @@ def _pieces(row: Pieces) -> RichText:
 
 
 def _table(block: Table) -> RichTable:
-    table = RichTable(
-        title=block.title or None, title_justify="left", title_style="italic", box=None, pad_edge=False
-    )
+    table = RichTable(box=None, pad_edge=False)
     for column in block.columns:
         table.add_column(column, justify="right" if column in block.numbers else "left", header_style="dim")
     for row in block.rows:

@@ -19,7 +19,7 @@ from paribus.text.tokenizers.explaining.blocks import (
     Table,
     Text,
 )
-from paribus.text.tokenizers.explaining.encoded import Encoding, Run, Token, WordEncoded
+from paribus.text.tokenizers.explaining.encoded import Encoding, Run, Steps, Token, WordEncoded
 from paribus.text.tokenizers.explaining.lattice import Lattice, ScoredEdge
 from paribus.text.tokenizers.explaining.matching import Matches
 from paribus.text.tokenizers.explaining.segments import Segmented
@@ -66,16 +66,21 @@ def _fallen(words: Sequence[WordEncoded]) -> Iterator[tuple[str, str, tuple[Piec
 
 
 def _run_blocks(run: Run, *, alone: bool) -> Iterator[Block]:
-    if not alone and run.steps is not None:
+    blocks = list(_steps(run.steps))
+    if blocks and not alone:
         yield Text(f"{visible(run.text)}:")
-    if isinstance(run.steps, Merges):
-        yield from _merges(run.steps)
-    elif isinstance(run.steps, Matches):
-        yield _matches(run.steps)
-    elif isinstance(run.steps, Lattice):
-        yield from _lattice(run.steps)
-    elif isinstance(run.steps, Segmented):
-        yield from _segmented(run.steps)
+    yield from blocks
+
+
+def _steps(steps: Steps | None) -> Iterator[Block]:
+    if isinstance(steps, Merges):
+        yield from _merges(steps)
+    elif isinstance(steps, Matches):
+        yield _matches(steps)
+    elif isinstance(steps, Lattice):
+        yield from _lattice(steps)
+    elif isinstance(steps, Segmented):
+        yield from _segmented(steps)
 
 
 def _merges(found: Merges) -> Iterator[Block]:
