@@ -102,7 +102,7 @@ def test_long_text_is_read_in_windows_that_give_each_character_once(trained: Neu
 
 
 @pytest.mark.parametrize("net", ["lstm", "gru", "encoder"])
-def test_what_fills_a_row_up_changes_no_score(net: str) -> None:
+def test_both_sides_are_seen_and_what_fills_a_row_up_is_not(net: str) -> None:
     config = (
         small_encoder(9, max_seq_len=16)
         if net == "encoder"
@@ -114,9 +114,24 @@ def test_what_fills_a_row_up_changes_no_score(net: str) -> None:
     with torch.no_grad():
         together = tagger(rows, valid)
         alone = tagger(rows[:1, :3], valid[:1, :3])
-        turned = tagger(rows[1:].flip(1), valid[1:])
+        last = tagger(rows[1:].where(rows[1:] != 1, 2), valid[1:])
+        first = tagger(rows[1:].where(rows[1:] != 4, 2), valid[1:])
     assert torch.allclose(together[0, :3], alone[0], atol=1e-5)
-    assert not torch.allclose(turned.flip(1), together[1:], atol=1e-3)
+    # Both sides are seen: the last character from the first place, and the first from the last.
+    assert not torch.allclose(last[0, 0], together[1, 0], atol=1e-5)
+    assert not torch.allclose(first[0, -1], together[1, -1], atol=1e-5)
+
+
+def test_the_unknown_character_is_learned_from_those_that_are_hidden() -> None:
+    once = [("甲", "乙丙"), ("丙", "丁")]
+    rows = []
+    for hide in (0.0, 1.0):
+        segmenter = train_neural(once, epochs=1, hide=hide, weight_decay=0.0)
+        fresh = build_tagger(RecurrentConfig(vocab_size=segmenter.alphabet.size), seed=0)
+        kept = segmenter.tagger.embedding.weight == fresh.embedding.weight
+        rows.append(kept.all(1).tolist())
+    # 0 fills up, 1 is unknown, 2 is seen twice and never hidden, 3 to 5 are seen once.
+    assert rows == [[True, True, False, False, False, False], [True, False, False, True, True, True]]
 
 
 def test_it_starts_from_the_weights_of_a_loaded_encoder(sentences: list[Sentence], tmp_path: Path) -> None:
