@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "paribus"
 #: floor by first word under `paribus`; the wing `text` may use the ground only, and every floor may use it
 FLOORS = {
     "errors": 0,
+    "files": 0,
     "registry": 0,
     "source": 0,
     "oracles": 0,
@@ -102,9 +103,42 @@ def test_importing_paribus_loads_no_heavy_library(code: str) -> None:
     assert not heavy & _modules_after(code)
 
 
+def test_shapes_alone_load_no_compiler(tmp_path: Path) -> None:
+    # Learned positions, Shaw's, segments and a head of its own: all that parts draw normally.
+    code = f"""
+import json, pathlib
+import paribus
+
+config = {{"model_type": "bert", "vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 1, "max_position_embeddings": 8}}
+folder = pathlib.Path({str(tmp_path)!r})
+(folder / "config.json").write_text(json.dumps(config))
+assert paribus.inspect(folder).value("sizes", "parameters")
+
+sizes = dict(vocab_size=8, d_model=8, d_ff=8, num_layers=1, num_heads=1, segments=2, tie_embeddings=False)
+for position in ("learned", "shaw"):
+    model = paribus.ModelConfig(**sizes, position=position)
+    assert paribus.num_params(model)
+    paribus.save(paribus.Transformer(model), folder / position, layout="paribus")
+    paribus.load(folder / position)
+"""
+    assert not {"torch._dynamo", "torch._inductor"} & _modules_after(code)
+
+
 @pytest.mark.parametrize(
     "command",
-    ["", "study", "explain", "catalog models", "inspect", "diff", "generate", "convert", "train"],
+    [
+        "",
+        "study",
+        "explain",
+        "catalog models",
+        "inspect",
+        "diff",
+        "generate",
+        "convert",
+        "train",
+        "data prepare",
+    ],
 )
 def test_help_loads_no_torch(command: str) -> None:
     code = (

@@ -111,7 +111,12 @@ def test_a_question_must_be_asked() -> None:
 
 
 def test_a_grid_too_large_says_its_size_and_asks() -> None:
-    said = _refused("--vary", "norm=rmsnorm,layernorm", "--seeds", "500", "--data", "corpus.txt", *TINY)
+    said = _refused(
+        *("--vary", "norm=rmsnorm,layernorm", "--seeds", "500", "--data", "corpus.txt"),
+        "--workers",
+        "1",
+        *TINY,
+    )
     assert "6,000 trials (4 arms x 3 rates x 500 seeds x 1 schemes), about" in said
     assert "--yes" in said and "--budget" in said
 
@@ -148,7 +153,7 @@ def test_a_command_takes_nothing_of_other_studies() -> None:
 def test_a_ladder_can_be_looked_at_first() -> None:
     shown = _run(
         *("ffn", "--arms", "relu,swiglu", "--ladder", "8k,20k", "--data", "corpus.txt", "--seeds", "1"),
-        *("--dry-run", "--json", *TINY, "train.tokens=2048"),
+        *("--dry-run", "--json", "--workers", "1", *TINY, "train.tokens=2048"),
     )
     small, large = json.loads(shown).values()
     assert small["arms"][0]["params"] < large["arms"][0]["params"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from paribus.study import division, environment, memory
 from paribus.study.engine import Listener
 from paribus.study.plan import Plan, Trial
 from paribus.study.session import Prepared, make
@@ -148,3 +149,17 @@ def outcome(val_bpb: float | None, *, status: str = "done") -> dict[str, Any]:
         "heldout_nats": [],
         "probes": {},
     }
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "cores", lambda: 2)
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 2**60)
+
+
+@pytest.fixture
+def quick_measurement(two_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement of one step a turn, which other work on the machine may disturb."""
+    monkeypatch.setattr(division, "_ROUNDS", 1)
+    monkeypatch.setattr(division, "_TURN_SECONDS", 0.0)
+    monkeypatch.setattr(division, "_UNDISTURBED", 0.0)

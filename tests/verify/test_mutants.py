@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paribus import registry
-from paribus.model.transformer import Stack
+from paribus.model.stack import Stack
 from paribus.ops.activations import ACTIVATIONS
 from paribus.ops.attention import Mask
 from paribus.parts.activation import learned

@@ -11,11 +11,13 @@ from paribus.cli import (
     bench,
     catalog,
     convert,
+    data,
     explain,
     generate,
     inspecting,
     plot,
     study,
+    tokenizer,
     train,
     verify,
 )
@@ -38,8 +40,11 @@ app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)
+app.add_typer(data.app, name="data")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(data.app, name="data")
 app.command("plot")(plot.plot)
+app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
 app.command("inspect")(inspecting.inspect)

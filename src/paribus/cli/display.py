@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -20,11 +20,13 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
-from paribus.study.engine import Listener
-from paribus.study.plan import Trial
+if TYPE_CHECKING:  # importing them imports torch
+    from paribus.study.engine import Listener
+    from paribus.study.plan import Trial
 
 _PLAIN_EVERY = 10.0  # seconds between plain progress lines
 
@@ -52,24 +54,49 @@ class Display:
 
     @contextmanager
     def bytes(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A bar for bytes read; nothing is shown if nothing had to be read."""
-        bar = Progress(
-            TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=self.errors
-        )
+        """A bar for bytes with the rate and the time left; nothing is shown if nothing had to be read."""
+        columns = (DownloadColumn(), TransferSpeedColumn())
+        with self._amount(what, columns, _megabytes, "MB/s") as update:
+            yield update
+
+    @contextmanager
+    def tokens(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A bar for tokens with the rate and the time left."""
+        with self._amount(what, (_TokenRate(),), _tokens, "M tok/s") as update:
+            yield update
+
+    @contextmanager
+    def _amount(
+        self,
+        what: str,
+        columns: tuple[ProgressColumn, ...],
+        amount: Callable[[float, float], str],
+        unit: str,
+    ) -> Iterator[Callable[[int, int], None]]:
+        """A bar that begins with the first call; without a terminal, a line then and every ten seconds."""
+        bar = Progress(TextColumn(what), BarColumn(), *columns, TimeRemainingColumn(), console=self.errors)
         task = None
-        said = False
+        began, first, said = 0.0, 0, 0.0
 
         def update(done: int, total: int) -> None:
-            nonlocal task, said
-            if not self.errors.is_terminal:
-                if not said:
-                    self.say(f"{what}: {total / 1e6:,.1f} MB")
-                    said = True
-                return
-            if task is None:
-                bar.start()
-                task = bar.add_task(what, total=total)
-            bar.update(task, completed=done, total=total)
+            nonlocal task, began, first, said
+            now = time.monotonic()
+            if not began:
+                began, first, said = now, done, now
+                if self.errors.is_terminal:
+                    bar.start()
+                    task = bar.add_task(what, total=total, completed=done)
+                else:
+                    before = f", {done / 1e6:,.1f} done before" if done else ""
+                    self.say(f"{what}: {amount(0, total).removeprefix('0.0 of ')}{before}")
+            elif task is not None:
+                bar.update(task, completed=done, total=total)
+            elif now - said >= _PLAIN_EVERY and done > first:
+                said = now
+                rate = (done - first) / (now - began)
+                self.say(
+                    f"{amount(done, total)}, {rate / 1e6:,.1f} {unit}, {(total - done) / rate:.0f} s left"
+                )
 
         try:
             yield update
@@ -127,6 +154,8 @@ class Display:
     @contextmanager
     def trials(self) -> Iterator[Listener]:
         """Progress of a study over its tokens, with its rate and the time left."""
+        from paribus.study.engine import Listener
+
         if self.errors.is_terminal:
             with Progress(
                 BarColumn(),
@@ -193,6 +222,10 @@ def _tokens(done: float, total: float) -> str:
     """How many tokens of how many, in millions or, of a small study, in thousands."""
     size, unit = (1e6, "M") if total >= 1e6 else (1e3, "k")
     return f"{done / size:,.1f} of {total / size:,.1f} {unit} tokens"
+
+
+def _megabytes(done: float, total: float) -> str:
+    return f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB"
 
 
 def outcome(result: Mapping[str, Any]) -> str:

@@ -10,10 +10,13 @@ from typing import Any
 
 import torch
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
+from paribus.families.family import refuse_too_deep
 from paribus.families.files.writing import Outgoing
-from paribus.families.weights import Source, converted, empty, place
+from paribus.families.weights import Source, converted, place
 from paribus.model.config import ModelConfig
+from paribus.model.count import on_meta
+from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
 
 MODEL_TYPE = "paribus"
@@ -37,13 +40,16 @@ def model_config(config: Mapping[str, Any], *, own_parts: bool = False) -> Model
     """
     if config.get("format") != _FORMAT or not isinstance(config.get("model"), dict):
         raise RequestError(
-            f"config.json is of the format {config.get('format')!r} of paribus; this version reads format {_FORMAT}"
+            f"config.json is of the format {shown(repr(config.get('format')), at_most=60)} of paribus; "
+            f"this version reads format {_FORMAT}"
         )
     if not own_parts and (address := _from_file(config["model"])):
         raise RequestError(
-            f"the model has a part from a file, {address}, and loading it would run that file; if you trust it, "
+            f"the model has a part from a file, {shown(address, at_most=200)}, and loading it would run that file; if you trust it, "
             "load with own_parts=True (--own-parts)"
         )
+    for name in ("num_layers", "encoder_layers"):
+        refuse_too_deep(config["model"].get(name))
     try:
         return ModelConfig(**config["model"])
     except TypeError as error:
@@ -52,8 +58,9 @@ def model_config(config: Mapping[str, Any], *, own_parts: bool = False) -> Model
 
 def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | None = None) -> Transformer:
     """A model of this config with the weights of `source`. Raises `RequestError` if they are not its own."""
-    model = empty(config)
+    model = on_meta(config)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    learned = dict(model.named_parameters()).keys()
     names = set(source.tensors)
     if wrong := sorted(names ^ shapes.keys()):
         word = "not" if wrong[0] in shapes else "a tensor"
@@ -64,16 +71,24 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
             raise RequestError(
                 f"{name} has the shape {list(tensor.shape)}, and by config.json it would be {list(shape)}"
             )
-        learned = isinstance(tensor, torch.Tensor) and name in dict(model.named_parameters())
         if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
             tensor = converted(tensor, dtype)
             source.release(name)
-        if learned:
+        if name in learned:
             place(model, name, tensor)
         else:
-            module, _, leaf = name.rpartition(".")
-            setattr(model.get_submodule(module), leaf, tensor.clone())
+            _place_buffer(model, name, tensor.clone())
+    # Buffers that a part does not keep in files are as it makes them.
+    if left := [name for name, buffer in model.named_buffers() if buffer.is_meta]:
+        made = allocate(config)
+        for name in left:
+            _place_buffer(model, name, made.get_buffer(name))
     return model
+
+
+def _place_buffer(model: Transformer, name: str, buffer: torch.Tensor) -> None:
+    module, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(module), leaf, buffer)
 
 
 def outgoing_native(model: Transformer) -> Iterator[Outgoing]:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from paribus.families.files.writing import Outgoing, write_tensors
 from paribus.families.loading import Origin
 from paribus.families.tensors import moves, shapes_of
 from paribus.families.weights import outgoing
+from paribus.files.inside import inside
+from paribus.files.opening import place
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 
@@ -62,12 +64,14 @@ def save(
     layout: Layout = "auto",
     family: str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Saved:
     """Write a model to a new folder: config.json, safetensors (with an index if there are several), tokenizer files.
 
     With `layout` "transformers" the folder is one that `AutoModelForCausalLM.from_pretrained` loads, of `family` or
     of the one the model came from, or of the first that has such a model; "paribus" is our own format, which keeps
-    any model; "auto" takes the first that is possible. The folder appears when it is complete. Raises
+    any model; "auto" takes the first that is possible. `beside` are files for the same folder by name, such as those
+    of the tokenizer that the model was trained with. The folder appears when it is complete. Raises
     `RequestError` that says what no family has, or if the folder is there already, and `WorkError` if the disk
     fails.
 
@@ -98,6 +102,9 @@ def save(
         files = _write_weights(folder, tensors, shard_bytes)
         _write_json(folder / "config.json", config)
         files += ["config.json", *_carry(origin, folder)]
+        for name, content in (beside or {}).items():
+            (folder / name).write_bytes(content)
+        files += [name for name in beside or {} if name not in files]
     return Saved(
         path=target,
         family=chosen.model_type if chosen else None,
@@ -200,13 +207,13 @@ def _shards(tensors: Sequence[Outgoing], shard_bytes: int) -> Iterator[list[Outg
 
 
 def _carry(origin: Origin | None, folder: Path) -> list[str]:
-    """Copy the tokenizer of the checkpoint that the model came from."""
+    """Copy the tokenizer of the checkpoint that the model came from; a link out of its folder is refused."""
     if origin is None:
         return []
     home = origin.path if origin.path.is_dir() else origin.path.parent
     there = [name for name in CARRIED if (home / name).is_file()]
     for name in there:
-        shutil.copyfile(home / name, folder / name)
+        shutil.copyfile(inside(home, name, begin=f"{place(home)} holds"), folder / name)
     return there
 
 

@@ -12,7 +12,7 @@ from paribus.errors import RequestError
 from paribus.families.family import Family, Laid
 from paribus.families.layouts import Layout, Rows
 from paribus.model.config import ModelConfig
-from paribus.model.transformer import Transformer
+from paribus.model.count import on_meta
 
 Shapes = Mapping[str, torch.Size]
 
@@ -63,8 +63,7 @@ def _leaves(modules: tuple[str, ...], shapes: Shapes) -> Iterator[str]:
 
 def shapes_of(config: ModelConfig) -> dict[str, torch.Size]:
     """The parameters of a model of this config; costs no memory."""
-    with torch.device("meta"):
-        return {name: parameter.shape for name, parameter in Transformer(config).named_parameters()}
+    return {name: parameter.shape for name, parameter in on_meta(config).named_parameters()}
 
 
 def to_ours(move: Move, tensors: Sequence[Tensor], config: ModelConfig, shapes: Shapes) -> dict[str, Tensor]:

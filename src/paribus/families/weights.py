@@ -16,6 +16,7 @@ from paribus.families.family import Family
 from paribus.families.files.writing import Outgoing
 from paribus.families.tensors import Move, moves, shapes_of, their_shapes, to_ours
 from paribus.model.config import ModelConfig
+from paribus.model.count import on_meta
 from paribus.model.transformer import Transformer
 
 
@@ -50,7 +51,7 @@ def fill(family: Family, config: ModelConfig, source: Source, *, dtype: torch.dt
     found = tensor_names(family, wanted, names)
     aside = tuple(sorted(name for name in names if family.aside and name.endswith(family.aside)))
     refuse_spare(family, names - set(found.values()) - set(aside))
-    model = empty(config)
+    model = on_meta(config)
     taken: set[str] = set()
     # The largest first: the source of a converted tensor is in memory beside it, best while little else is.
     for move in sorted(wanted, key=lambda move: -sum(shapes[name].numel() for name in move.ours)):
@@ -88,12 +89,6 @@ def outgoing(family: Family, model: Transformer) -> Iterator[Outgoing]:
 
 def _one(move: Move, ours: list[Tensor], config: ModelConfig, at: int) -> Tensor:
     return move.layout.theirs(ours, config)[at]
-
-
-def empty(config: ModelConfig) -> Transformer:
-    """A model whose parameters have no memory yet, and whose buffers are as their parts made them."""
-    with torch.device("meta"):
-        return Transformer(config)
 
 
 def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:

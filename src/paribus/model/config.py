@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from paribus import registry
 from paribus.errors import RequestError, nearest
 from paribus.model.head import HeadTransform
+from paribus.model.meta import shapes_only
 from paribus.model.sizes import Architecture, check_sizes
 from paribus.parts.ffn.replay import Memory
 from paribus.parts.position.base import Position
@@ -112,7 +112,7 @@ class ModelConfig:
             object.__setattr__(self, "head_dim", self.d_model // self.num_heads)
         for slot in SLOTS:
             self._check_options(slot)
-        with torch.device("meta"):
+        with shapes_only():
             self._check_parts()
 
     # --- parts -----------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class ModelConfig:
             if not layers:
                 continue
             depth = Depth(stack=name, encoder_layers=counts[0], decoder_layers=counts[1])  # type: ignore[arg-type]
-            with torch.device("meta"):
+            with shapes_only():
                 residual = self.build_residual(depth)
             stacks[name] = StackConfig(
                 depth=depth,

@@ -17,6 +17,7 @@ from torch import nn
 
 from paribus import registry
 from paribus.model.config import LAYERED, ModelConfig
+from paribus.model.meta import shapes_only
 from paribus.model.transformer import Transformer, slot_of
 from paribus.ops.attention import Mask
 from paribus.parts.context import Context
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 
 def on_meta(config: ModelConfig) -> Transformer:
-    """The model with shapes and no memory."""
-    with torch.device("meta"):
+    """The model with parameters and buffers that have shapes and no memory."""
+    with shapes_only():
         return Transformer(config)
 
 
@@ -107,7 +108,7 @@ def attention_flops(
 ) -> float:
     """Forward FLOPs for one token of an attention layer on meta in windows of `seq_len`; all keys count."""
     card = registry.get("position", "none")
-    with torch.device("meta"), _counting() as counter:
+    with shapes_only(), _counting() as counter:
         position = card.build(d_model=d_model, head_dim=head_dim, num_heads=num_heads, max_seq_len=seq_len)
         assert isinstance(position, Position)
         context = Context(position=position, state={}, mask=Mask(causal=True), backend="plain")

@@ -114,12 +114,13 @@ def _checked(
             raise RequestError(f"the model was prepared to compute in {model.dtype}, with the copies it has")
         prepared = model
     else:
-        if max_new_tokens and model.config.architecture == "encoder":
-            raise RequestError("an encoder sees later tokens too, so it cannot go on from a text")
         if copies is None and max_new_tokens < _WORTH_COPIES:
             copies = False
         prepared = prepare(model, dtype=dtype or torch.float32, copies=copies)
-    batch = batch_of(prompts, device=prepared.model.embedding.weight.device)
+    config = prepared.model.config
+    if max_new_tokens and config.architecture == "encoder":
+        raise RequestError("an encoder sees later tokens too, so it cannot go on from a text")
+    batch = batch_of(prompts, vocab_size=config.vocab_size, device=prepared.model.embedding.weight.device)
     rows = len(batch.pad_B)
     seeds = [row_seed(seed, row) for row in range(rows)] if isinstance(seed, int) else list(seed)
     if len(seeds) != rows:
@@ -133,7 +134,7 @@ def _checked(
         reader,
         sampling,
         draws,
-        _seen(batch, prepared.model.config.vocab_size) if sampling.penalises else None,
+        _seen(batch, config.vocab_size) if sampling.penalises else None,
         torch.tensor(stops, dtype=torch.long, device=batch.ids_BT.device),
         ends,
         rows=rows,

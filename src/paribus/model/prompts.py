@@ -53,8 +53,8 @@ class Batch:
         )
 
 
-def batch_of(prompts: Prompts, *, device: torch.device) -> Batch:
-    """The prompts as a batch. Raises `RequestError` for no prompt at all and for an empty one."""
+def batch_of(prompts: Prompts, *, vocab_size: int, device: torch.device) -> Batch:
+    """The prompts as a batch. Raises `RequestError` for no prompt, an empty one and ids outside the vocabulary."""
     if isinstance(prompts, Tensor):
         if prompts.ndim != 2:
             raise RequestError(f"prompts are ids [rows, tokens]; these have the shape {tuple(prompts.shape)}")
@@ -63,6 +63,11 @@ def batch_of(prompts: Prompts, *, device: torch.device) -> Batch:
         rows = [torch.as_tensor(row, dtype=torch.long) for row in prompts]
     if not rows or any(row.ndim != 1 or len(row) < 1 for row in rows):
         raise RequestError("generating needs at least one token to go on from, in every row")
+    if strange := [row for row in rows if row.min() < 0 or row.max() >= vocab_size]:
+        raise RequestError(
+            f"prompts are ids of the model's {vocab_size:,} tokens, 0 to {vocab_size - 1}; one has "
+            f"{strange[0].min()} to {strange[0].max()}"
+        )
     lengths = [len(row) for row in rows]
     longest = max(lengths)
     ids_BT = torch.stack([torch.nn.functional.pad(row, (longest - len(row), 0)) for row in rows]).to(device)

@@ -57,34 +57,33 @@ class Reader:
 
     def logits(self) -> Tensor:
         """Logits of the next token, [B, V]; reads all that is not yet read."""
-        if self._window is None:
-            length = self._cache.length
-            if self._holds_until is not None and length <= self._holds_until < length + self._new:
-                self._cache, self._unread = self._cache.emptied(), self._text
-            return self._read(self._unread)
         if self._sinks:
-            # Once the window is full each token moves all others, so it cannot be read together with them.
-            room = max(0, self._window - self._cache.length)
-            pieces = [piece for piece in self._unread.ids_BT.tensor_split([room], dim=1) if piece.shape[1]]
-            whole, rest = (pieces[:1], pieces[1:]) if room else ([], pieces)
-            for ids_BT in [*whole, *(one for piece in rest for one in piece.split(1, dim=1))]:
-                logits_BV = self._read(Batch(ids_BT=ids_BT, pad_B=self._unread.pad_B, padded=False))
-            return logits_BV
-        if self._text.ids_BT.shape[1] > self._window:
+            return self._through_sinks()
+        if self._window is not None and self._text.ids_BT.shape[1] > self._window:
             # Every token has moved to another position, so nothing cached holds any more.
             self._cache = self._cache.emptied()
             self._text = self._unread = self._text.last(self._window)
+        elif self._holds_until is not None:
+            length = self._cache.length
+            if length <= self._holds_until < length + self._unread.ids_BT.shape[1]:
+                self._cache, self._unread = self._cache.emptied(), self._text
         return self._read(self._unread)
+
+    def _through_sinks(self) -> Tensor:
+        # Once the window is full each token moves all others, so it cannot be read together with them.
+        assert self._window is not None
+        room = max(0, self._window - self._cache.length)
+        unread_BT = self._unread.ids_BT
+        for ids_BT in (unread_BT[:, :room], *unread_BT[:, room:].split(1, dim=1)):
+            if ids_BT.shape[1]:
+                logits_BV = self._read(Batch(ids_BT=ids_BT, pad_B=self._unread.pad_B, padded=False))
+        return logits_BV
 
     def add(self, token_B: Tensor) -> None:
         """The next token of each row."""
         self._unread = Batch(ids_BT=token_B[:, None], pad_B=self._text.pad_B, padded=False)
         if (self._window is not None and not self._sinks) or self._holds_until is not None:
             self._text = self._text.with_tokens(token_B)
-
-    @property
-    def _new(self) -> int:
-        return self._unread.ids_BT.shape[1]
 
     def _read(self, batch: Batch) -> Tensor:
         few = self._one_thread and batch.ids_BT.numel() <= _FEW

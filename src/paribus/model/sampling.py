@@ -104,10 +104,13 @@ class Sampling:
 class Draws:
     """A generator for each row, so that what a row draws does not depend on the rows beside it.
 
-    They are CPU generators: a seed draws the same numbers on every device.
+    They are CPU generators: a seed draws the same numbers on every device. Raises `RequestError` for a seed of more
+    than 64 bits.
     """
 
     def __init__(self, seeds: Sequence[int]) -> None:
+        if large := [seed for seed in seeds if not -(2**63) <= seed < 2**64]:
+            raise RequestError(f"a seed is a whole number of at most 64 bits; it is {large[0]}")
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def uniform_B1(self, device: torch.device) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.count import params_at_any_depth
+from paribus.model.meta import shapes_only
 from paribus.ops.attention import choose_backend
 from paribus.ops.training_cross_entropy import parts_that_fit
 from paribus.train.config import TrainConfig
@@ -51,7 +52,7 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
 def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
     """Whether some layer's attention is plain, and so keeps a number for each query and key."""
     dtype: torch.dtype = getattr(torch, resolve(train)[0].dtype)
-    with torch.device("meta"):
+    with shapes_only():
         layers = [model.build_attention(layer) for layer in range(len(model.specs("attention")))]
         positions = [model.build_position(layer) for layer in range(len(model.specs("position")))]
     if any(getattr(layer, "plain_only", False) for layer in layers):

@@ -25,7 +25,7 @@ from paribus.study.plan import Arm, Plan
 from paribus.study.planning import make_plan
 from paribus.study.settings import StudySettings
 from paribus.text.data import Dataset, check_size, default_cache, prepare, unigram_bits_per_byte
-from paribus.text.tokenizers import get_tokenizer
+from paribus.text.tokenizers import get_tokenizer, located
 from paribus.train.config import objective_for
 from paribus.train.evaluation import heldout_examples, heldout_groups
 from paribus.train.program import resolve
@@ -124,7 +124,7 @@ def _described(settings: StudySettings, plan: Plan, data: Dataset) -> dict[str, 
         "heldout_bytes": data.heldout.num_bytes,
         "scored_bytes": examples.scored_bytes(tokenizer.byte_lengths),
         "group_bytes": heldout_groups(examples, data, plan.train).num_bytes.tolist(),
-        "tokenizer": data.tokenizer,
+        "tokenizer": located(settings.tokenizer),
         **({"unigram_bpb": unigram_bits_per_byte(data)} if plan.kind == "depth" else {}),
     }
 

@@ -11,10 +11,13 @@ import pytest
 
 from paribus.errors import ParibusError
 from paribus.text.data import Dataset, Split, prepare
+from paribus.text.data.headers import Identity
 from paribus.text.data.shards import write_documents, write_shards
 from paribus.text.tokenizers import ByteTokenizer
 
 Prepare = Callable[..., Dataset]
+
+NOBODY = Identity(bytes(32), bytes(32))
 
 
 @pytest.fixture
@@ -60,10 +63,12 @@ def split_of(tmp_path: Path) -> Callable[..., Split]:
     ) -> Split:
         array = np.asarray(tokens)
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
-        shards = write_shards(folder, "train", [array], dtype="<u4", shard_tokens=shard_tokens)
+        shards = write_shards(
+            folder, "train", [array], dtype="<u4", shard_tokens=shard_tokens, identity=NOBODY
+        )
         lengths, groups = np.array(documents or [(len(array), 0)], dtype=np.int64).T
         assert lengths.sum() == len(array)
-        write_documents(folder, "train", lengths=lengths, groups=groups)
+        write_documents(folder, "train", lengths=lengths, groups=groups, identity=NOBODY)
         return Split(
             name="train",
             folder=folder,

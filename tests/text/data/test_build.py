@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.text.data import Dataset, Split, build
+from paribus.text.data import Dataset, Split
 from paribus.text.tokenizers import ByteTokenizer
 
 from .conftest import Prepare, assert_sentence
@@ -82,18 +82,6 @@ def test_the_size_of_a_shard_changes_nothing_but_the_files(
     assert set(second.train.shards[:-1]) == {1000}
     assert second.sha256 == first.sha256
     assert documents_of(second.train) == documents_of(first.train)
-
-
-@pytest.mark.parametrize("tokens", [1, 100, 1000])
-def test_the_size_of_the_buffer_changes_nothing(
-    source: Path, prepared: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int
-) -> None:
-    first = prepared(source)
-    monkeypatch.setattr(build, "_BUFFER_TOKENS", tokens)  # smaller than any document, than some, than none
-    second = prepared(source, cache=tmp_path / "cache 2")
-    assert second.sha256 == first.sha256
-    assert documents_of(second.train) == documents_of(first.train)
-    assert documents_of(second.heldout) == documents_of(first.heldout)
 
 
 def test_copies_and_empty_documents_and_binary_files_are_left_out(
@@ -184,14 +172,29 @@ def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "datasets").glob("*") if not path.name.endswith("-lock"))
 
 
-def test_an_interrupted_build_leaves_nothing(source: Path, prepared: Prepare, tmp_path: Path) -> None:
+def test_an_interrupted_build_is_gone_on_with(source: Path, prepared: Prepare, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepared(source, progress=interrupt)
-    assert leftovers(tmp_path / "cache") == []
+    [workplace] = leftovers(tmp_path / "cache")
+    assert workplace.startswith(".building-")
+    dataset = prepared(source)
+    assert leftovers(tmp_path / "cache") == [dataset.sha256]
+
+
+def test_what_an_interrupted_build_left_is_swept_up_by_that_of_another_source(
+    source: Path, folder_of: Callable[..., Path], texts: list[str], prepared: Prepare, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(source, progress=interrupt)
+    other = prepared(folder_of(texts[:30], name="other"))
+    assert leftovers(tmp_path / "cache") == [other.sha256]
 
 
 PROGRAM = """

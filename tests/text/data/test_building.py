@@ -10,9 +10,9 @@ from paribus.text.data.building import building_folder, publish
 
 
 def test_the_workplace_is_gone_after_success_and_after_failure(tmp_path: Path) -> None:
-    with building_folder(tmp_path / "new") as folder:
+    with building_folder(tmp_path / "new", key="a") as folder:
         (folder / "file").touch()
-    with pytest.raises(KeyboardInterrupt), building_folder(tmp_path / "new") as folder:
+    with pytest.raises(KeyboardInterrupt), building_folder(tmp_path / "new", key="a") as folder:
         (folder / "file").touch()
         raise KeyboardInterrupt
     assert list((tmp_path / "new").iterdir()) == []
@@ -24,8 +24,8 @@ def test_the_workplace_of_a_living_build_is_left_alone_and_that_of_a_dead_one_sw
     dead = tmp_path / ".building-dead"
     dead.mkdir()
     (dead / "file").touch()
-    with building_folder(tmp_path) as first, building_folder(tmp_path):
-        assert first.is_dir()
+    with building_folder(tmp_path, key="a") as first, building_folder(tmp_path, key="a") as second:
+        assert first.is_dir() and second.is_dir() and first != second
         assert not dead.exists()
 
 
@@ -48,7 +48,7 @@ def test_a_good_result_there_stays_and_a_broken_one_is_replaced(
     if there is not None:
         target.mkdir()
         (target / "file").write_text(there)
-    with building_folder(tmp_path) as folder:
+    with building_folder(tmp_path, key="a") as folder:
         publish(result_in(folder, "new"), target, is_good=good)
     assert (target / "file").read_text() == left
 
@@ -56,6 +56,6 @@ def test_a_good_result_there_stays_and_a_broken_one_is_replaced(
 def test_a_folder_that_cannot_be_written_is_refused(as_nobody: Path) -> None:
     closed = as_nobody / "closed"
     closed.mkdir(mode=0o500)
-    with pytest.raises(RequestError, match="closed.*PARIBUS_CACHE"), building_folder(closed):
+    with pytest.raises(RequestError, match="closed.*PARIBUS_CACHE"), building_folder(closed, key="a"):
         pass
     assert os.listdir(closed) == []

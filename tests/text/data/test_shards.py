@@ -10,7 +10,7 @@ from paribus.errors import RequestError
 from paribus.text.data import Split
 from paribus.text.data.shards import token_dtype, write_documents, write_shards
 
-from .conftest import assert_sentence
+from .conftest import NOBODY, assert_sentence
 
 TOKENS = np.arange(100) * 3 + 70_000
 
@@ -26,15 +26,16 @@ def test_reading_does_not_see_where_shards_end(split_of: Callable[..., Split], s
     assert split.windows(starts[:0], 7).shape == (0, 7)
 
 
-def test_shards_are_flat_little_endian_files_filled_to_the_limit(tmp_path: Path) -> None:
+def test_shards_are_little_endian_files_filled_to_the_limit(tmp_path: Path) -> None:
     documents = [np.array([1, 2, 3]), np.array([4]), np.array([5, 256])]
-    assert write_shards(tmp_path, "train", documents, dtype="<u2", shard_tokens=4) == (4, 2)
-    assert (tmp_path / "train-00000.bin").read_bytes() == bytes([1, 0, 2, 0, 3, 0, 4, 0])
-    assert (tmp_path / "train-00001.bin").read_bytes() == bytes([5, 0, 0, 1])
+    assert write_shards(tmp_path, "train", documents, dtype="<u2", shard_tokens=4, identity=NOBODY) == (4, 2)
+    assert (tmp_path / "train-00000.bin").read_bytes()[128:] == bytes([1, 0, 2, 0, 3, 0, 4, 0])
+    assert (tmp_path / "train-00001.bin").read_bytes()[128:] == bytes([5, 0, 0, 1])
 
 
 def test_full_shards_leave_no_empty_one_behind(tmp_path: Path) -> None:
-    assert write_shards(tmp_path, "train", [np.arange(8)], dtype="<u2", shard_tokens=4) == (4, 4)
+    shards = write_shards(tmp_path, "train", [np.arange(8)], dtype="<u2", shard_tokens=4, identity=NOBODY)
+    assert shards == (4, 4)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -60,11 +61,12 @@ def test_tokens_take_two_bytes_while_they_fit() -> None:
     assert [token_dtype(size) for size in (257, 65_536, 65_537)] == ["<u2", "<u2", "<u4"]
 
 
-def test_documents_and_groups_are_flat_little_endian_files(tmp_path: Path) -> None:
-    write_documents(tmp_path, "train", lengths=np.array([300, 1, 5]), groups=np.array([0, 1, 0]))
-    starts = (tmp_path / "train-documents.bin").read_bytes()
+def test_documents_and_groups_are_little_endian_files(tmp_path: Path) -> None:
+    lengths, groups = np.array([300, 1, 5]), np.array([0, 1, 0])
+    write_documents(tmp_path, "train", lengths=lengths, groups=groups, identity=NOBODY)
+    starts = (tmp_path / "train-documents.bin").read_bytes()[128:]
     assert starts == b"".join(start.to_bytes(8, "little") for start in (0, 300, 301))
-    groups = (tmp_path / "train-groups.bin").read_bytes()
+    groups = (tmp_path / "train-groups.bin").read_bytes()[128:]
     assert groups == b"".join(group.to_bytes(8, "little") for group in (0, 1, 0))
 
 

@@ -12,8 +12,8 @@ from paribus.families.inspecting.claims import Claim
 from paribus.families.inspecting.kinds import kinds_of, one_of_each
 from paribus.families.inspecting.names import Group, Groups
 from paribus.families.inspecting.roles import beside, is_expert
+from paribus.families.tensors import shapes_of
 from paribus.model.config import ModelConfig
-from paribus.model.transformer import Transformer
 
 #: Formats of which each number is a parameter.
 _LEARNED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ")
@@ -41,9 +41,7 @@ class Counted:
 
 def shapes_by_kind(config: ModelConfig) -> dict[str, torch.Size]:
     """The parameters of a model with one layer of each kind; costs no memory."""
-    with torch.device("meta"):
-        model = Transformer(one_of_each(config))
-    return {name: parameter.shape for name, parameter in model.named_parameters()}
+    return shapes_of(one_of_each(config))
 
 
 def every_shape(config: ModelConfig) -> dict[str, torch.Size]:

@@ -37,8 +37,10 @@ _RATE, _RATE_OF_WEIGHTS = 0.4, 0.04  # by d_model
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A run before it runs. `data` is the prepared text, `start` names the files whose weights it begins from, `files` hashes those
-    that the user's own parts are taken from.
+    """A run before it runs.
+
+    `data` is the prepared text, `start` names the files whose weights it begins from, `files` hashes those that the
+    user's own parts are taken from.
     """
 
     model: ModelConfig
@@ -117,11 +119,16 @@ def _loaded(settings: RunSettings) -> Transformer:
     model = load(settings.finetune)
     config, train = model.config, settings.train
     objective = objective_for(train, config.architecture)
-    needed = objective.vocab_size(get_tokenizer(settings.tokenizer).vocab_size, seq_len=train.seq_len)
-    if config.vocab_size != needed:
+    tokenizer = get_tokenizer(settings.tokenizer)
+    own = tokenizer.vocab_size
+    needed = objective.vocab_size(own, seq_len=train.seq_len)
+    # A checkpoint may have more rows than tokens; but a token that an objective adds must not be one of its own.
+    padded = tokenizer.files() and needed == own < config.vocab_size
+    if config.vocab_size != needed and not padded:
+        added = f" and the objective {objective.name} {needed - own:,} beside" if needed > own else ""
         raise RequestError(
             f"{settings.finetune} has a vocabulary of {config.vocab_size:,} tokens, and the tokenizer "
-            f"{settings.tokenizer!r} has {needed:,}: only checkpoints of models of {settings.tokenizer} can be trained on"
+            f"{settings.tokenizer!r} has {own:,}{added}: they do not belong together"
         )
     if objective.lengths(train.seq_len).longest > config.max_seq_len:
         raise RequestError(

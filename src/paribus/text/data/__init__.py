@@ -5,9 +5,9 @@ check_size(dataset, seq_len=64, batch_size=16)
 ids = batch(dataset.train, seed=0, step=0, batch_size=16, seq_len=64)   # inputs ids[:, :-1], targets ids[:, 1:]
 """
 
-from paribus.text.data.build import prepare
 from paribus.text.data.dataset import Dataset, load_dataset
 from paribus.text.data.evaluation import check_size, heldout_window_groups, heldout_windows
+from paribus.text.data.preparing import prepare
 from paribus.text.data.reuse import default_cache
 from paribus.text.data.sampling import batch
 from paribus.text.data.shards import Split

@@ -16,17 +16,13 @@ from pathlib import Path
 
 from paribus.errors import RequestError, shown
 from paribus.text.data.failures import reading
-from paribus.text.data.readers import Document, Reader, read_jsonl, read_parquet, read_pieces, read_whole
+from paribus.text.data.readers import documents_of, spans_of
+from paribus.text.data.spans import Document, SourceFile, Span
 
 STDLIB = "stdlib"
 SUPPORTED = "a UTF-8 text file of any other ending, .jsonl, .jsonl.gz, .parquet, or a folder of these"
 
-_READERS: dict[str, Reader] = {
-    ".jsonl": read_jsonl,
-    ".jsonl.gz": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".parquet": read_parquet,
-}
+_FORMATS = {".jsonl": "jsonl", ".jsonl.gz": "jsonl.gz", ".ndjson": "jsonl", ".parquet": "parquet"}
 _ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".lz4", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst"})
 _OFFICE = frozenset({".doc", ".docx", ".epub", ".odt", ".pdf", ".ppt", ".pptx", ".rtf", ".xls", ".xlsx"})
 _ARRAYS = frozenset({".arrow", ".h5", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth", ".safetensors"})
@@ -38,16 +34,6 @@ _STDLIB_TABLES = frozenset({"encodings", "pydoc_data"})
 _STDLIB_LOCAL = frozenset({"__pycache__", "lib-dynload", "site-packages", "dist-packages"})
 _STDLIB_FOLDERS_LEFT_OUT = _STDLIB_TESTS | _STDLIB_TABLES | _STDLIB_LOCAL
 _STDLIB_FILES_LEFT_OUT = ("test_", "_sysconfigdata", "sitecustomize", "usercustomize")
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file of a source as it was when listed."""
-
-    path: Path
-    size: int
-    mtime_ns: int
-    read: Reader
 
 
 @dataclass(frozen=True)
@@ -68,16 +54,21 @@ class Source:
         digest = hashlib.sha256()
         for file in self.files:
             digest.update(os.fsencode(file.path.absolute()))
-            digest.update(f"\0{file.size}\0{file.mtime_ns}\0{file.read.__name__}\n".encode())
+            digest.update(f"\0{file.size}\0{file.mtime_ns}\0{file.format}\n".encode())
         return digest.hexdigest()
+
+    def spans(self) -> Iterator[Span]:
+        """Every part of every file that can be read by itself, in order."""
+        for file in self.files:
+            yield from spans_of(file)
 
     def documents(self, text_field: str) -> Iterator[Document]:
         """Every document of every file; `position` counts source bytes up to it over all files."""
         before = 0
-        for file in self.files:
-            for document in file.read(file.path, text_field):
-                yield Document(document.text, before + min(document.position, file.size))
-            before += file.size
+        for span in self.spans():
+            for document in documents_of(span, text_field):
+                yield Document(document.text, before + min(document.position, span.size))
+            before += span.size
 
 
 def list_source(source: str | os.PathLike[str], *, leave_out: Collection[Path] = ()) -> Source:
@@ -111,8 +102,8 @@ def list_source(source: str | os.PathLike[str], *, leave_out: Collection[Path] =
         raise RequestError(f"{shown(root)} is empty: give {SUPPORTED}")
     if (ending := _ending(root)) in _NOT_TEXT:
         raise RequestError(f"{shown(root)} ends in {ending}, which is not read: give {SUPPORTED}")
-    read = _READERS.get(ending, read_pieces)
-    return Source(name, shown(root), (SourceFile(root, status.st_size, status.st_mtime_ns, read),), 0)
+    format = _FORMATS.get(ending, "text")
+    return Source(name, shown(root), (SourceFile(root, status.st_size, status.st_mtime_ns, format),), 0)
 
 
 def no_text(place: str, looked_at: int, skipped: int) -> RequestError:
@@ -137,7 +128,7 @@ def _standard_library() -> Source:
                 path = Path(folder, name)
                 with reading(path):
                     status = path.stat()
-                files.append(SourceFile(path, status.st_size, status.st_mtime_ns, read_whole))
+                files.append(SourceFile(path, status.st_size, status.st_mtime_ns, "file"))
     if not files:
         raise RequestError(
             f"this Python keeps no standard library as files in {shown(root)}: give a path to text"
@@ -176,8 +167,8 @@ def _walk(root: Path, leave_out: Collection[Path]) -> tuple[list[SourceFile], in
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path)
             elif stat.S_ISREG(status.st_mode) and (ending := _ending(path)) not in _NOT_TEXT:
-                read = _READERS.get(ending, read_whole)
-                files.append(SourceFile(path, status.st_size, status.st_mtime_ns, read))
+                format = _FORMATS.get(ending, "file")
+                files.append(SourceFile(path, status.st_size, status.st_mtime_ns, format))
             else:
                 skipped += 1
     return sorted(files, key=lambda file: file.path), skipped

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import RequestError, shown
-from paribus.text.data.shards import Split, documents_path, groups_path, shard_path
+from paribus.errors import RequestError, WorkError, shown
+from paribus.text.data.headers import Header, Identity, Unfit, check_content, check_header
+from paribus.text.data.shards import Split, expected_headers
+from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
-FORMAT = 2
-_META = "meta.json"
+FORMAT = 3
+TOKENIZER = "tokenizer"
+META = "meta.json"
 _COUNTS = ("bytes", "documents", "duplicates", "near_duplicates", "near_duplicate_groups", "skipped")
 
 
@@ -41,6 +45,18 @@ class Dataset:
     train: Split
     heldout: Split
 
+    def open_tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the ids, from the folder itself unless its name says it all."""
+        kept = self.folder / TOKENIZER
+        return get_tokenizer(str(kept) if kept.is_dir() else self.tokenizer)
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Keep the files of `tokenizer` in `folder`, so that the data can be read wherever the folder goes."""
+    for name, content in tokenizer.files().items():
+        (folder / TOKENIZER).mkdir(exist_ok=True)
+        (folder / TOKENIZER / name).write_bytes(content)
+
 
 def write_meta(dataset: Dataset, folder: Path) -> None:
     """Write `folder`/meta.json, all that `load_dataset` needs."""
@@ -57,20 +73,21 @@ def write_meta(dataset: Dataset, folder: Path) -> None:
         }
         for split in (dataset.train, dataset.heldout)
     }
-    (folder / _META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    (folder / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
 
 
 def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     """Open the prepared folder `folder`, for example `dataset.folder` in a worker.
 
-    Raises `RequestError` if it is no such folder or if a file has not the size that meta.json gives it.
+    Raises `RequestError` if it is no such folder, or if a file has not the header and the size that it must have.
+    The tokens themselves are not read: see `check_dataset`.
     """
     folder = Path(folder).absolute()
     try:
-        meta = json.loads((folder / _META).read_text(encoding="utf-8"))
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
         if meta["format"] != FORMAT:
             raise ValueError(f"its format is {meta['format']!r} and this Paribus reads {FORMAT}")
-        return Dataset(
+        dataset = Dataset(
             name=meta["name"],
             sha256=meta["sha256"],
             **{count: int(meta[count]) for count in _COUNTS},
@@ -79,11 +96,53 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
             train=_split("train", folder, meta),
             heldout=_split("heldout", folder, meta),
         )
+        _headers(dataset)
+        return dataset
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         raise RequestError(
-            f"{shown(folder)} is not a whole prepared dataset ({type(error).__name__}: {error}): prepare the source "
-            "again"
+            f"{shown(folder)} is not a whole prepared dataset ({shown(reason)}): prepare the source again"
         ) from error
+
+
+def holds_dataset(folder: str | os.PathLike[str]) -> bool:
+    """Whether `folder` says of itself that it is a prepared dataset, be it whole or not."""
+    try:
+        meta = json.loads((Path(folder) / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(meta, dict) and {"format", "sha256", "tokenizer", "splits"} <= meta.keys()
+
+
+def check_dataset(dataset: Dataset, *, progress: Callable[[int, int], None]) -> int:
+    """Read every file of the dataset against its checksum; returns how many bytes that were.
+
+    `progress(done, total)` counts them. Raises `WorkError` naming the first file that is not what was written.
+    """
+    try:
+        headers = _headers(dataset)
+        total = sum(header.item_bytes * header.items for header in headers.values())
+        done = 0
+
+        def tell(more: int) -> None:
+            nonlocal done
+            done += more
+            progress(done, total)
+
+        progress(0, total)
+        for path, header in headers.items():
+            check_content(path, header, progress=tell)
+    except (OSError, Unfit) as error:
+        raise WorkError(
+            f"{shown(dataset.folder)} is damaged ({shown(error)}): prepare the source again"
+        ) from error
+    return total
+
+
+def _headers(dataset: Dataset) -> dict[Path, Header]:
+    identity = Identity.of(dataset.sha256, dataset.tokenizer)
+    expected = expected_headers(dataset.train, identity) | expected_headers(dataset.heldout, identity)
+    return {path: check_header(path, header) for path, header in expected.items()}
 
 
 def _split(name: str, folder: Path, meta: dict[str, Any]) -> Split:
@@ -98,14 +157,8 @@ def _split(name: str, folder: Path, meta: dict[str, Any]) -> Split:
         num_documents=int(entry["num_documents"]),
         num_groups=int(entry["num_groups"]),
     )
-    width = {"<u2": 2, "<u4": 4}[split.dtype]
+    if split.dtype not in ("<u2", "<u4"):
+        raise ValueError(f"its tokens are {split.dtype!r} and not <u2 or <u4")
     if sum(split.shards) != split.num_tokens or split.num_tokens == 0:
         raise ValueError(f"its {name} shards do not add up to {split.num_tokens} tokens")
-    sizes = {shard_path(folder, name, number): width * tokens for number, tokens in enumerate(split.shards)}
-    sizes |= {
-        path: 8 * split.num_documents for path in (documents_path(folder, name), groups_path(folder, name))
-    }
-    for path, expected in sizes.items():
-        if (size := path.stat().st_size) != expected:
-            raise ValueError(f"{path.name} has {size:,} bytes and should have {expected:,}")
     return split

@@ -18,7 +18,7 @@ from paribus.errors import RequestError
 from paribus.text.data.near_duplicates import Sketches, near_duplicate_groups
 
 _NUMBERS = ("offset", "tokens", "bytes", "group")
-_ROW = np.dtype([("digest", ">u8", (4,)), *((name, "<i8") for name in _NUMBERS)])
+ROW = np.dtype([("digest", ">u8", (4,)), *((name, "<i8") for name in _NUMBERS)])
 _PACK = struct.Struct("<32sqqqq")
 
 DocumentTable = npt.NDArray[np.void]
@@ -37,7 +37,7 @@ class DocumentIndex:
         self._rows += _PACK.pack(digest, offset, num_tokens, num_bytes, 0)
 
     def table(self) -> DocumentTable:
-        return np.frombuffer(self._rows, dtype=_ROW)
+        return np.frombuffer(self._rows, dtype=ROW)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Sides:
 
     def sha256(self, tokenizer_name: str) -> str:
         """Identity of the prepared data: documents and groups of each side in order, and the tokenizer's name."""
-        digest = hashlib.sha256(f"paribus text 2\0{tokenizer_name}\0".encode())
+        digest = hashlib.sha256(f"paribus text 3\0{tokenizer_name}\0".encode())
         for name, table in (("train", self.train), ("heldout", self.heldout)):
             digest.update(f"{name}\0{len(table)}\0".encode())
             digest.update(table["digest"].tobytes())

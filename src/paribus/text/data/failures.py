@@ -1,6 +1,6 @@
 """Turns the operating system's errors into the one sentence that a reader needs.
 
-Reading is the user's text, writing is our cache; what a file *says* wrongly is judged where it is read.
+Reading is the user's text, writing is what we make of it; what a file *says* wrongly is judged where it is read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from paribus.errors import RequestError, WorkError, shown
 # EFBIG is the quota of one process (`ulimit -f`), EDQUOT that of a user: for the reader all are a full disk.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _UNUSABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
+
+_ELSEWHERE = "give another folder (--out where it is given, PARIBUS_CACHE for the cache)"
 
 
 @contextmanager
@@ -41,12 +43,8 @@ def writing(folder: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             raise WorkError(
-                f"the disk is full: writing to {shown(folder)} failed ({reason}), free some space there or set "
-                "PARIBUS_CACHE to another folder"
+                f"the disk is full: writing to {shown(folder)} failed ({reason}), free some space there or {_ELSEWHERE}"
             ) from error
         if error.errno in _UNUSABLE:
-            raise RequestError(
-                f"the cache {shown(folder)} cannot be written ({reason}): give another folder, for example by "
-                "setting PARIBUS_CACHE"
-            ) from error
+            raise RequestError(f"{shown(folder)} cannot be written ({reason}): {_ELSEWHERE}") from error
         raise WorkError(f"writing to {shown(folder)} failed: {reason}") from error

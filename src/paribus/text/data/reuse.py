@@ -70,7 +70,9 @@ class Store:
         return dataclasses.replace(load_dataset(self.datasets / built.sha256), **own)
 
 
-def request_key(source: Source, *, tokenizer_name: str, text_field: str, held_out: float) -> str:
+def request_key(
+    source: Source, *, tokenizer_name: str, text_field: str, held_out: float, shard_tokens: int
+) -> str:
     """Equal for two requests whose results must be equal, judged without reading any text: the code is one of them."""
     request = [
         FORMAT,
@@ -79,6 +81,7 @@ def request_key(source: Source, *, tokenizer_name: str, text_field: str, held_ou
         tokenizer_name,
         text_field,
         repr(float(held_out)),
+        shard_tokens,
     ]
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""Tokens on disk: flat files of little-endian ids, written in order and read as memory maps.
+"""Tokens on disk: files of little-endian ids behind a header, written in order and read as memory maps.
 
 A split is one long row of tokens; that it is cut into files is known here only. Beside the shards stand two
 files of uint64, one number a document: where it starts in that row, and its group of near-duplicates.
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError
+from paribus.text.data.headers import Header, Identity, numbers_file, numbers_in
 from paribus.text.tokenizers import TokenArray
 
 
@@ -30,7 +31,13 @@ def shard_path(folder: Path, split: str, number: int) -> Path:
 
 
 def write_shards(
-    folder: Path, split: str, documents: Iterable[TokenArray], *, dtype: str, shard_tokens: int
+    folder: Path,
+    split: str,
+    documents: Iterable[TokenArray],
+    *,
+    dtype: str,
+    shard_tokens: int,
+    identity: Identity,
 ) -> tuple[int, ...]:
     """Write `documents` end to end, `shard_tokens` tokens in each file but the last; returns tokens per file."""
     sizes: list[int] = []
@@ -38,10 +45,13 @@ def write_shards(
     rest = next(waiting, None)
     while rest is not None:
         room = shard_tokens
-        with open(shard_path(folder, split, len(sizes)), "wb") as file:
+        path, first = shard_path(folder, split, len(sizes)), shard_tokens * len(sizes)
+        with numbers_file(
+            path, kind="tokens", split=split, dtype=dtype, first=first, identity=identity
+        ) as append:
             while rest is not None and room:
                 part = rest[:room]
-                file.write(part.astype(dtype, copy=False).data)
+                append(part)
                 room -= len(part)
                 rest = rest[len(part) :] if len(part) < len(rest) else next(waiting, None)
         sizes.append(shard_tokens - room)
@@ -59,12 +69,38 @@ def groups_path(folder: Path, split: str) -> Path:
 
 
 def write_documents(
-    folder: Path, split: str, *, lengths: npt.NDArray[np.int64], groups: npt.NDArray[np.int64]
+    folder: Path,
+    split: str,
+    *,
+    lengths: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    identity: Identity,
 ) -> None:
     """Write where documents of `lengths` tokens start, one after the other, and their `groups`."""
     starts = np.cumsum(lengths) - lengths
-    for path, numbers in ((documents_path(folder, split), starts), (groups_path(folder, split), groups)):
-        numbers.astype("<u8").tofile(path)
+    for kind, path, numbers in (
+        ("documents", documents_path(folder, split), starts),
+        ("groups", groups_path(folder, split), groups),
+    ):
+        with numbers_file(path, kind=kind, split=split, dtype="<u8", first=0, identity=identity) as append:
+            append(numbers)
+
+
+def expected_headers(split: Split, identity: Identity) -> dict[Path, Header]:
+    """Every file of a split with the header that it must have, but for the checksum."""
+    width = np.dtype(split.dtype).itemsize
+    files: dict[Path, Header] = {}
+    first = 0
+    for number, tokens in enumerate(split.shards):
+        files[shard_path(split.folder, split.name, number)] = Header(
+            kind="tokens", split=split.name, item_bytes=width, first=first, items=tokens, identity=identity
+        )
+        first += tokens
+    for kind, path in (("documents", documents_path), ("groups", groups_path)):
+        files[path(split.folder, split.name)] = Header(
+            kind=kind, split=split.name, item_bytes=8, first=0, items=split.num_documents, identity=identity
+        )
+    return files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +138,8 @@ class Split:
 
     @cached_property
     def _maps(self) -> list[npt.NDArray[Any]]:
-        # As plain arrays: indexing an np.memmap costs several times as much.
         paths = [shard_path(self.folder, self.name, number) for number in range(len(self.shards))]
-        return [np.asarray(np.memmap(path, dtype=self.dtype, mode="r")) for path in paths]
+        return [numbers_in(path, self.dtype) for path in paths]
 
     @cached_property
     def _borders(self) -> npt.NDArray[np.int64]:
@@ -147,4 +182,4 @@ class Split:
 
 
 def _numbers(path: Path) -> npt.NDArray[np.int64]:
-    return np.asarray(np.memmap(path, dtype="<u8", mode="r")).view("<i8")
+    return numbers_in(path, "<u8").view("<i8")

@@ -11,8 +11,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from paribus.errors import RequestError
-from paribus.text.tokenizers.protocol import TokenArray
+from paribus.text.tokenizers.protocol import TokenArray, known_ids
+from paribus.text.tokenizers.unicode import utf8
 
 
 class ByteTokenizer:
@@ -25,6 +25,7 @@ class ByteTokenizer:
     name: ClassVar[str] = "bytes"
     vocab_size: ClassVar[int] = 257
     end_of_document: ClassVar[int] = 256
+    loses: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         lengths = np.ones(self.vocab_size, dtype=np.int64)
@@ -34,23 +35,15 @@ class ByteTokenizer:
 
     def encode(self, text: str) -> npt.NDArray[np.uint16]:
         """Ids of `text`, uint16. Raises `RequestError` for a lone surrogate, which has no UTF-8 form."""
-        try:
-            encoded = text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise RequestError(
-                f"the text has the lone surrogate U+{ord(text[error.start]):04X} at character "
-                f"{error.start:,}, which has no UTF-8 form: remove or replace it"
-            ) from error
-        return np.frombuffer(encoded, dtype=np.uint8).astype(np.uint16)
+        return np.frombuffer(utf8(text), dtype=np.uint8).astype(np.uint16)
+
+    def files(self) -> dict[str, bytes]:
+        """None: the name says it all."""
+        return {}
 
     def decode(self, ids: Sequence[int] | TokenArray) -> str:
         """Text of `ids`. Raises `RequestError` for an id outside [0, 257)."""
-        array = np.asarray(ids, dtype=np.int64)
-        unknown = array[(array < 0) | (array >= self.vocab_size)]
-        if unknown.size:
-            raise RequestError(
-                f"id {unknown[0]} is not in the vocabulary of {self.name!r}, which is 0 to {self.vocab_size - 1}"
-            )
+        array = known_ids(ids, self)
         return (
             array[array != self.end_of_document].astype(np.uint8).tobytes().decode("utf-8", errors="replace")
         )

@@ -14,7 +14,6 @@ from paribus.errors import RequestError
 from paribus.model.generate import generate
 from paribus.text.data import Dataset, heldout_windows
 from paribus.text.data.sampling import spread_windows
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.probes.base import Probe, check_causal, check_whole, untouched
 from paribus.train.probes.copying import Ids, distinct, longest_copy
@@ -88,7 +87,7 @@ class GenerationProbe(Probe):
         return texts[: self.num_samples], prompt
 
     def _measured(self, ids_NT: Ids, data: Dataset, config: TrainConfig) -> dict[str, Any]:
-        tokenizer = get_tokenizer(data.tokenizer)
+        tokenizer = data.open_tokenizer()
         copied = longest_copy(ids_NT, *_seen(data, config))
         return {
             "distinct": {str(n): distinct(ids_NT, n) for n in range(1, self.max_n + 1)},

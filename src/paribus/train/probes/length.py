@@ -21,7 +21,6 @@ import torch
 
 from paribus.errors import RequestError, nearest
 from paribus.text.data import Dataset, heldout_windows
-from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
 from paribus.train.probes.as_run import attention_backends
 from paribus.train.probes.base import Probe, check_causal, check_whole, eager_loss, finite, untouched
@@ -101,7 +100,7 @@ class LengthProbe(Probe):
 
     def at_end(self, program: Program, data: Dataset, config: TrainConfig, *, seed: int) -> dict[str, Any]:
         windows = self._windows(data, config)
-        byte_lengths = get_tokenizer(data.tokenizer).byte_lengths
+        byte_lengths = data.open_tokenizer().byte_lengths
         target_bytes = byte_lengths[windows[:, 1:]]
         found: dict[str, Any] = {
             "train_length": config.seq_len,
