@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from paribus.errors import RequestError, WorkError, shown
 from paribus.families import native
 from paribus.families.files.headers import read_header
-from paribus.families.files.json_object import json_object
 from paribus.families.files.writing import Outgoing, write_tensors
+from paribus.files.json_object import json_object
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 from paribus.text.segmenting.files import FORMAT, VERSION
