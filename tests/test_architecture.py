@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "paribus"
 #: floor by first word under `paribus`; the wing `text` may use the ground only, and every floor may use it
 FLOORS = {
     "errors": 0,
+    "files": 0,
     "registry": 0,
     "source": 0,
     "oracles": 0,

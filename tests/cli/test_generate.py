@@ -64,6 +64,19 @@ def test_a_file_of_prompts_gives_each_what_it_gives_alone(folder: Path, tmp_path
     assert texts("generate", folder, "one", "-n", 6, "--temperature", 0.9, "--seed", 5)[0] != in_batches[0][0]
 
 
+def test_a_jsonl_prompt_may_hold_any_letter_and_a_file_blank_lines(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.jsonl").write_text('\n{"prompt": "a\u2028b"}\n\n{"prompt": "c"}\r\n', "utf-8")
+    made = texts("generate", folder, "--prompts", tmp_path / "prompts.jsonl", "-n", 1)
+    assert [row["prompt"] for row in made] == ["a\u2028b", "c"]
+
+
+@pytest.mark.parametrize(("new", "timed"), [(1, False), (3, True)])
+def test_the_first_token_of_a_prompt_has_no_rate(folder: Path, new: int, timed: bool) -> None:
+    document = json.loads(run("generate", folder, "Once", "-n", new, "--json"))
+    assert document["texts"][0]["tokens"] == new
+    assert (document["tokens_per_second"] is not None) == timed
+
+
 def test_a_text_ends_before_a_stop_string(folder: Path) -> None:
     whole = texts("generate", folder, "Once", "-n", 12)[0]["text"]
     assert isinstance(whole, str) and len(whole) > 4
@@ -91,9 +104,18 @@ def test_what_cannot_be_is_one_sentence(folder: Path, arguments: tuple[str, ...]
 
 def test_prompts_that_are_no_objects_are_named_by_line(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
-    path.write_text('{"prompt": "one"}\n{"text": "two"}\n')
-    with pytest.raises(RequestError, match="line 2"):
-        run("generate", folder, "--prompts", path)
+    for wrong in ('{"text": "two"}', "[1]", "[" * 100_000):
+        path.write_text(f'\n{{"prompt": "one"}}\n{wrong}\n')
+        with pytest.raises(RequestError, match="line 3 is no object"):
+            run("generate", folder, "--prompts", path)
+
+
+def test_prompts_that_are_no_text_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "prompts.txt").write_bytes(b"one\xff")
+    with pytest.raises(RequestError, match=r"prompts\.txt is not UTF-8 text: byte 3 is wrong"):
+        run("generate", folder, "--prompts", tmp_path / "prompts.txt")
+    with pytest.raises(RequestError, match="what stdin gives is not text in utf-8"):
+        RUNNER.invoke(app, ["generate", str(folder), "-"], input=b"one\xff", catch_exceptions=False)
 
 
 def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
@@ -135,9 +157,10 @@ def test_weights_are_written_in_the_dtype_asked_for(folder: Path, tmp_path: Path
     ("options", "sentence"),
     [
         (("--to", "gpt2"), "gpt2 has no such model: .*swiglu"),
-        (("--to", "lama"), "--to is transformers, paribus or a family"),
+        (("--to", "lama"), "--to is transformers, paribus or a family; it is 'lama': did you mean llama"),
         (("--dtype", "int8"), "--dtype is one of"),
-        (("--shard-size", "0"), "--shard-size"),
+        (("--shard-size", "0"), "--shard-size is a number of GB above zero; it is 0"),
+        (("--shard-size", "inf"), "--shard-size is a number of GB above zero; it is inf"),
     ],
 )
 def test_what_cannot_be_converted_is_one_sentence(

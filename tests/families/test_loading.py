@@ -1,5 +1,6 @@
 """Checkpoints as transformers writes them compute here what they compute there."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +115,6 @@ def test_bfloat16_rounds_no_more_than_transformers_does(name: str, tmp_path: Pat
             parameter.copy_(parameter.to(half))
     expected = their_logits(exact, ids)
     ours = spread(our_logits(model, ids, dtype=half), expected)
-    print(
-        name,
-        ours,
-        spread(their_logits(theirs, ids), expected),
-        ours / spread(their_logits(theirs, ids), expected),
-    )
     assert ours < 1.5 * spread(their_logits(theirs, ids), expected)
 
 
@@ -205,10 +200,21 @@ def test_every_tensor_keeps_its_own_dtype(tmp_path: Path) -> None:
     assert {each.dtype for each in paribus.load(folder, dtype=torch.float16).parameters()} == {torch.float16}
 
 
+def test_a_matrix_that_stands_for_two_is_two_in_the_model(tmp_path: Path) -> None:
+    model = loaded("t5, gated", tmp_path / "whole")
+    assert not model.config.tie_embeddings
+    again = paribus.load(rewritten("t5, gated", tmp_path, lm_head__weight=None))
+    assert torch.equal(again.head.weight, again.embedding.weight)
+    with torch.no_grad():
+        again.head.weight.zero_()
+    assert torch.equal(again.embedding.weight, model.embedding.weight)
+
+
 def warned(folder: Path) -> list[str]:
-    with pytest.warns(CheckpointWarning) as caught:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CheckpointWarning)
         paribus.load(folder)
-    return [str(each.message) for each in caught]
+    return [str(each.message) for each in caught if issubclass(each.category, CheckpointWarning)]
 
 
 def test_copies_that_differ_are_warned_of_and_the_original_counts(tmp_path: Path) -> None:
@@ -232,10 +238,19 @@ def test_keys_that_are_not_known_are_warned_of(tmp_path: Path) -> None:
     assert said == "these keys of config.json are not known here and were not used: attention_twist, mystery"
 
 
-@pytest.mark.filterwarnings("error::paribus.families.loading.CheckpointWarning")
+def test_keys_that_no_terminal_should_print_do_not_flood_the_warning(tmp_path: Path) -> None:
+    [said] = warned(edited(checkpoint("llama", tmp_path), **{f"key\x1b[31m\n{n}": n for n in range(500)}))
+    assert said.isprintable() and len(said) < 1_000 and said.endswith(" and 480 more")
+
+
 @pytest.mark.parametrize("name", [name for name in SPEAKING if "pre-training" not in name])
 def test_nothing_is_said_of_what_transformers_writes(name: str, tmp_path: Path) -> None:
-    loaded(name, tmp_path)
+    assert warned(checkpoint(name, tmp_path)) == []
+
+
+def test_nothing_is_said_of_a_length_before_scaling_where_nothing_is_scaled(tmp_path: Path) -> None:
+    folder = checkpoint("phi3", tmp_path)
+    assert warned(edited(folder, original_max_position_embeddings=4096, rope_scaling=None)) == []
 
 
 def test_code_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
@@ -245,9 +260,10 @@ def test_code_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     assert "is not run" in said and not (tmp_path / "ran").exists()
 
 
-def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["gptq", "gptq\n\x1b[31m" + "x" * 5_000])
+def test_quantised_weights_are_refused(method: str, tmp_path: Path) -> None:
     with refused("quantised by gptq", "take the unquantised checkpoint"):
-        paribus.load(edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": "gptq"}))
+        paribus.load(edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": method}))
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:

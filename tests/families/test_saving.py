@@ -120,6 +120,15 @@ def test_a_tokenizer_and_the_ids_of_its_tokens_go_along(tmp_path: Path) -> None:
     assert "auto_map" not in config
 
 
+def test_a_link_out_of_the_folder_is_not_carried_along(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("1234")
+    model = paribus.load(checkpoint("llama", tmp_path / "theirs"))
+    (tmp_path / "theirs/tokenizer.json").symlink_to(tmp_path / "secret")
+    with refused("'tokenizer.json', a link out of the folder"):
+        paribus.save(model, tmp_path / "ours")
+    assert {each.name for each in tmp_path.iterdir()} == {"secret", "theirs"}
+
+
 # --- the family -----------------------------------------------------------------------------------------
 
 

@@ -10,12 +10,12 @@ from rich.console import Console
 from paribus.cli.tables import verdict_table
 from paribus.study import results
 from paribus.study.engine import Ran
-from paribus.study.kinds.repetition import R_STAR, effective_tokens
 from paribus.study.kinds.stability import outcome as judged
 from paribus.study.pages.answer import answer
 from paribus.study.plan import Plan, Trial
 from paribus.study.planning import make_plan
 from paribus.study.settings import resolve
+from paribus.text.data.audit.law import R_STAR, effective_tokens
 
 from .conftest import TINY, outcome
 from .test_results import DATA, SESSION

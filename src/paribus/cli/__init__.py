@@ -17,6 +17,7 @@ from paribus.cli import (
     inspecting,
     plot,
     study,
+    tokenizer,
     train,
     verify,
 )
@@ -39,9 +40,10 @@ app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("generate")(generate.generate)
 app.command("convert")(convert.convert)
-app.add_typer(data.app, name="data")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(data.app, name="data")
 app.command("plot")(plot.plot)
+app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(bench.app, name="bench")
 app.command("verify")(verify.verify)
 app.command("inspect")(inspecting.inspect)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, nearest
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -44,9 +45,10 @@ def convert(
         raise RequestError(f"--dtype is one of {', '.join(DTYPES)}; it is {dtype!r}")
     if layout not in ("transformers", "paribus", *families()):
         raise RequestError(
-            f"--to is transformers, paribus or a family: {', '.join(families())}; it is {layout!r}"
+            f"--to is transformers, paribus or a family; it is {layout!r}: "
+            f"{nearest(layout, ('transformers', 'paribus', *families()))}"
         )
-    if not shard_size > 0:
+    if not 0 < shard_size < math.inf:
         raise RequestError(f"--shard-size is a number of GB above zero; it is {shard_size}")
     with warned():
         model = load(path, dtype=getattr(torch, dtype) if dtype else None, own_parts=own_parts)

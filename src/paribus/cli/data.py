@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from paribus.cli import data_prepare
+from paribus.cli import audit, data_prepare, sft
 
 app = typer.Typer(
-    no_args_is_help=True, help="Text made ready for training: prepare it, check what was prepared."
+    no_args_is_help=True,
+    help="Text made ready for training: audit it, prepare it, check what was prepared, pack conversations.",
 )
+app.command("audit")(audit.audit)
 app.command("prepare")(data_prepare.prepare)
 app.command("check")(data_prepare.check)
+app.command("sft")(sft.sft)

@@ -122,26 +122,36 @@ def _texts(prompt: str | None, prompts: Path | None) -> list[str]:
         raise RequestError('give one prompt, as in `paribus generate PATH "Once"`, or --prompts FILE')
     if prompts is None:
         assert prompt is not None
-        return [sys.stdin.read() if prompt == "-" else prompt]
+        return [_stdin() if prompt == "-" else prompt]
     try:
-        lines = prompts.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{prompts} cannot be read as text: {error}") from None
-    lines = [line for line in lines if line.strip()]
-    if not lines:
+        lines = prompts.read_text("utf-8").split("\n")  # a JSON string may hold the other ends of lines
+    except OSError as error:
+        raise RequestError(f"{prompts} cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{prompts} is not UTF-8 text: byte {error.start:,} is wrong") from None
+    if not any(line.strip() for line in lines):
         raise RequestError(f"{prompts} has no prompts")
     if prompts.suffix != ".jsonl":
-        return lines
+        return [line for line in lines if line.strip()]
     found = []
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             text = json.loads(line)["prompt"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             text = None
         if not isinstance(text, str):
             raise RequestError(f'{prompts}: line {number} is no object with a string "prompt"')
         found.append(text)
     return found
+
+
+def _stdin() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise RequestError(f"what stdin gives is not text in {error.encoding}") from None
 
 
 def _seeds(seed: int, first: int, rows: int) -> list[int]:
@@ -152,7 +162,7 @@ def _seeds(seed: int, first: int, rows: int) -> list[int]:
 
 
 class _Clock:
-    """How fast tokens come once the prompt is read: `add` is told of the rows that each step gave a token."""
+    """How fast tokens come once the prompt is read: `add` is told how many each step gave, one a row at most."""
 
     def __init__(self) -> None:
         self.tokens, self.seconds = 0, 0.0
@@ -161,10 +171,12 @@ class _Clock:
     def begin(self) -> None:
         self._last = None
 
-    def add(self, rows: int) -> None:
+    def add(self, tokens: int) -> None:
+        if not tokens:  # the last piece of a text may come without one
+            return
         now = time.perf_counter()
         if self._last is not None:
-            self.tokens, self.seconds = self.tokens + rows, self.seconds + now - self._last
+            self.tokens, self.seconds = self.tokens + tokens, self.seconds + now - self._last
         self._last = now
 
     @property
@@ -220,9 +232,11 @@ def _made(
         **given,
     )
     clock.begin()
+    timed = 0
     with torch.inference_mode():
         for step in stream:
-            clock.add(ended.count(False))
+            clock.add(sum(counts) - timed)
+            timed = sum(counts)
             for row, piece in enumerate(step):
                 pieces[row].append(piece)
             if shown:

@@ -69,15 +69,27 @@ def sizes(text: str | None, *, option: str) -> list[tuple[str, int]] | None:
     """`0.25M,1M` as labels with numbers of parameters, which must rise."""
     if text is None:
         return None
-    found = []
-    for word in text.split(","):
-        read = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmb]?)\s*", word.lower())
-        if not read:
-            raise RequestError(f"{option} takes sizes by comma, as in 0.25M,0.5M,1M; it is {text!r}")
-        found.append((word.strip(), int(float(read[1]) * _SIZES[read[2]])))
+    read = [(word.strip(), _size(word)) for word in text.split(",")]
+    found = [(word, number) for word, number in read if number is not None]
+    if len(found) < len(read):
+        raise RequestError(f"{option} takes sizes by comma, as in 0.25M,0.5M,1M; it is {text!r}")
     if len(found) < 2 or any(low >= high for (_, low), (_, high) in itertools.pairwise(found)):
         raise RequestError(f"{option} takes at least two sizes, rising; it is {text!r}")
     return found
+
+
+def size(text: str | None, *, option: str) -> int | None:
+    """`30M` or `5e6` as a number, at least 1."""
+    if text is None:
+        return None
+    if not (found := _size(text)):
+        raise RequestError(f"{option} takes a size such as 30M or 5e6; it is {text!r}")
+    return found
+
+
+def _size(word: str) -> int | None:
+    read = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmb]?)\s*", word.lower())
+    return int(float(read[1]) * _SIZES[read[2]]) if read else None
 
 
 def pairs(texts: Sequence[str] | None, *, option: str) -> dict[str, Any]:
@@ -87,5 +99,14 @@ def pairs(texts: Sequence[str] | None, *, option: str) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise RequestError(f"{option} is KEY=VALUE, as in partition=gpu; it is {text!r}")
-        found[key] = int(value) if value.isdigit() else value
+        found[key] = _value(value)
     return found
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

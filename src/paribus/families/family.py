@@ -81,9 +81,8 @@ def interpret(family: Family, config: Mapping[str, Any]) -> Reading:
     for name, rule in family.config.items():
         with keys.seen() as seen:
             arguments[name] = rule.read(keys)
-        if name in ("num_layers", "encoder_layers") and not 1 <= arguments[name] <= MOST_LAYERS:
-            # At once: rules below go layer by layer.
-            raise RequestError(f"config.json: a model of {arguments[name]:,} layers cannot be")
+        if name in ("num_layers", "encoder_layers"):
+            refuse_too_deep(arguments[name])  # at once: rules below go layer by layer
         evidence[name] = tuple(seen)
     for key, value in family.only.items():
         if (given := keys.get(key, value)) != value:
@@ -117,6 +116,12 @@ def express(family: Family, config: ModelConfig) -> Written:
             f"{family.model_type} has no such model: {_told(config, again, wrong)}", tuple(wrong)
         )
     return written
+
+
+def refuse_too_deep(layers: object) -> None:
+    """Raise `RequestError` for a number of layers that no model has; what is no number is for others to refuse."""
+    if isinstance(layers, int) and not 1 <= layers <= MOST_LAYERS:
+        raise RequestError(f"config.json: a model of {shown(f'{layers:,}', at_most=60)} layers cannot be")
 
 
 class Inexpressible(RequestError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
 from paribus.families import native
 from paribus.families.family import Family, family_of, interpret
 from paribus.families.files import Folder, open_folder
@@ -101,6 +101,9 @@ WITHOUT_MEANING = frozenset(
 )
 
 
+_NAMED_AT_MOST = 20
+
+
 class CheckpointWarning(UserWarning):
     """Something about a checkpoint that its reader should know."""
 
@@ -157,7 +160,7 @@ def refuse_quantised(config: Mapping[str, Any]) -> None:
     if isinstance(given := config.get("quantization_config"), Mapping):
         method = given.get("quant_method", "some method")
         raise RequestError(
-            f"its weights are quantised by {method}, which is not read here; take the unquantised checkpoint"
+            f"its weights are quantised by {shown(method, at_most=60)}, which is not read here; take the unquantised checkpoint"
         )
 
 
@@ -165,7 +168,9 @@ def _unread(keys: tuple[str, ...]) -> list[str]:
     strange = [key for key in keys if key not in WITHOUT_MEANING]
     if not strange:
         return []
-    return [f"these keys of config.json are not known here and were not used: {', '.join(strange)}"]
+    named = ", ".join(shown(key, at_most=60) for key in strange[:_NAMED_AT_MOST])
+    more = f" and {len(strange) - _NAMED_AT_MOST:,} more" if len(strange) > _NAMED_AT_MOST else ""
+    return [f"these keys of config.json are not known here and were not used: {named}{more}"]
 
 
 def _aside(filled: Filled) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
+from paribus.families.family import refuse_too_deep
 from paribus.families.files.writing import Outgoing
 from paribus.families.weights import Source, converted, place
 from paribus.model.config import ModelConfig
@@ -39,13 +40,16 @@ def model_config(config: Mapping[str, Any], *, own_parts: bool = False) -> Model
     """
     if config.get("format") != _FORMAT or not isinstance(config.get("model"), dict):
         raise RequestError(
-            f"config.json is of the format {config.get('format')!r} of paribus; this version reads format {_FORMAT}"
+            f"config.json is of the format {shown(repr(config.get('format')), at_most=60)} of paribus; "
+            f"this version reads format {_FORMAT}"
         )
     if not own_parts and (address := _from_file(config["model"])):
         raise RequestError(
-            f"the model has a part from a file, {address}, and loading it would run that file; if you trust it, "
+            f"the model has a part from a file, {shown(address, at_most=200)}, and loading it would run that file; if you trust it, "
             "load with own_parts=True (--own-parts)"
         )
+    for name in ("num_layers", "encoder_layers"):
+        refuse_too_deep(config["model"].get(name))
     try:
         return ModelConfig(**config["model"])
     except TypeError as error:
@@ -56,6 +60,7 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
     """A model of this config with the weights of `source`. Raises `RequestError` if they are not its own."""
     model = on_meta(config)
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    learned = dict(model.named_parameters()).keys()
     names = set(source.tensors)
     if wrong := sorted(names ^ shapes.keys()):
         word = "not" if wrong[0] in shapes else "a tensor"
@@ -66,11 +71,10 @@ def fill_native(config: ModelConfig, source: Source, *, dtype: torch.dtype | Non
             raise RequestError(
                 f"{name} has the shape {list(tensor.shape)}, and by config.json it would be {list(shape)}"
             )
-        learned = isinstance(tensor, torch.Tensor) and name in dict(model.named_parameters())
         if dtype is not None and tensor.is_floating_point() and tensor.dtype != dtype:
             tensor = converted(tensor, dtype)
             source.release(name)
-        if learned:
+        if name in learned:
             place(model, name, tensor)
         else:
             _place_buffer(model, name, tensor.clone())

@@ -50,11 +50,11 @@ class Rope:
     original: int | None = None
 
     def read(self, keys: Keys) -> PartSpec:
-        keys.known("original_max_position_embeddings")  # it says nothing where nothing is scaled
         found: dict[str, Any] = {}
         # An older file's scaling counts where both stand there, as for transformers.
         where = "rope_scaling" if keys.get("rope_scaling", {}, dict) else "rope_parameters"
         keys.get(where, {}, dict)
+        # The length before scaling says nothing where nothing is scaled.
         keys.known("rope_parameters", "original_max_position_embeddings")
         base = self._one(keys, f"{where}.rope_theta", self.base_key, self.base)
         fraction = self._one(keys, f"{where}.partial_rotary_factor", self.fraction_key, self.fraction or 1.0)
@@ -69,7 +69,7 @@ class Rope:
         if self.layout != "half":
             found["layout"] = self.layout
         kind = keys.get(f"{where}.rope_type", keys.get(f"{where}.type", "default"), str)
-        if kind in ("default", None):
+        if kind == "default":
             name = "rope_interleaved" if found.pop("layout", None) else "rope"
         else:
             name, options = self._scaling(_Scaling(keys, where, self.length_key, self.original), kind)

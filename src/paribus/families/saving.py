@@ -21,6 +21,8 @@ from paribus.families.files.writing import Outgoing, write_tensors
 from paribus.families.loading import Origin
 from paribus.families.tensors import moves, shapes_of
 from paribus.families.weights import outgoing
+from paribus.files.inside import inside
+from paribus.files.opening import place
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 
@@ -205,13 +207,13 @@ def _shards(tensors: Sequence[Outgoing], shard_bytes: int) -> Iterator[list[Outg
 
 
 def _carry(origin: Origin | None, folder: Path) -> list[str]:
-    """Copy the tokenizer of the checkpoint that the model came from."""
+    """Copy the tokenizer of the checkpoint that the model came from; a link out of its folder is refused."""
     if origin is None:
         return []
     home = origin.path if origin.path.is_dir() else origin.path.parent
     there = [name for name in CARRIED if (home / name).is_file()]
     for name in there:
-        shutil.copyfile(home / name, folder / name)
+        shutil.copyfile(inside(home, name, begin=f"{place(home)} holds"), folder / name)
     return there
 
 

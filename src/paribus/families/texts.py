@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from paribus.errors import RequestError
 from paribus.families.files.config import read_config
 from paribus.families.loading import Origin, load
 from paribus.model.transformer import Transformer
-from paribus.text.tokenizers import ByteTokenizer
+from paribus.text.tokenizers import ByteTokenizer, Tokenizer, get_tokenizer, holds_tokenizer
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
 
 
@@ -30,22 +31,24 @@ class Coder(Protocol):
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]: ...
 
 
-class _Bytes:
-    """Bytes, for models of our own that read them."""
+class _Ours:
+    """A tokenizer of our own, for models that were trained here."""
 
     template: str | None = None
 
-    def __init__(self) -> None:
-        self._tokenizer = ByteTokenizer()
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.vocab_size, self.end_of_document = tokenizer.vocab_size, tokenizer.end_of_document
 
     def encode(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text).tolist()
+        ids: list[int] = self._tokenizer.encode(text).tolist()
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids))
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        raise RequestError("the model reads bytes and has no chat template; leave --chat out")
+        raise RequestError(f"the tokenizer {self._tokenizer.name} has no chat template; leave --chat out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,26 +86,33 @@ def open_text_model(
 
 
 def _coder(home: Path, model: Transformer) -> Coder:
+    coder: FolderTokenizer | _Ours
     if (home / FILE).is_file():
-        tokenizer = FolderTokenizer(home)
-        if tokenizer.vocab_size > model.config.vocab_size:
-            raise RequestError(
-                f"the tokenizer has {tokenizer.vocab_size:,} tokens and the model only "
-                f"{model.config.vocab_size:,}: they do not belong together"
-            )
-        return tokenizer
-    if model.config.vocab_size == ByteTokenizer.vocab_size:
-        return _Bytes()
-    raise RequestError(f"{home} has no {FILE}, so text cannot be turned into this model's tokens")
+        coder = FolderTokenizer(home)
+    elif holds_tokenizer(home):
+        coder = _Ours(get_tokenizer(str(home)))
+    elif model.config.vocab_size == ByteTokenizer.vocab_size:
+        coder = _Ours(ByteTokenizer())
+    else:
+        raise RequestError(f"{home} has no {FILE}, so text cannot be turned into this model's tokens")
+    if coder.vocab_size > model.config.vocab_size:
+        raise RequestError(
+            f"the tokenizer has {coder.vocab_size:,} tokens and the model only "
+            f"{model.config.vocab_size:,}: they do not belong together"
+        )
+    return coder
 
 
 def _stop(home: Path, config: Any, coder: Coder) -> tuple[int, ...]:
-    """The tokens that end a text, by generation_config.json, else by config.json."""
-    if isinstance(coder, _Bytes):
-        return (ByteTokenizer.end_of_document,)
+    """The tokens that end a text, by generation_config.json, else by config.json, else by the tokenizer."""
+    if isinstance(coder, _Ours):
+        return (coder.end_of_document,)
     path = home / "generation_config.json"
     generation = read_config(path) if path.is_file() else {}
     given = generation.get("eos_token_id", config.get("eos_token_id"))
+    if given is None:
+        with contextlib.suppress(RequestError):
+            return (get_tokenizer(str(home)).end_of_document,)
     given = given if isinstance(given, list) else [given]
     return tuple(each for each in given if isinstance(each, int) and not isinstance(each, bool))
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from paribus.text.data import Dataset, heldout_window_groups, heldout_windows
+from paribus.text.data import heldout_window_groups
+from paribus.text.data.sft import PackedDataset
 from paribus.train.config import TrainConfig
-from paribus.train.objectives import IGNORE, Examples, Objective
+from paribus.train.examples import Data, heldout_examples
+from paribus.train.objectives import IGNORE, Examples
 from paribus.train.program import Batch, Program
-
-_SEED = 0  # of what an objective hides in held-out text, whatever the seed of the run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Score:
         return float(self.nats.sum()) / math.log(2) / self.num_bytes
 
 
-def evaluate(program: Program, data: Dataset, config: TrainConfig) -> Score:
+def evaluate(program: Program, data: Data, config: TrainConfig) -> Score:
     """The loss on the same held-out examples for every model; bits per byte = nats / ln 2 / bytes of the targets."""
     examples = heldout_examples(program.objective, data, config)
     rows = []
@@ -50,13 +50,6 @@ def evaluate(program: Program, data: Dataset, config: TrainConfig) -> Score:
     )
 
 
-def heldout_examples(objective: Objective, data: Dataset, config: TrainConfig) -> Examples:
-    """Examples of evenly spaced held-out windows; what is hidden in them does not depend on a run's seed."""
-    windows = heldout_windows(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
-    vocab = data.open_tokenizer().vocab_size
-    return objective.examples(windows, seed=_SEED, step=0, tokenizer_vocab=vocab)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Groups:
     """Which group of documents each held-out window is of, `index` [n], and each group's scored bytes, [D]."""
@@ -69,12 +62,16 @@ class Groups:
         return np.bincount(self.index, weights=per_window, minlength=len(self.num_bytes)).astype(np.float64)
 
 
-def heldout_groups(examples: Examples, data: Dataset, config: TrainConfig) -> Groups:
+def heldout_groups(examples: Examples, data: Data, config: TrainConfig) -> Groups:
     """The groups of near-duplicate documents that held-out windows begin in.
 
-    They are what a bootstrap over text resamples: windows of one document are not independent.
+    They are what a bootstrap over text resamples: windows of one document are not independent. Of packed rows each
+    is a group.
     """
-    groups = heldout_window_groups(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
+    if isinstance(data, PackedDataset):
+        groups = np.arange(len(examples.targets))
+    else:
+        groups = heldout_window_groups(data.heldout, seq_len=config.seq_len, num_tokens=config.heldout_tokens)
     index = np.unique(groups, return_inverse=True)[1]
     byte_lengths = data.open_tokenizer().byte_lengths
     known = (examples.targets != IGNORE) & (examples.targets < len(byte_lengths))

@@ -42,6 +42,8 @@ class Batch:
     inputs_valid_BT: Tensor | None = None
     source_BS: Tensor | None = None
     source_valid_BS: Tensor | None = None
+    position_BT: Tensor | None = None
+    document_BT: Tensor | None = None
 
     @classmethod
     def of(cls, examples: Examples, device: torch.device) -> Batch:
@@ -58,7 +60,20 @@ class Batch:
             inputs_valid_BT=on_device(examples.inputs_valid),
             source_BS=on_device(examples.source),
             source_valid_BS=on_device(examples.source_valid),
+            position_BT=on_device(examples.position),
+            document_BT=on_device(examples.document),
         )
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """What the model is told beside the ids, by its own names."""
+        return {
+            "valid_BT": self.inputs_valid_BT,
+            "source_BS": self.source_BS,
+            "source_valid_BS": self.source_valid_BS,
+            "position_T": self.position_BT,
+            "document_BT": self.document_BT,
+        }
 
 
 class Loss(NamedTuple):
@@ -91,10 +106,13 @@ class Program:
     """`loss(batch)`: the `Loss` of a step.
 
     `objective` makes examples of text, `dtype` is the compute dtype, `compiled` whether the loss runs through
-    `torch.compile`. Raises `RequestError` if the objective is for another architecture than the model's.
+    `torch.compile`. A step's nats are divided by the targets of `batch_size` rows: as many each as the objective
+    scores, or `scored_per_row` where rows differ and that is their mean. Raises `RequestError` if the objective is for another architecture than the model's.
     """
 
-    def __init__(self, config: ModelConfig, train: TrainConfig) -> None:
+    def __init__(
+        self, config: ModelConfig, train: TrainConfig, *, scored_per_row: float | None = None
+    ) -> None:
         self.config = config
         train, _ = resolve(train)
         self.objective = objective_for(train, config.architecture)
@@ -103,7 +121,7 @@ class Program:
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
         lengths = self.objective.lengths(train.seq_len)
-        self.scored_per_step = train.batch_size * lengths.scored
+        self.scored_per_step = train.batch_size * (scored_per_row or lengths.scored)
         # By what the machine has, not by what is free just now: two runs on it must do the same.
         self.loss_parts = parts_that_fit(
             train.batch_size * lengths.inputs,
@@ -127,26 +145,12 @@ class Program:
 
     def loss(self, batch: Batch) -> Loss:
         """The loss of a batch of training's shape."""
-        found = self._run(
-            batch.inputs_BT, batch.targets_BT, batch.inputs_valid_BT, batch.source_BS, batch.source_valid_BS
-        )
-        return Loss(*found)
+        return Loss(*self._run(batch.inputs_BT, batch.targets_BT, **batch.read))
 
     def _forward(
-        self,
-        inputs_BT: Tensor,
-        targets_BT: Tensor,
-        inputs_valid_BT: Tensor | None,
-        source_BS: Tensor | None,
-        source_valid_BS: Tensor | None,
+        self, inputs_BT: Tensor, targets_BT: Tensor, **read: Any
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        stream_BTD, aux = self.model.stream(
-            inputs_BT,
-            dtype=self.dtype,
-            valid_BT=inputs_valid_BT,
-            source_BS=source_BS,
-            source_valid_BS=source_valid_BS,
-        )
+        stream_BTD, aux = self.model.stream(inputs_BT, dtype=self.dtype, **read)
         mean, nats_BT = self._head_run(stream_BTD, targets_BT)
         return mean, nats_BT, aux.get("loss")
 
@@ -198,13 +202,7 @@ class Program:
         ]
         try:
             with torch.no_grad(), self.scoring():
-                self.model(
-                    batch.inputs_BT,
-                    dtype=torch.float32,
-                    valid_BT=batch.inputs_valid_BT,
-                    source_BS=batch.source_BS,
-                    source_valid_BS=batch.source_valid_BS,
-                )
+                self.model(batch.inputs_BT, dtype=torch.float32, **batch.read)
         finally:
             for hook in hooks:
                 hook.remove()

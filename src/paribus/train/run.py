@@ -23,11 +23,12 @@ from paribus.model.config import ModelConfig
 from paribus.model.hidden_rms import hidden_rms
 from paribus.model.initialise import initialise
 from paribus.model.transformer import Transformer
-from paribus.text.data import Dataset, batch
+from paribus.text.data import Dataset
 from paribus.train import checkpoint as checkpoints
 from paribus.train.checkpoint import State
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import evaluate
+from paribus.train.examples import Data, scored_bytes_per_step, training_examples
 from paribus.train.optimiser import make_optimiser, set_rate
 from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.probes import as_run, make_probe
@@ -55,7 +56,7 @@ class Watch:
 
 def run(
     program: Program,
-    data: Dataset,
+    data: Data,
     config: TrainConfig,
     *,
     seed: int,
@@ -74,8 +75,8 @@ def run(
     The slots in `salted` are drawn anew; `probes` names what is measured beside the loss, with options. With
     `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds; with
     `keep_checkpoint` that of the last step stays, for the caller to remove. `weights` puts weights in the place of the
-    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`. Raises
-    `KeyboardInterrupt` when `watch` says to stop.
+    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`.
+    Raises `KeyboardInterrupt` when `watch` says to stop.
     """
     with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
         return _run(
@@ -97,7 +98,7 @@ def run(
 
 def _run(
     program: Program,
-    data: Dataset,
+    data: Data,
     config: TrainConfig,
     *,
     seed: int,
@@ -125,11 +126,11 @@ def _run(
     begin()
     optimiser = make_optimiser(model, config, peak_rate=rate)
     _seed_step(seed, 0)
-    branch_rms = program.branch_rms("ffn", _batch(program, data, config, seed=seed, step=0))
+    branch_rms = program.branch_rms("ffn", _batch(program, data, config, seed=seed, step=0)[0])
     measuring = {name: make_probe(name, options) for name, options in probes.items()}
     found: dict[str, dict[str, Any]] = {}
     for name, probe in measuring.items():
-        found[name] = {"start": probe.at_start(program, data, config, seed=seed)}
+        found[name] = {"start": probe.at_start(program, _text(data), config, seed=seed)}
     state = State()
     if checkpoint is not None and checkpoint.exists():
         loaded = checkpoints.load(checkpoint, model, optimiser)
@@ -138,7 +139,6 @@ def _run(
             optimiser = make_optimiser(model, config, peak_rate=rate)
         state = loaded or state
 
-    lengths = program.objective.lengths(config.seq_len)
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
     compiles = True  # the first step of this process may
@@ -147,14 +147,14 @@ def _run(
     saved_at = looked_at = time.perf_counter()
     while state.step < config.steps:
         _seed_step(seed, state.step)
-        examples = _batch(program, data, config, seed=seed, step=state.step)
+        examples, share = _batch(program, data, config, seed=seed, step=state.step)
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
         loss = program.loss(examples)
         loss.total.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf)
         optimiser.step()
         optimiser.zero_grad()
-        pending.append((loss.nats_B.sum(), norm))
+        pending.append((loss.nats_B.sum() / share, norm))
         state.step += 1
         last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at
         if len(pending) == _CHECK_EVERY or compiles or last or stopping or scores:
@@ -189,12 +189,10 @@ def _run(
             if weights is None and score.nats_per_token > first:
                 reason = f"the final loss {score.nats_per_token:.3f} nats is above the first one, {first:.3f}"
     for name, probe in measuring.items():
-        found[name]["end"] = probe.at_end(program, data, config, seed=seed)
+        found[name]["end"] = probe.at_end(program, _text(data), config, seed=seed)
     if checkpoint is not None and not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
-    # A step's bytes are those of the text it scores, at the mean bytes of a token.
-    scored_bytes = lengths.scored_text * config.batch_size * data.train.num_bytes / data.train.num_tokens
-    scale = 1 / (math.log(2) * scored_bytes)
+    scale = 1 / (math.log(2) * scored_bytes_per_step(program.objective, data, config))
     timed = [seconds for seconds in state.seconds if not math.isnan(seconds)]
     steady = statistics.median(timed) if timed else state.compile_seconds
     compiled = [math.isnan(seconds) for seconds in state.seconds]
@@ -234,26 +232,24 @@ def ffn_output_gain(model: ModelConfig, config: TrainConfig) -> float:
     return 1 / hidden_rms(model, scheme=config.init_scheme) if config.match_output_rms else 1.0
 
 
-def _score(program: Program, data: Dataset, config: TrainConfig, state: State, watch: Watch) -> None:
+def _score(program: Program, data: Data, config: TrainConfig, state: State, watch: Watch) -> None:
     """Score the held-out text on the way."""
     bits_per_byte = evaluate(program, data, config).bits_per_byte
     state.scores.append([state.step, bits_per_byte])
     watch.scored(state.step, bits_per_byte)
 
 
-def _batch(program: Program, data: Dataset, config: TrainConfig, *, seed: int, step: int) -> Batch:
-    """What the model sees in a step: a pure function of (data, objective, seed, step)."""
-    windows = batch(
-        data.train,
-        seed=seed,
-        step=step,
-        batch_size=config.batch_size,
-        seq_len=config.seq_len,
-        unique_tokens=config.unique_tokens,
-    )
-    vocab = data.open_tokenizer().vocab_size
-    examples = program.objective.examples(windows, seed=seed, step=step, tokenizer_vocab=vocab)
-    return Batch.of(examples, program.device)
+def _text(data: Data) -> Dataset:
+    """The data, if they are a text that a probe can read on in."""
+    if isinstance(data, Dataset):
+        return data
+    raise RequestError(f"probes read running text, and {data.name} is packed conversations: measure none")
+
+
+def _batch(program: Program, data: Data, config: TrainConfig, *, seed: int, step: int) -> tuple[Batch, float]:
+    """What the model sees in a step, and its targets as a share of those that a step has in the mean."""
+    examples = training_examples(program.objective, data, config, seed=seed, step=step)
+    return Batch.of(examples, program.device), examples.scored().size / program.scored_per_step
 
 
 def _look(pending: list[tuple[Tensor, Tensor]], state: State, config: TrainConfig) -> str | None:

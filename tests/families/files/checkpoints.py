@@ -54,6 +54,14 @@ def write_shards(folder: Path, shards: dict[str, dict[str, Any]], **index: Any) 
     return folder
 
 
+def without_weights(path: Path, *names: str) -> Path:
+    """A folder with a config and, in place of safetensors, files of these names."""
+    path.mkdir(exist_ok=True)
+    for name in ("config.json", *names):
+        (path / name).write_text("{}")
+    return path
+
+
 def peak_growth(before: str, measured: str, *arguments: str) -> int:
     """Bytes by which the peak memory of a fresh process grows while `measured` runs after `before`."""
     if not Path("/proc/self/status").exists():

@@ -163,6 +163,7 @@ JSON = st.recursive(
 @example(header={"a": entry(shape=[2**40, 2**40, 0], data_offsets=[0, 0])})
 @example(header={"a": entry("F4", [2, 1], [0, 1])})
 @example(header={"a": {**entry(), "b": float("nan")}})
+@example(header={"a": entry(), "b": entry()})
 @example(header={"\ud800": entry()})
 def test_any_json_as_header_is_read_as_by_the_formats_reader_or_refused(
     path: Path, header: dict[str, Any]

@@ -56,7 +56,7 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
         stream.truncate(MAX_BYTES + 1)
     found = inspect(tmp_path)
     assert found.value("tokenizer", "algorithm") is None
-    assert "at most 67,108,864 are read" in found.warnings[0]
+    assert "a tokenizer of at most 67,108,864 is read" in found.warnings[0]
 
 
 def test_more_tokens_than_rows_are_told(tmp_path: Path) -> None:

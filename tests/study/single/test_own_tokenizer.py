@@ -11,6 +11,8 @@ from paribus.errors import RequestError
 from paribus.families.texts import open_text_model
 from paribus.study.single.folder import MODEL
 from paribus.study.single.session import Prepared
+from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.training import train_on, write_tokenizer
 
 from ...text.tokenizers.made import byte_level, saved
 from .conftest import OF_TRAINING, trained
@@ -56,7 +58,19 @@ def test_a_new_model_on_another_tokenizer_is_saved_with_it(prepare: Prepare, tmp
     trained(prepare(tokenizer=str(tokenizer)), tmp_path / "run")
     result = tmp_path / "run" / MODEL
     assert paribus.load(result).config.vocab_size == 288
+    assert open_text_model(result).stop == (1,)  # </s>
     assert (result / "tokenizer.json").is_file()
+
+
+def test_a_model_on_a_tokenizer_trained_here_writes_text(
+    prepare: Prepare, corpus: Path, tmp_path: Path
+) -> None:
+    recipe = Recipe(method="bpe", vocab_size=300)
+    write_tokenizer(train_on(corpus, recipe), tmp_path / "tokenizer")
+    trained(prepare(tokenizer=str(tmp_path / "tokenizer")), tmp_path / "run")
+    text = open_text_model(tmp_path / "run" / MODEL)
+    assert text.stop == (299,) and text.model.config.vocab_size == 300
+    assert text.coder.decode(text.coder.encode("a cat, \u732b")) == "a cat, \u732b"
 
 
 def test_a_tokenizer_that_is_not_the_checkpoints_is_refused(prepare: Prepare, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A checkpoint's own tokenizer: what it encodes, what it keeps as text, and its chat template."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,8 @@ def test_a_template_of_its_own_file_wins(folder: Path) -> None:
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ raise_exception('only one turn') }}",
         "{{ 1 / 0 }}",
+        "{{ 5 | dictsort }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
         "{% for",
     ],
 )
@@ -92,3 +95,37 @@ def test_a_file_that_is_no_tokenizer_is_refused(folder: Path, content: str) -> N
 def test_a_broken_config_beside_it_does_no_harm(folder: Path, content: str) -> None:
     (folder / "tokenizer_config.json").write_text(content)
     assert FolderTokenizer(folder).template is None
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "chat_template.jinja"])
+def test_a_link_out_of_the_folder_is_refused(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    secret = tmp_path_factory.mktemp("home") / "secret"
+    (folder / "tokenizer.json").rename(secret)
+    (folder / "tokenizer.json").write_bytes(secret.read_bytes())
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).symlink_to(secret)
+    with pytest.raises(RequestError, match=f"'{name}', a link out of the folder"):
+        FolderTokenizer(folder)
+
+
+def test_a_pipe_in_place_of_a_config_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "tokenizer_config.json")
+    assert FolderTokenizer(folder).template is None
+
+
+def test_text_without_a_utf8_form_is_refused(folder: Path) -> None:
+    with pytest.raises(RequestError, match=r"lone surrogate U\+D800 at character 1"):
+        FolderTokenizer(folder).encode("a\ud800b")
+
+
+def test_of_several_templates_the_default_is_taken(folder: Path) -> None:
+    several = [
+        {"name": ["default"]},
+        {"name": "default", "template": "a"},
+        {"name": "tools", "template": "b"},
+        3,
+    ]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": several}))
+    assert FolderTokenizer(folder).template == "a"

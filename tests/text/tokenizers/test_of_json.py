@@ -40,9 +40,11 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
         get_tokenizer(str(saved(tokenizer, tmp_path)))
 
 
-def test_a_tokenizer_whose_bytes_cannot_be_counted_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"drops the blanks between words \(decoder: WordPiece\)"):
-        get_tokenizer(str(saved(word_pieces(), tmp_path)))
+def test_a_tokenizer_that_drops_blanks_says_so_and_counts_what_it_keeps(tmp_path: Path) -> None:
+    tokenizer = get_tokenizer(str(saved(word_pieces(), tmp_path)))
+    assert tokenizer.loses == ("the blanks between words", "characters that it does not know")
+    ids = tokenizer.encode("cats  cat")
+    assert tokenizer.byte_lengths[ids].tolist() == [3, 1, 3]
 
 
 def test_what_a_normaliser_loses_is_said(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_is_neither_known_nor_there_offers_what_is(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match=r"no tokenizer 'byte': did you mean bytes\?, or the path of one"):
         get_tokenizer("byte")
-    with pytest.raises(RequestError, match="holds no tokenizer: tokenizer.json is looked for"):
+    with pytest.raises(RequestError, match="holds no tokenizer: paribus-tokenizer.json, tokenizer.json, "):
         get_tokenizer(str(tmp_path))
 
 
@@ -92,3 +94,12 @@ def test_a_located_tokenizer_is_the_same_from_elsewhere(
     saved(byte_level(), tmp_path / "own")
     monkeypatch.chdir(tmp_path)
     assert located("own") == str(tmp_path / "own") and located("bytes") == "bytes"
+
+
+def test_a_link_out_of_the_folder_is_not_kept_with_the_data(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("1234")
+    folder = saved(byte_level(), tmp_path / "tokenizer")
+    (folder / "special_tokens_map.json").symlink_to(tmp_path / "secret")
+    tokenizer = get_tokenizer(str(folder))
+    with pytest.raises(RequestError, match="a link out of the folder"):
+        tokenizer.files()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import RequestError, shown
-from paribus.families.files.json_object import json_object
-from paribus.families.files.opening import opened, place, size_of
+from paribus.errors import shown
+from paribus.files.json_object import json_object
+from paribus.files.opening import bytes_of, place
 
 MAX_BYTES = 16 * 2**20
 
@@ -18,11 +18,7 @@ def read_config(path: Path) -> dict[str, Any]:
     NaN and Infinity are read as floats, as `transformers` writes them. Raises `RequestError` in one sentence
     if there is no such file or it is not one JSON object of unique keys.
     """
-    with opened(path) as file:
-        if (size := size_of(file)) > MAX_BYTES:
-            raise RequestError(f"{place(path)} has {size:,} bytes: a config of at most {MAX_BYTES:,} is read")
-        raw = file.read(MAX_BYTES)
-    return json_object(raw, place(path))
+    return json_object(bytes_of(path, "a config", at_most=MAX_BYTES), place(path))
 
 
 def warnings_of(config: dict[str, Any]) -> list[str]:

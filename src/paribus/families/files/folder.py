@@ -20,8 +20,8 @@ from paribus.families.files.config import read_config, warnings_of
 from paribus.families.files.formats import first_foreign, what_it_is
 from paribus.families.files.headers import Header, TensorInfo, read_header
 from paribus.families.files.index import Index, joined, read_index
-from paribus.families.files.inside import inside
-from paribus.families.files.opening import answering, place, status_of
+from paribus.files.inside import inside
+from paribus.files.opening import answering, place, status_of
 
 if TYPE_CHECKING:
     import torch

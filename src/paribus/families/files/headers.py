@@ -14,8 +14,8 @@ from typing import Any
 
 from paribus.errors import RequestError, nearest, shown
 from paribus.families.files.dtypes import DTYPES
-from paribus.families.files.json_object import json_object
-from paribus.families.files.opening import opened, place, size_of
+from paribus.files.json_object import json_object
+from paribus.files.opening import opened, place, size_of
 
 #: A fourth of what the format allows: no checkpoint comes near, and reading more would take minutes.
 MAX_HEADER_BYTES = 25_000_000
@@ -67,7 +67,7 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """The header of the safetensors file at `path`, of at most 100 MB, checked against the file's size.
+    """The header of the safetensors file at `path`, of at most 25 MB, checked against the file's size.
 
     Raises `RequestError` in one sentence if anything in it contradicts itself, the format or the file.
     """

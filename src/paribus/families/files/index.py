@@ -9,9 +9,9 @@ from typing import Any
 
 from paribus.errors import RequestError, shown
 from paribus.families.files.headers import TensorInfo
-from paribus.families.files.inside import inside
-from paribus.families.files.json_object import json_object
-from paribus.families.files.opening import answering, opened, place, size_of
+from paribus.files.inside import inside
+from paribus.files.json_object import json_object
+from paribus.files.opening import answering, bytes_of, place
 
 MAX_BYTES = 100_000_000
 _NAMED_AT_MOST = 5
@@ -34,10 +34,7 @@ def read_index(path: Path) -> Index:
     `.safetensors` in the same folder, or if files that it names are missing.
     """
     where = place(path)
-    with opened(path) as file:
-        if (size := size_of(file)) > MAX_BYTES:
-            raise RequestError(f"{where} has {size:,} bytes: an index of at most {MAX_BYTES:,} is read")
-        content = json_object(file.read(MAX_BYTES), where)
+    content = json_object(bytes_of(path, "an index", at_most=MAX_BYTES), where)
     weight_map = content.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise RequestError(f"{where} has no weight_map that says which tensor lies in which file")

@@ -13,7 +13,7 @@ import torch
 from paribus.errors import RequestError, shown
 from paribus.families.files.dtypes import DTYPES
 from paribus.families.files.headers import TensorInfo
-from paribus.families.files.opening import opened, place, size_of
+from paribus.files.opening import opened, place, size_of
 
 
 class MappedFile:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
-from paribus.families.files.inside import inside
-from paribus.families.files.json_object import json_object
-from paribus.families.files.opening import opened, place, size_of
 from paribus.families.inspecting.claims import Claim, Evidence, unknown
+from paribus.files.inside import inside
+from paribus.files.json_object import json_object
+from paribus.files.opening import bytes_of, place
 
 MAX_BYTES = 64 * 2**20
 _FILE = "tokenizer.json"
@@ -38,19 +38,12 @@ def claims_of_tokenizer(folder: Path | None, warnings: list[str]) -> list[Claim]
 def _claims(folder: Path) -> list[Claim]:
     begin = f"{place(folder)} holds"
     if (folder / _FILE).exists():
-        return list(_of_json(_read(inside(folder, _FILE, begin=begin))))
+        path = inside(folder, _FILE, begin=begin)
+        return list(_of_json(json_object(bytes_of(path, "a tokenizer", at_most=MAX_BYTES), place(path))))
     for name, algorithm in _OTHERS.items():
         if (folder / name).exists():
             return [_claim("algorithm", algorithm, name)]
     return [unknown("tokenizer", "algorithm")]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    with opened(path) as file:
-        if (size := size_of(file)) > MAX_BYTES:
-            raise RequestError(f"{place(path)} has {size:,} bytes, and at most {MAX_BYTES:,} are read")
-        raw = file.read(MAX_BYTES)
-    return json_object(raw, place(path))
 
 
 def _of_json(content: Mapping[str, Any]) -> Iterator[Claim]:

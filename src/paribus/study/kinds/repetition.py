@@ -1,8 +1,7 @@
 """The repetition study: what it costs to read the same text again, beside what a published law predicts.
 
-The law is that of Muennighoff et al. 2023 (arXiv:2305.16264): D tokens of which U are different are worth
-D' = U + U R* (1 - exp(-R / R*)) different ones, R = D / U - 1 repetitions, R* = 15.387756. It was fitted to models of
-7 M to 9 B parameters trained with dropout; it stands beside the measurement and judges nothing.
+The law is that of Muennighoff et al. 2023 (arXiv:2305.16264), `effective_tokens`. It was fitted to models of 7 M to 9 B
+parameters trained with dropout; it stands beside the measurement and judges nothing.
 """
 
 from __future__ import annotations
@@ -16,14 +15,7 @@ import numpy as np
 from paribus.study.engine import Ran, Results
 from paribus.study.kinds.intervals import over_seeds
 from paribus.study.plan import HANDICAP, Plan
-
-R_STAR = 15.387756
-
-
-def effective_tokens(tokens: float, passes: float) -> float:
-    """Different tokens that `tokens`, read as `passes` passes over the same text, are worth by the law."""
-    unique = tokens / passes
-    return unique * (1 + R_STAR * (1 - math.exp(-(passes - 1) / R_STAR)))
+from paribus.text.data.audit.law import R_STAR, effective_tokens
 
 
 def repetition_section(

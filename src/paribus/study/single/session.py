@@ -27,9 +27,11 @@ from paribus.study.single.folder import CHECKPOINT, MODEL, RESULT, SETTINGS, ope
 from paribus.study.single.plan import RunPlan, Saving, decided, make_plan, saving_of
 from paribus.study.single.result import describe, write_curves, write_result
 from paribus.study.single.settings import RunSettings
-from paribus.text.data import Dataset, check_size, default_cache, prepare
+from paribus.text.data import check_size, default_cache, prepare
+from paribus.text.data.sft import is_packed, load_packed
 from paribus.text.tokenizers import get_tokenizer
-from paribus.train.config import TrainConfig
+from paribus.train.config import TrainConfig, objective_for
+from paribus.train.examples import Data, check_packed, scored_per_row
 from paribus.train.program import Program
 from paribus.train.run import Watch, run
 
@@ -40,7 +42,7 @@ class Prepared:
 
     settings: RunSettings
     plan: RunPlan
-    data: Dataset
+    data: Data
     saving: Saving
     weights: Transformer | None
     params: int
@@ -66,18 +68,24 @@ def make(
 
     `leave_out` are folders that hold no text of the user's, `progress` is told of bytes read. Raises `RequestError`.
     """
+    packed = load_packed(settings.data) if is_packed(settings.data) else None
     settings, why_eager = decided(settings)
     draft, weights = make_plan(settings, data={})
     saving = saving_of(draft, weights, settings)
-    data = prepare(
-        settings.data,
-        tokenizer=get_tokenizer(settings.tokenizer),
-        cache=default_cache(),
-        text_field=settings.text_field,
-        leave_out=leave_out,
-        progress=progress,
-    )
-    check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)
+    data: Data
+    if packed is not None:
+        data = packed
+        check_packed(data, objective_for(draft.train, draft.model.architecture), draft.train)
+    else:
+        data = prepare(
+            settings.data,
+            tokenizer=get_tokenizer(settings.tokenizer),
+            cache=default_cache(),
+            text_field=settings.text_field,
+            leave_out=leave_out,
+            progress=progress,
+        )
+        check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)
     described = {
         "name": data.name,
         "sha256": data.sha256,
@@ -116,11 +124,13 @@ def train(
     threads: int | None = None,
     again: bool = False,
     checkpoint_seconds: float = 30.0,
+    saves: bool = True,
 ) -> Trained:
     """Train the model in `out`, from the checkpoint there if there is one, and save it; what is finished is read.
 
     The run ends with the same bits however often it was stopped. `threads` are those of torch, where the folder was
-    not begun with others; with `again` it begins again in the place of what it left. Ctrl-C writes a checkpoint and
+    not begun with others; with `again` it begins again in the place of what it left, and without `saves` only the model's
+    scores are kept. Ctrl-C writes a checkpoint and
     raises `KeyboardInterrupt`. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
     training diverges or the disk is full.
     """
@@ -135,7 +145,7 @@ def train(
         before = torch.get_num_threads()
         torch.set_num_threads(begun)
         try:
-            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds))
+            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds, saves))
         except OSError as error:
             raise WorkError(
                 f"the run in {out} stopped: {error.strerror or error}; run the same command again when that is mended"
@@ -160,10 +170,11 @@ def _train(
     command: str | None,
     threads: int,
     checkpoint_seconds: float,
+    saves: bool,
 ) -> Trained:
     plan, checkpoint = prepared.plan, out / CHECKPOINT
     (out / SETTINGS).write_text(settings_file(prepared))
-    program = Program(plan.model, plan.train)
+    program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data))
     per_step, last = plan.train.tokens_per_step, -1
 
     with _stopping() as stop:
@@ -203,7 +214,7 @@ def _train(
         "environment": environment.describe(),
     }
     write_curves(out, described)
-    if result.status == "done":
+    if result.status == "done" and saves:
         described["saved"] = _save(prepared, program.model, out / MODEL)
     write_result(out, described)
     checkpoint.unlink(missing_ok=True)
@@ -267,7 +278,10 @@ class _Stop:
 
 @contextmanager
 def _stopping() -> Iterator[_Stop]:
-    """Ctrl-C asks once for an end after the step in flight; before the first one, after the last, and a second time, it ends at once."""
+    """Ctrl-C asks once for an end after the step in flight.
+
+    Before the first step, after the last, and a second time, it ends the run at once.
+    """
     stop = _Stop()
     unheard = threading.current_thread() is not threading.main_thread()
     if unheard or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job

@@ -13,12 +13,15 @@ from paribus.errors import RequestError, nearest
 from paribus.model.config import ModelConfig
 from paribus.study.likeness import Likeness, likened
 from paribus.study.settings import DECIDED, ModelSection, PositiveRate, lay, sentence, train_of
-from paribus.text.tokenizers import holds_tokenizer
+from paribus.text.data.sft import PackedDataset, is_packed, load_packed
+from paribus.text.tokenizers import get_tokenizer, holds_tokenizer
 from paribus.train.config import TrainConfig
 
 #: Some minutes on two free cores.
 _MODEL = {"d_model": 128, "num_layers": 4, "num_heads": 4}
 _TRAIN = {"tokens": 2_000_000, "batch_size": 16, "seq_len": 128}
+#: Over packed conversations.
+_PASSES = 3
 _OF_MODEL = tuple(field.name for field in dataclasses.fields(ModelConfig))
 _OF_TRAIN = tuple(field.name for field in dataclasses.fields(TrainConfig))
 _OF_LIKENESS = ("like", "scale")
@@ -104,6 +107,26 @@ def _place(key: str) -> list[str]:
     raise RequestError(f"there is no setting {key}; {nearest(key, allowed)}")
 
 
+def _fit(tree: dict[str, Any], packed: PackedDataset) -> None:
+    """Take what packed conversations decide from them: tokenizer and length, and so many passes unless told otherwise."""
+    train = tree["train"]
+    if train.setdefault("seq_len", packed.seq_len) != packed.seq_len:
+        raise RequestError(
+            f"train.seq_len is {train['seq_len']}, and {packed.name} was packed into rows of {packed.seq_len:,} tokens: "
+            "leave it out, or pack again"
+        )
+    given = tree.get("tokenizer") or (tree.get("finetune") and _tokenizer_of(tree["finetune"]))
+    if given and (name := get_tokenizer(given).name) != packed.tokenizer:
+        raise RequestError(
+            f"{packed.name} was packed with the tokenizer {packed.tokenizer!r}, and that of the model is {name!r}: pack "
+            f"again with --tokenizer {given}"
+        )
+    tree["tokenizer"] = packed.tokenizer_place
+    step = train.get("batch_size", _TRAIN["batch_size"]) * packed.seq_len
+    if isinstance(step, int):
+        train.setdefault("tokens", max(_PASSES * packed.train.num_rows * packed.seq_len, 2 * step))
+
+
 def _checked(tree: dict[str, Any]) -> RunSettings:
     model = tree["model"]
     if decided := next((name for name in DECIDED if name in model), None):
@@ -113,6 +136,8 @@ def _checked(tree: dict[str, Any]) -> RunSettings:
             else "train.seq_len decides it"
         )
         raise RequestError(f"model.{decided} cannot be set: {by}")
+    if is_packed(tree.get("data", "")):
+        _fit(tree, load_packed(tree["data"]))
     tree["train"] = {**_TRAIN, **tree["train"]}
     if tree.get("finetune") is not None:
         tree.setdefault("tokenizer", _tokenizer_of(tree["finetune"]))

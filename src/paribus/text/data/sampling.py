@@ -78,8 +78,7 @@ def batch(
     while row < batch_size:  # more than one turn only where an epoch ends inside the batch
         epoch, index = divmod(first + row, windows)
         count = min(batch_size - row, windows - index)
-        wanted = np.arange(index, index + count, dtype=np.uint64)
-        visited = _permuted(wanted, windows, _round_keys(seed, epoch)).astype(np.int64)
+        visited = permuted(np.arange(index, index + count), windows, seed=seed, epoch=epoch)
         if unique_tokens is None:
             starts[row : row + count] = visited * seq_len + _draw(seed, epoch, "phase") % seq_len
         else:
@@ -96,6 +95,11 @@ def spread_windows(
     So less text is not text about less: of half as many windows every one is among these, from every part.
     """
     return index * num_windows(split, seq_len=seq_len) // count * seq_len
+
+
+def permuted(index: npt.NDArray[np.int64], size: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """What stands at `index` in an order of range(size) that is drawn from (seed, epoch)."""
+    return _permuted(index.astype(np.uint64), size, _round_keys(seed, epoch)).astype(np.int64)
 
 
 def _permuted(

@@ -11,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paribus.errors import RequestError, shown
+from paribus.errors import ParibusError, RequestError, shown
+from paribus.files.inside import inside
+from paribus.files.json_object import json_object
+from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.unicode import utf8
 
 FILE = "tokenizer.json"
 _MOST_BYTES = 256 * 2**20
@@ -31,20 +35,17 @@ class FolderTokenizer:
             raise RequestError(
                 "reading a checkpoint's tokenizer takes the package tokenizers: pip install 'paribus[checkpoints]'"
             ) from None
-        path = folder / FILE
-        if path.stat().st_size > _MOST_BYTES:
-            raise RequestError(
-                f"{shown(path)} has {path.stat().st_size:,} bytes, far more than a tokenizer takes"
-            )
+        path = in_folder(folder, FILE)
+        content = bytes_of(path, "a tokenizer", at_most=_MOST_BYTES)
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self._tokenizer = Tokenizer.from_buffer(content)
         except Exception as error:
-            raise RequestError(f"{shown(path)} is no tokenizer: {shown(error, at_most=200)}") from error
+            raise RequestError(f"{place(path)} is no tokenizer: {shown(error, at_most=200)}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         # One more than the largest id: some files leave numbers out.
         self.vocab_size: int = max(self.ids().values(), default=-1) + 1
-        self._config = _config(folder / "tokenizer_config.json")
+        self._config = _config(folder)
         self.template = _template(folder, self._config)
 
     def ids(self) -> dict[str, int]:
@@ -62,8 +63,9 @@ class FolderTokenizer:
     def encode(self, text: str, *, special: bool = False, around: bool = True) -> list[int]:
         """Ids of `text`, with what the tokenizer puts around it (a first token, perhaps) unless `around` is false.
 
-        Names of special tokens inside the text are text, unless `special`.
+        Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate.
         """
+        utf8(text)
         self._tokenizer.encode_special_tokens = not special
         return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
 
@@ -78,35 +80,61 @@ class FolderTokenizer:
         """
         if self.template is None:
             raise RequestError("the checkpoint has no chat template; leave --chat out")
-        text = _rendered(self.template, messages, self._config)
-        # The template has put the special tokens in.
+        return self.encode_rendered(self.render(messages, answer_next=True))
+
+    def render(
+        self, messages: Sequence[Mapping[str, str]], *, answer_next: bool, template: str | None = None
+    ) -> str:
+        """The conversation as `template` writes it (default: its own), with `answer_next` up to where an answer begins.
+
+        Raises `RequestError` if there is no template or it refuses.
+        """
+        template = self.template if template is None else template
+        if template is None:
+            raise RequestError("the checkpoint has no chat template")
+        return _rendered(template, messages, self._config, answer_next=answer_next)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of what a chat template has written: the special tokens in it are its own."""
+        utf8(text)
         self._tokenizer.encode_special_tokens = False
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    @property
+    def special_tokens(self) -> list[str]:
+        """What a text must not hold before it goes into a template: there it would become a special token."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
 
-def _config(path: Path) -> dict[str, Any]:
+
+def in_folder(folder: Path, name: str) -> Path:
+    """That file of the folder. Raises `RequestError` for a link out of it."""
+    return inside(folder, name, begin=f"{place(folder)} holds")
+
+
+def _config(folder: Path) -> dict[str, Any]:
     """tokenizer_config.json, or nothing."""
     try:
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            return {}
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        path = in_folder(folder, "tokenizer_config.json")
+        return json_object(bytes_of(path, "a config", at_most=_MOST_CONFIG_BYTES), place(path))
+    except ParibusError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _template(folder: Path, config: Mapping[str, Any]) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.is_file() and path.stat().st_size <= _MOST_CONFIG_BYTES:
-        return path.read_text("utf-8", errors="replace")
+    if (folder / "chat_template.jinja").exists():
+        path = in_folder(folder, "chat_template.jinja")
+        return bytes_of(path, "a chat template", at_most=_MOST_CONFIG_BYTES).decode("utf-8", errors="replace")
     given = config.get("chat_template")
     if isinstance(given, list):  # several by name
-        named = {each.get("name"): each.get("template") for each in given if isinstance(each, dict)}
-        given = named.get("default")
+        named = [each for each in given if isinstance(each, dict) and each.get("name") == "default"]
+        given = named[-1].get("template") if named else None
     return given if isinstance(given, str) else None
 
 
-def _rendered(template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any]) -> str:
+def _rendered(
+    template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any], *, answer_next: bool
+) -> str:
     from jinja2.exceptions import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -122,9 +150,9 @@ def _rendered(template: str, messages: Sequence[Mapping[str, str]], config: Mapp
     special = {key: _content(config.get(key)) for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
     try:
         return environment.from_string(template).render(
-            messages=list(messages), add_generation_prompt=True, **special
+            messages=list(messages), add_generation_prompt=answer_next, **special
         )
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+    except Exception as error:  # whatever goes wrong in there is the template's
         raise RequestError(f"the chat template refuses this: {shown(error, at_most=200)}") from error
 
 

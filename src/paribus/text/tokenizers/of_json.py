@@ -1,7 +1,7 @@
 """A `tokenizer.json` as a `Tokenizer`: what its ids stand for, counted in bytes, so that text can be prepared with it.
 
-Encoding and decoding are the `tokenizers` library's. A tokenizer that drops or changes text says so in `loses`; one whose
-ids cannot be counted in bytes is refused, for no loss per byte could be given.
+Encoding and decoding are the `tokenizers` library's. A tokenizer that drops or changes text says so in `loses`, and its
+bytes are those of the text that it keeps.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError, shown
-from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
+from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer, in_folder
 from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
 from paribus.text.tokenizers.unicode import BYTE_OF_LETTER, utf8
 
@@ -45,13 +45,14 @@ class JsonTokenizer:
     """Text to ids and back as the `tokenizer.json` in `folder` says, with no token put around a text.
 
     `loses` names what of a text does not come back; it is empty for a lossless tokenizer. Raises `RequestError` for a
-    file that is none, and for a tokenizer whose ids cannot be counted in bytes or that has no token to end a text with.
+    file that is none and for a tokenizer that has no token to end a text with.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._library = FolderTokenizer(folder)
         self._json: dict[str, Any] = json.loads(self._library.json())
+        self._decoders = {part["type"]: part for part in _parts(self._json.get("decoder"), "decoders")}
         self.vocab_size: int = self._library.vocab_size
         self.end_of_document: int = self._end()
         self.byte_lengths: npt.NDArray[np.int64] = self._byte_lengths()
@@ -67,7 +68,6 @@ class JsonTokenizer:
 
     def encode(self, text: str) -> TokenArray:
         """Ids of `text`; names of special tokens in it are text. Raises `RequestError` for a lone surrogate."""
-        utf8(text)
         ids = self._library.encode(text, around=False)
         return np.array(ids, dtype=id_dtype(self.vocab_size))
 
@@ -78,8 +78,43 @@ class JsonTokenizer:
     def files(self) -> dict[str, bytes]:
         """The files that make this tokenizer, by name."""
         names = (FILE, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-        paths = [self._folder / name for name in names]
-        return {path.name: path.read_bytes() for path in paths if path.is_file()}
+        there = [name for name in names if (self._folder / name).is_file()]
+        return {name: in_folder(self._folder, name).read_bytes() for name in there}
+
+    @property
+    def template(self) -> str | None:
+        """The folder's chat template, if it has one."""
+        return self._library.template
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """What a text must not hold before it goes into a chat template: there it would become a special token."""
+        return self._library.special_tokens
+
+    def render(
+        self, messages: Sequence[Mapping[str, str]], *, answer_next: bool, template: str | None = None
+    ) -> str:
+        """The conversation as the chat template writes it, with `answer_next` up to where an answer begins."""
+        return self._library.render(messages, answer_next=answer_next, template=template)
+
+    def encode_rendered(self, text: str) -> list[int]:
+        """Ids of what a chat template has written: the special tokens in it are its own."""
+        return self._library.encode_rendered(text)
+
+    def describe(self) -> dict[str, Any]:
+        """Algorithm, normaliser, split and special tokens as the file names them."""
+        model = self._json["model"]
+        before = [part["type"] for part in _parts(self._json.get("pre_tokenizer"), "pretokenizers")]
+        kind = f"byte-level {model.get('type')}" if "ByteLevel" in before else str(model.get("type"))
+        normalisers = [part["type"] for part in _parts(self._json.get("normalizer"), "normalizers")]
+        special = [added["content"] for added in self._json.get("added_tokens") or () if added["special"]]
+        return {
+            "algorithm": kind,
+            "normaliser": ", ".join(normalisers) or "none",
+            "split": ", ".join(before) or "none",
+            "byte_fallback": bool(model.get("byte_fallback")),
+            "special_tokens": special,
+        }
 
     def _end(self) -> int:
         known = self._library.ids()
@@ -102,25 +137,30 @@ class JsonTokenizer:
         lengths[self.end_of_document] = 0
         return lengths
 
-    def _counting(self) -> Any:
+    def _counting(self) -> Callable[[str], int]:
         """How many bytes of text a piece stands for, by the decoder that puts pieces together."""
-        decoders = {part["type"]: part for part in _parts(self._json.get("decoder"), "decoders")}
-        if "ByteLevel" in decoders:
+        if "ByteLevel" in self._decoders:
             return lambda piece: (
                 len(piece) if all(letter in BYTE_OF_LETTER for letter in piece) else len(utf8(piece))
             )
-        replaced = decoders.get("Replace", {}).get("pattern", {}).get("String")
-        if "Metaspace" in decoders or replaced == _SPACE:
+        if self._writes_blanks():
             return lambda piece: 1 if _BYTE.fullmatch(piece) else len(utf8(piece.replace(_SPACE, " ")))
-        raise RequestError(
-            f"the tokenizer in {shown(self._folder)} drops the blanks between words (decoder: "
-            f"{', '.join(decoders) or 'none'}), so a loss per byte of text cannot be counted with it"
-        )
+        inside = self._json["model"].get("continuing_subword_prefix") or ""
+        return lambda piece: len(utf8(piece.removeprefix(inside) or piece))
+
+    def _writes_blanks(self) -> bool:
+        replaced = self._decoders.get("Replace", {}).get("pattern", {}).get("String")
+        return "Metaspace" in self._decoders or replaced == _SPACE
 
     def _losses(self) -> Iterator[str]:
         for part in _parts(self._json.get("normalizer"), "normalizers"):
             if part["type"] in _LOSES:
                 yield _LOSES[part["type"]]
+        if "ByteLevel" not in self._decoders:
+            if not self._writes_blanks():
+                yield "the blanks between words"
+            if not self._json["model"].get("byte_fallback"):
+                yield "characters that it does not know"
 
 
 def _parts(part: Any, members: str) -> Iterator[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, shown
 
 
 def utf8(text: str) -> bytes:
@@ -33,3 +33,13 @@ LETTER_OF_BYTE: Mapping[int, str] = MappingProxyType(_letters())
 BYTE_OF_LETTER: Mapping[str, int] = MappingProxyType(
     {letter: byte for byte, letter in LETTER_OF_BYTE.items()}
 )
+
+
+def from_letters(text: str) -> bytes:
+    """The bytes that `text` writes in letters. Raises `RequestError` for a letter that stands for none."""
+    try:
+        return bytes(map(BYTE_OF_LETTER.__getitem__, text))
+    except KeyError as error:
+        raise RequestError(
+            f"{shown(error.args[0])!r} in {shown(text, at_most=40)!r} stands for no byte"
+        ) from None

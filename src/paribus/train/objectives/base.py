@@ -7,6 +7,7 @@ S what its encoder reads.
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ class Examples:
 
     `inputs` int64 [B, L]; `targets` int64 [B, L], `IGNORE` where nothing is scored; `source` int64 [B, S], what
     an encoder-decoder's encoder reads. `inputs_valid` and `source_valid` are false for padding; None where there
-    is none.
+    is none. Of packed rows `position` int64 [B, L] counts from 0 in each document and `document` int64 [B, L] numbers
+    them: tokens see their own document only.
     """
 
     inputs: Ids
@@ -37,6 +39,8 @@ class Examples:
     inputs_valid: Valid | None = None
     source: Ids | None = None
     source_valid: Valid | None = None
+    position: Ids | None = None
+    document: Ids | None = None
 
     def scored(self) -> Ids:
         """[n] ids that are scored, row by row."""
@@ -61,12 +65,9 @@ class Examples:
             taken = np.minimum(rows, len(self.targets) - 1)
             targets = self.targets[taken]
             targets[rows >= len(self.targets)] = IGNORE
-            yield Examples(
-                inputs=self.inputs[taken],
-                targets=targets,
-                inputs_valid=None if self.inputs_valid is None else self.inputs_valid[taken],
-                source=None if self.source is None else self.source[taken],
-                source_valid=None if self.source_valid is None else self.source_valid[taken],
+            others = {name: array for name, array in vars(self).items() if array is not None}
+            yield dataclasses.replace(
+                self, **{name: array[taken] for name, array in others.items()} | {"targets": targets}
             )
 
 

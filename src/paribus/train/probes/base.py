@@ -77,13 +77,7 @@ def untouched(program: Program, *, weights: bool = False) -> Iterator[None]:
 
 def eager_loss(program: Program, batch: Batch, *, dtype: torch.dtype) -> Loss:
     """The loss of a batch of any shape, computed eagerly."""
-    stream_BTD, aux = program.model.stream(
-        batch.inputs_BT,
-        dtype=dtype,
-        valid_BT=batch.inputs_valid_BT,
-        source_BS=batch.source_BS,
-        source_valid_BS=batch.source_valid_BS,
-    )
+    stream_BTD, aux = program.model.stream(batch.inputs_BT, dtype=dtype, **batch.read)
     mean, nats_BT = program.head_loss(stream_BTD, batch.targets_BT)
     return Loss(mean, nats_BT, aux.get("loss"))
 

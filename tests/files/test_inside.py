@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from paribus.families.files.inside import inside
-
-from .checkpoints import refused
+from paribus.files.inside import inside
+from tests.families.files.checkpoints import refused
 
 
 @pytest.fixture

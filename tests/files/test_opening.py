@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from paribus.families.files.opening import opened, size_of
-
-from .checkpoints import refused
+from paribus.files.opening import bytes_of, opened, size_of
+from tests.families.files.checkpoints import refused
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -57,3 +56,14 @@ def test_a_file_closed_to_us_is_refused(as_nobody: Path) -> None:
     (as_nobody / "a").touch(mode=0)
     with refused("a cannot be read: permission denied"), opened(as_nobody / "a"):
         pass
+
+
+def test_a_file_of_as_many_bytes_as_allowed_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"123")
+    assert bytes_of(tmp_path / "a", "a number", at_most=3) == b"123"
+
+
+def test_a_larger_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1234")
+    with refused(f"{tmp_path}/a has 4 bytes: a number of at most 3 is read"):
+        bytes_of(tmp_path / "a", "a number", at_most=3)

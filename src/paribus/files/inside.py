@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from paribus.errors import RequestError, shown
-from paribus.families.files.opening import answering, place
+from paribus.files.opening import answering, place
 
 
 def inside(folder: Path, name: str, *, begin: str) -> Path:

@@ -4,9 +4,8 @@ import math
 
 import pytest
 
-from paribus.families.files.json_object import MAX_DEPTH, json_object
-
-from .checkpoints import refused
+from paribus.files.json_object import MAX_DEPTH, json_object
+from tests.families.files.checkpoints import refused
 
 
 def test_an_object_is_read() -> None:

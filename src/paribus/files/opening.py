@@ -45,6 +45,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def bytes_of(path: Path, what: str, *, at_most: int) -> bytes:
+    """All bytes of the regular file at `path`; `what` says in messages what is read.
+
+    Raises `RequestError` for a file of more than `at_most` bytes, of which none is read.
+    """
+    with opened(path) as file:
+        if (size := size_of(file)) > at_most:
+            raise RequestError(f"{place(path)} has {size:,} bytes: {what} of at most {at_most:,} is read")
+        return file.read(at_most)
+
+
 def status_of(path: Path) -> os.stat_result:
     """What is at `path`, links followed."""
     try:

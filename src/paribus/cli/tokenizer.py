@@ -1,0 +1,206 @@
+"""`paribus tokenizer`: train, look at and use tokenizers."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paribus.cli.tokenizer_files import convert, show
+from paribus.cli.tokenizer_segment import segment
+from paribus.errors import RequestError
+
+app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
+
+app.command("show")(show)
+app.command("convert")(convert)
+app.command("segment")(segment)
+
+_WHICH = "bytes, or the folder or file of a tokenizer."
+
+
+@app.command("methods")
+def methods(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """The methods that can be trained, the splits and the normalisers.
+
+    Example: [bold]paribus tokenizer methods[/bold]
+    """
+    from rich.table import Table
+
+    from paribus.cli.display import Display
+    from paribus.text.tokenizers.methods import METHODS
+    from paribus.text.tokenizers.normalisers import NORMALISERS
+    from paribus.text.tokenizers.splits import SPLITS
+
+    if as_json:
+        tree = {
+            "methods": {
+                row.name: {"summary": row.summary, "options": dict(row.options or {})}
+                for row in METHODS.values()
+            },
+            "splits": {
+                row.name: {"pattern": row.pattern, "summary": row.summary, "loses": row.loses}
+                for row in SPLITS.values()
+            },
+            "normalisers": {row.name: {"loses": row.loses} for row in NORMALISERS.values()},
+        }
+        typer.echo(json.dumps(tree, indent=2, ensure_ascii=False))
+        return
+    display = Display()
+    for title, rows in (
+        ("methods", [(row.name, row.summary) for row in METHODS.values()]),
+        ("splits", [(row.name, row.summary) for row in SPLITS.values()]),
+        (
+            "normalisers",
+            [
+                (row.name, "loses " + ", ".join(row.loses) if row.loses else "loses nothing")
+                for row in NORMALISERS.values()
+            ],
+        ),
+    ):
+        table = Table(title=title, title_justify="left", box=None, show_header=False)
+        for row in rows:
+            table.add_row(*row)
+        display.show(table)
+
+
+@app.command("train")
+def train(
+    out: Annotated[Path, typer.Option(help="The folder to write; it must not be there yet.")],
+    method: Annotated[str, typer.Option(help="See paribus tokenizer methods.")] = "byte_bpe",
+    vocab_size: Annotated[int, typer.Option(help="How many ids, bytes and special tokens included.")] = 8192,
+    data: Annotated[
+        str, typer.Option(help="stdlib, or a text file, a folder, .jsonl, .jsonl.gz or .parquet.")
+    ] = "stdlib",
+    text_field: Annotated[
+        str, typer.Option(help="The field of .jsonl or .parquet rows that holds the text.")
+    ] = "text",
+    normaliser: Annotated[str, typer.Option(help="What is done to the text before.")] = "none",
+    split: Annotated[str, typer.Option(help="How text is cut into words; no piece is longer.")] = "gpt4",
+    unknown: Annotated[
+        str, typer.Option(help="What becomes of unseen characters: bytes (nothing is lost) or token.")
+    ] = "bytes",
+    min_count: Annotated[
+        int | None, typer.Option(help="Least count of what is merged. Default: the method's own.")
+    ] = None,
+    special: Annotated[
+        list[str] | None, typer.Option(help="A special token, which text never becomes; may be repeated.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for the method, such as coverage=1; may be repeated.")
+    ] = None,
+    most: Annotated[
+        str | None,
+        typer.Option("--most-bytes", help="Train on the first documents of so many bytes, as 30M."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Train a tokenizer on your text and write it to a folder, which --tokenizer takes everywhere.
+
+    Example: [bold]paribus tokenizer train --method byte_bpe --vocab-size 8192 --data my.txt --out my-tokenizer[/bold]
+    """
+    from paribus.cli.display import Display
+    from paribus.cli.reading import pairs, size
+    from paribus.text.tokenizers.recipe import Recipe
+    from paribus.text.tokenizers.training import train_on, write_tokenizer
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RequestError(f"{out} is there already; give a folder that is not")
+    recipe = Recipe(
+        method=method,
+        vocab_size=vocab_size,
+        normaliser=normaliser,
+        split=split,
+        unknown=unknown,
+        min_count=min_count,
+        specials=tuple(special or ()),
+        options=pairs(option, option="--option"),
+    )
+    display = Display()
+    begun = time.perf_counter()
+    with display.bytes("reading text") as progress:
+        tokenizer = train_on(
+            data,
+            recipe,
+            text_field=text_field,
+            most_bytes=size(most, option="--most-bytes"),
+            progress=progress,
+        )
+    seconds = time.perf_counter() - begun
+    files = write_tokenizer(tokenizer, out)
+    seen = tokenizer.trained_on["seen"]
+    if as_json:
+        found: dict[str, Any] = {
+            "name": tokenizer.name,
+            "path": str(out),
+            "files": files,
+            "vocab_size": tokenizer.vocab_size,
+            "recipe": recipe.to_dict(),
+            "loses": tokenizer.loses,
+            "documents": seen["documents"],
+            "bytes": seen["bytes"],
+            "seconds": seconds,
+        }
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    display.say(
+        f"{tokenizer.name}: {tokenizer.vocab_size:,} tokens from {seen['bytes'] / 1e6:,.1f} MB in {seconds:,.1f} s, "
+        f"{seen['bytes'] / 1e6 / seconds:,.1f} MB/s; it "
+        + (f"loses {'; '.join(tokenizer.loses)}" if tokenizer.loses else "loses nothing")
+        + f"; written to {out}"
+    )
+
+
+@app.command("encode")
+def encode(
+    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
+    text: Annotated[str | None, typer.Argument(help="The text. Default: what comes in on stdin.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """The ids of a text, and what each stands for.
+
+    Example: [bold]paribus tokenizer encode my-tokenizer "some text"[/bold]
+    """
+    from paribus.text.tokenizers import get_tokenizer
+
+    tokenizer = get_tokenizer(which)
+    given = text if text is not None else _stdin()
+    ids = tokenizer.encode(given).tolist()
+    shown = [tokenizer.decode([number]) for number in ids]
+    if as_json:
+        back = tokenizer.decode(ids)
+        found = {"tokenizer": tokenizer.name, "ids": ids, "tokens": shown, "round_trip": back == given}
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    for number, piece in zip(ids, shown, strict=True):
+        typer.echo(f"{number:>8}  {piece!r}")
+    typer.echo(f"{len(ids):,} tokens for {len(given.encode()):,} bytes", err=True)
+
+
+@app.command("decode")
+def decode(
+    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
+    ids: Annotated[list[int], typer.Argument(help="Ids by blanks.")],
+) -> None:
+    """The text of ids.
+
+    Example: [bold]paribus tokenizer decode my-tokenizer 72 105[/bold]
+    """
+    from paribus.text.tokenizers import get_tokenizer
+
+    typer.echo(get_tokenizer(which).decode(ids))
+
+
+def _stdin() -> str:
+    import sys
+
+    raw = sys.stdin.buffer.read()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"what came in is not UTF-8 text: byte {error.start:,} is wrong") from error

@@ -1,0 +1,124 @@
+"""Byte-level BPE: the alphabet is the 256 bytes, so no text is unknown.
+
+Trained by rustbpe where that is right, and encoded by tiktoken; `reference/bpe.py` is the judge of both. rustbpe counts
+pairs in 32 bits: more text than that allows is trained by the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from paribus.errors import RequestError
+from paribus.text.tokenizers.methods.base import Corpus, Method
+from paribus.text.tokenizers.model import Model
+from paribus.text.tokenizers.protocol import TokenArray
+from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.reference.applying import merge_bytes
+from paribus.text.tokenizers.reference.bpe import train_bpe
+from paribus.text.tokenizers.splits import get_split
+from paribus.text.tokenizers.trained import Fast
+from paribus.text.tokenizers.unicode import LETTER_OF_BYTE, from_letters, utf8
+
+#: A pair of bytes occurs at most once a byte.
+_MOST_BYTES = 2**31 - 1
+#: tiktoken's regular expressions overflow their stack in a run of some millions of blanks.
+_LONGEST_RUN = 2**16
+
+
+class ByteBPE:
+    """Pieces in the order of their ranks, the 256 bytes first; the lowest rank of joined bytes is merged first."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self.pieces: tuple[bytes, ...] = tuple(pieces)
+        self.ranks: dict[bytes, int] = {piece: rank for rank, piece in enumerate(self.pieces)}
+
+    def encode_word(self, word: str) -> list[int]:
+        return merge_bytes(utf8(word), self.ranks)
+
+    def state(self) -> dict[str, Any]:
+        """Pieces after the bytes, each byte written as the letter that GPT-2 gives it."""
+        return {"pieces": ["".join(map(LETTER_OF_BYTE.__getitem__, piece)) for piece in self.pieces[256:]]}
+
+
+def restore(state: Mapping[str, Any]) -> ByteBPE:
+    return ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+
+
+def train(recipe: Recipe, corpus: Corpus, room: int) -> ByteBPE:
+    """Raises `RequestError` if there is no room for the bytes."""
+    if room < 256:
+        raise RequestError(
+            f"vocab_size {recipe.vocab_size:,} leaves {room:,} pieces beside the special tokens, and the bytes alone "
+            "are 256"
+        )
+    least = recipe.min_count or 1
+    # rustbpe merges whatever is left, down to pairs that occur once.
+    found = _by_rustbpe(recipe, corpus, room) if least == 1 else None
+    return ByteBPE(found or train_bpe(corpus.words(recipe), vocab_size=room, min_count=least).pieces)
+
+
+def _by_rustbpe(recipe: Recipe, corpus: Corpus, room: int) -> list[bytes] | None:
+    """Pieces as rustbpe makes them, or None where it cannot be trusted to count."""
+    try:
+        import rustbpe
+    except ImportError:
+        return None
+    seen = _Counted(corpus.texts(recipe))
+    tokenizer = rustbpe.Tokenizer()
+    tokenizer.train_from_iterator(iter(seen), room, pattern=get_split(recipe.split).pattern)
+    if seen.too_many:
+        return None
+    if not seen.any:
+        raise RequestError("there is no text to train on")
+    return [bytes(piece) for piece, _ in tokenizer.get_mergeable_ranks()]
+
+
+class _Counted:
+    """Texts passed on until they have more bytes than can be counted."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = texts
+        self.too_many = self.any = False
+
+    def __iter__(self) -> Iterator[str]:
+        total = 0
+        for text in self._texts:
+            total += len(utf8(text))
+            self.any |= bool(text)
+            if total > _MOST_BYTES:
+                self.too_many = True
+                return
+            yield text
+
+
+def fast(recipe: Recipe, model: Model) -> Fast | None:
+    """tiktoken's encoder of these pieces."""
+    try:
+        import regex
+        import tiktoken
+    except ImportError:
+        return None
+    assert isinstance(model, ByteBPE)
+    split, ranks = get_split(recipe.split), model.ranks
+    encoding = tiktoken.Encoding("split", pat_str=split.pattern, mergeable_ranks=ranks, special_tokens={})
+    whole = tiktoken.Encoding("whole", pat_str=r"[\s\S]+", mergeable_ranks=ranks, special_tokens={})
+    long_run = regex.compile(rf"\s{{{_LONGEST_RUN},}}")
+
+    def encode(text: str) -> TokenArray | Sequence[int]:
+        if len(text) >= _LONGEST_RUN and long_run.search(text):
+            return [number for word in split.words(text) for number in whole.encode_ordinary(word)]
+        return encoding.encode_to_numpy(text, disallowed_special=())
+
+    return encode
+
+
+BYTE_BPE = Method(
+    name="byte_bpe",
+    summary="the most frequent pair of bytes is merged, again and again (GPT-2)",
+    train=train,
+    restore=restore,
+    of_characters=False,
+    fast=fast,
+    options={},
+)

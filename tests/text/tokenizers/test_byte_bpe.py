@@ -1,0 +1,72 @@
+"""Byte-level BPE: the fast trainer and the fast encoder do what the reference does."""
+
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paribus.text.tokenizers.methods import METHODS, Corpus, train_tokenizer
+from paribus.text.tokenizers.methods import byte_bpe as method
+from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.reference.bpe import train_bpe
+from paribus.text.tokenizers.splits import SPLITS
+
+TEXT = Path(sysconfig.get_path("stdlib"), "argparse.py").read_text("utf-8")
+TEXTS = (TEXT, "Größe 猫猫 \x00\x1f 123456789\r\n\r\n  x" * 20)
+CORPUS = Corpus(lambda: TEXTS)
+
+
+@pytest.mark.parametrize("split", [name for name, row in SPLITS.items() if name != "none"])
+def test_the_fast_trainer_makes_the_merges_of_the_reference(split: str) -> None:
+    recipe = Recipe(method="byte_bpe", vocab_size=600, split=split)
+    fast = train_tokenizer(recipe, CORPUS)
+    reference = train_bpe(CORPUS.words(recipe), vocab_size=599)
+    assert fast.model.pieces == reference.pieces
+
+
+def test_more_text_than_can_be_counted_goes_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(method="byte_bpe", vocab_size=600)
+    expected = train_tokenizer(recipe, CORPUS).pieces
+    monkeypatch.setattr(method, "_MOST_BYTES", 10_000)
+    called = []
+    monkeypatch.setattr(
+        method, "train_bpe", lambda *args, **given: called.append(1) or train_bpe(*args, **given)
+    )
+    assert train_tokenizer(recipe, CORPUS).pieces == expected and called
+
+
+def test_rare_pairs_are_left_alone_on_request() -> None:
+    recipe = Recipe(method="byte_bpe", vocab_size=4000, min_count=20)
+    assert 300 < train_tokenizer(recipe, CORPUS).vocab_size < 1500
+
+
+@pytest.mark.parametrize("split", ["gpt2", "gpt4", "words", "lines", "bert"])
+def test_the_fast_encoder_does_as_word_by_word(split: str) -> None:
+    tokenizer = train_tokenizer(Recipe(method="byte_bpe", vocab_size=600, split=split), CORPUS)
+    for text in (*TEXTS, "", " a  b", "<|endoftext|>", "\u2028\u00a0 x"):
+        word_by_word = [number for _, ids in tokenizer.words(text) for number in ids]
+        assert np.array_equal(tokenizer.encode(text), word_by_word)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" " * 2_000_000, "a" * 10_000_000, "\n" * 300_000 + "x", "ab" * 300_000],
+    ids=["blanks", "one word", "lines", "two letters"],
+)
+def test_pathological_text_is_encoded(text: str) -> None:
+    tokenizer = train_tokenizer(Recipe(method="byte_bpe", vocab_size=300), CORPUS)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_without_the_fast_libraries_the_result_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = Recipe(method="byte_bpe", vocab_size=600)
+    fast = train_tokenizer(recipe, CORPUS)
+    for name in ("rustbpe", "tiktoken"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    slow = train_tokenizer(recipe, CORPUS)
+    assert slow.name == fast.name and np.array_equal(slow.encode(TEXT), fast.encode(TEXT))
+
+
+def test_methods_have_names_of_their_own() -> None:
+    assert all(name == row.name for name, row in METHODS.items())
