@@ -47,6 +47,10 @@ def save_tagger(tagger: Tagger, alphabet: Alphabet, folder: Path) -> None:
         "net": _net(tagger),
         "alphabet": _letters(alphabet),
     }
+    try:
+        described = json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("its alphabet has half a surrogate pair, which no UTF-8 file holds") from None
     tensors = [
         Outgoing(name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, make=tensor.detach)
         for name, tensor in tagger.state_dict().items()
@@ -56,7 +60,7 @@ def save_tagger(tagger: Tagger, alphabet: Alphabet, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         write_tensors(beside / WEIGHTS, tensors)
-        (beside / DESCRIPTION).write_text(json.dumps(content), "ascii")
+        (beside / DESCRIPTION).write_bytes(described)
         beside.chmod(0o755)
         os.replace(beside, folder)
     except OSError as error:
