@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paribus.errors import RequestError
+from paribus.text.tokenizers.reference.piece_trie import UNKNOWN
 from paribus.text.tokenizers.reference.sentencepiece_text import (
     RESERVED,
     SPECIALS,
     PieceRules,
     required_characters,
 )
-from paribus.text.tokenizers.reference.unigram_lattice import UNKNOWN, Floats, Lattices, counted
+from paribus.text.tokenizers.reference.unigram_lattice import Floats, Lattices, counted
 from paribus.text.tokenizers.reference.unigram_model import UNKNOWN_PENALTY, Pruned, Round, Unigram
 from paribus.text.tokenizers.reference.unigram_seeds import seed_scores
 from paribus.text.tokenizers.reference.words import Ints, checked
@@ -70,7 +71,7 @@ def train_unigram(
         )
     kept = _covered(given, characters)
     seeds = seed_scores(kept, _covered(line_ends or {}, characters), rules=rules, most=most_seeds)
-    fitting = _Fitting(kept, seeds, longest=rules.longest, unknown_is_first=unknown_is_first)
+    fitting = _Fitting(kept, seeds, unknown_is_first=unknown_is_first)
     rounds: list[Round] = []
     enough = int(vocab_size * _SPARE)
     while True:
@@ -97,15 +98,15 @@ class _Fitting:
     """Pieces and their scores, fitted to the words."""
 
     def __init__(
-        self, words: Mapping[str, int], seeds: Mapping[str, float], *, longest: int, unknown_is_first: bool
+        self, words: Mapping[str, int], seeds: Mapping[str, float], *, unknown_is_first: bool
     ) -> None:
         self.pieces = list(seeds)
         counts = np.array(list(seeds.values()))
         self._scores: Floats = np.log(counts) - np.log(counts.sum())
-        self._longest, self._unknown_is_first = longest, unknown_is_first
+        self._unknown_is_first = unknown_is_first
         ordered = sorted(words)  # sums of floats depend on their order
         self._weights: Ints = np.array([words[word] for word in ordered])
-        self._lattices = Lattices.of(ordered, self._ids(), longest)
+        self._lattices = Lattices.of(ordered, self.pieces)
 
     def step(self) -> float:
         """One step of EM. Gives the negative log likelihood of a word before it, in nats."""
@@ -172,7 +173,7 @@ class _Fitting:
         )
         if not longer.size:
             return longer, np.zeros(0), longer, longer
-        lattices = Lattices.of([self.pieces[number] for number in longer], self._ids(), self._longest)
+        lattices = Lattices.of([self.pieces[number] for number in longer], self.pieces)
         best = lattices.without_whole().best(self._with_unknown())
         return longer, best.scores, *best.used()
 
@@ -199,9 +200,6 @@ class _Fitting:
         if self._unknown_is_first:
             known[0] += counts[-1]
         return known
-
-    def _ids(self) -> dict[str, int]:
-        return {piece: number for number, piece in enumerate(self.pieces)}
 
     def _with_unknown(self) -> Floats:
         return np.r_[self._scores, self._scores.min() - UNKNOWN_PENALTY]
