@@ -9,9 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_files import convert, show
+from paribus.cli.tokenizer_segment import segment
 from paribus.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
+
+app.command("show")(show)
+app.command("convert")(convert)
+app.command("segment")(segment)
 
 _WHICH = "bytes, or the folder or file of a tokenizer."
 

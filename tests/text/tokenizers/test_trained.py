@@ -1,6 +1,7 @@
 """Tokenizers of every method that can be trained: what they promise alike."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ TEXTS = (
     "def cat(hat):\n    return hat + 1  # the hat ## of the ### cat\n" * 5,
     "Größe und Gruß, où ça? 猫は帽子の上に座った。\u2581 \x00\x1f\t\n",
 )
+SEGMENTED = Path(__file__).with_name("segmented.txt")
 ODD = (
     "",
     " ",
@@ -29,13 +31,18 @@ ODD = (
 )
 
 
+def options(method: str) -> dict[str, str]:
+    """What a method needs beside: some learn from text that somebody has cut."""
+    return {"segmented": str(SEGMENTED)} if "segmented" in (METHODS[method].options or {}) else {}
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def lossless(request: pytest.FixtureRequest) -> TrainedTokenizer:
     return trained(request.param)
 
 
 def trained(method: str, *, vocab_size: int = 400, **fields: object) -> TrainedTokenizer:
-    recipe = Recipe(method=method, vocab_size=vocab_size, **fields)  # type: ignore[arg-type]
+    recipe = Recipe(method=method, vocab_size=vocab_size, options=options(method), **fields)  # type: ignore[arg-type]
     return train_tokenizer(recipe, Corpus(lambda: TEXTS))
 
 
@@ -132,4 +139,5 @@ def test_a_recipe_that_cannot_be_is_one_sentence(fields: dict[str, object], said
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "byte"])  # bytes are not learned
 def test_no_text_is_refused(method: str) -> None:
     with pytest.raises(RequestError, match="no (text|words)"):
-        train_tokenizer(Recipe(method=method, vocab_size=400), Corpus(lambda: [""]))
+        recipe = Recipe(method=method, vocab_size=400, options=options(method))
+        train_tokenizer(recipe, Corpus(lambda: [""]))

@@ -48,13 +48,7 @@ def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
     Raises `RequestError` for one that has no such file (a network is kept by `paribus.train.segmenter`), `WorkError` if
     the disk fails.
     """
-    if segmenter.name not in _KINDS:
-        raise RequestError(
-            f"a segmenter {segmenter.name!r} is not kept as one file: {nearest(segmenter.name, _KINDS)}"
-        )
-    _, parts = _KINDS[segmenter.name]
-    content = {"format": FORMAT, "version": VERSION, "method": segmenter.name}
-    content |= {part: _plain(getattr(segmenter, part)) for part in parts}
+    content = content_of(segmenter)
     target = Path(path).expanduser()
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -66,6 +60,17 @@ def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
         raise WorkError(f"writing {shown(target)} failed: {error.strerror or error}") from error
 
 
+def content_of(segmenter: Segmenter) -> dict[str, Any]:
+    """All of a segmenter as JSON has it. Raises `RequestError` for one that is not kept so."""
+    if segmenter.name not in _KINDS:
+        raise RequestError(
+            f"a segmenter {segmenter.name!r} is not kept as one file: {nearest(segmenter.name, _KINDS)}"
+        )
+    _, parts = _KINDS[segmenter.name]
+    content = {"format": FORMAT, "version": VERSION, "method": segmenter.name}
+    return content | {part: _plain(getattr(segmenter, part)) for part in parts}
+
+
 def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
     """The segmenter in a file of `save_segmenter`.
 
@@ -74,7 +79,11 @@ def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
     """
     source = Path(path).expanduser()
     where = shown(source)
-    content = _object(source, where)
+    return segmenter_of(_object(source, where), where)
+
+
+def segmenter_of(content: dict[str, Any], where: str) -> Segmenter:
+    """The segmenter of which `content` is the `content_of`; `where` says in messages where it stands."""
     if content.get("format") != FORMAT:
         raise RequestError(
             f"{where} is no segmenter of paribus: its format is {shown(content.get('format'), at_most=60)!r}"

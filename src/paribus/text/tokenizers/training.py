@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from paribus.errors import RequestError, WorkError, shown
@@ -74,13 +74,17 @@ class SourceText:
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> tuple[str, ...]:
-    """Write the files of `tokenizer` into a new folder, which appears when all are written; their names.
+    """Write the files of `tokenizer` into a new folder; their names. Raises as `write_files` does."""
+    return write_files(tokenizer.files(), folder)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
+    """Write `files` by name into a new folder, which appears when all are written; their names.
 
     Raises `RequestError` if something is there already, and `WorkError` if the disk fails.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
-    files = tokenizer.files()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:

@@ -9,20 +9,38 @@ from collections.abc import Mapping
 from typing import Any
 
 from paribus.errors import RequestError, nearest
+from paribus.text.segmenting.methods import METHODS as SEGMENTERS
 from paribus.text.tokenizers.fallback import Fallback, characters
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.bpe import BPE
 from paribus.text.tokenizers.methods.byte_bpe import BYTE_BPE
 from paribus.text.tokenizers.methods.plain import BYTE, CHAR, WORD
-from paribus.text.tokenizers.methods.wordpiece import WORDPIECE, WORDPIECE_LIKELIHOOD
+from paribus.text.tokenizers.methods.segments import segmented_method
+from paribus.text.tokenizers.methods.sentencepiece import SENTENCEPIECE_BPE, UNIGRAM
+from paribus.text.tokenizers.methods.wordpiece import WORDPIECE, WORDPIECE_LIKELIHOOD, WORDPIECE_TOPDOWN
 from paribus.text.tokenizers.model import Model
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.trained import TrainedTokenizer
 
 __all__ = ["METHODS", "Corpus", "Method", "get_method", "restored", "train_tokenizer"]
 
+#: Segmenters whose segments are pieces; `characters` is the method `char`.
+_SEGMENTED = [segmented_method(row, name) for name, row in SEGMENTERS.items() if name != "characters"]
 METHODS: dict[str, Method] = {
-    method.name: method for method in (BYTE_BPE, BPE, WORDPIECE, WORDPIECE_LIKELIHOOD, BYTE, CHAR, WORD)
+    method.name: method
+    for method in (
+        BYTE_BPE,
+        BPE,
+        WORDPIECE,
+        WORDPIECE_LIKELIHOOD,
+        WORDPIECE_TOPDOWN,
+        UNIGRAM,
+        SENTENCEPIECE_BPE,
+        BYTE,
+        CHAR,
+        WORD,
+        *_SEGMENTED,
+    )
 }
 
 

@@ -102,7 +102,7 @@ def fast(recipe: Recipe, model: Model) -> Fast | None:
     assert isinstance(model, ByteBPE)
     split, ranks = get_split(recipe.split), model.ranks
     encoding = tiktoken.Encoding("split", pat_str=split.pattern, mergeable_ranks=ranks, special_tokens={})
-    whole = tiktoken.Encoding("whole", pat_str=r"(?s:.+)", mergeable_ranks=ranks, special_tokens={})
+    whole = tiktoken.Encoding("whole", pat_str=r"[\s\S]+", mergeable_ranks=ranks, special_tokens={})
     long_run = regex.compile(rf"\s{{{_LONGEST_RUN},}}")
 
     def encode(text: str) -> TokenArray | Sequence[int]:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
-from paribus.text.tokenizers.methods.base import Corpus
-from paribus.text.tokenizers.methods.coverage import covered
+from paribus.text.segmenting.files import content_of, segmenter_of
+from paribus.text.segmenting.methods import Method as SegmenterMethod
+from paribus.text.segmenting.methods import train_segmenter
+from paribus.text.segmenting.protocol import Segmenter
+from paribus.text.segmenting.segmented_text import read_segmented
+from paribus.text.tokenizers.methods.base import Corpus, Method
+from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.unicode import utf8
 
@@ -36,6 +42,41 @@ class Segments:
 
     def state(self) -> dict[str, Any]:
         return {"texts": list(self.texts)}
+
+
+def segmented_method(row: SegmenterMethod, name: str) -> Method:
+    """The segmenter of `row` as a method of making tokenizers: its segments of words, the most frequent ones as pieces.
+
+    What it learns from is given by its own options and, where it needs one, by the option `segmented`, the path of a
+    text of one sentence a line whose words are divided by spaces.
+    """
+
+    def train(recipe: Recipe, corpus: Corpus, room: int) -> _Kept:
+        given = {key: value for key, value in recipe.options.items() if key in row.options}
+        path = recipe.options.get("segmented")
+        sentences = read_segmented(Path(str(path)).expanduser()) if path is not None else []
+        segmenter = train_segmenter(row, sentences, **given)
+        return _Kept(segmenter, train_segments(segmenter.segment, recipe, corpus, room).texts)
+
+    options = {**row.options, **({"segmented": None} if row.needs_text else {}), "coverage": COVERAGE}
+    return Method(
+        name=name,
+        summary=f"{row.summary}; learns from {row.learns_from}",
+        train=train,
+        restore=lambda state: _Kept(segmenter_of(dict(state["segmenter"]), "the tokenizer"), state["texts"]),
+        options=options,
+    )
+
+
+class _Kept(Segments):
+    """Segments whose segmenter is kept with them."""
+
+    def __init__(self, segmenter: Segmenter, texts: Iterable[str]) -> None:
+        super().__init__(segmenter.segment, texts)
+        self.segmenter = segmenter
+
+    def state(self) -> dict[str, Any]:
+        return {"segmenter": content_of(self.segmenter), "texts": list(self.texts)}
 
 
 def train_segments(segment: Segment, recipe: Recipe, corpus: Corpus, room: int) -> Segments:
