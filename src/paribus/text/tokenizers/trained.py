@@ -123,6 +123,6 @@ class TrainedTokenizer:
         if len(word) <= 64:
             if len(self._remembered) >= _REMEMBERED:
                 for old in list(self._remembered)[: _REMEMBERED // 2]:
-                    del self._remembered[old]
+                    self._remembered.pop(old, None)  # another thread may have been here
             self._remembered[word] = ids
         return ids
