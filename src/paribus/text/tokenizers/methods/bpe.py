@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
 from paribus.text.tokenizers.recipe import Recipe
@@ -22,6 +24,11 @@ class CharacterBPE:
 
     def encode_word(self, word: str) -> list[int]:
         return self.trained.encode_word(word)
+
+    takes = "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        return self.trained.encode_word(word, dropout=amount, rng=rng)
 
     def state(self) -> dict[str, Any]:
         """The alphabet, and each merge as left id, right id and the count that it had."""

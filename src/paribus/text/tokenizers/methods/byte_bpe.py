@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from paribus.errors import RequestError
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.model import Model
@@ -35,6 +37,11 @@ class ByteBPE:
 
     def encode_word(self, word: str) -> list[int]:
         return merge_bytes(utf8(word), self.ranks)
+
+    takes = "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        return merge_bytes(utf8(word), self.ranks, dropout=amount, rng=rng)
 
     def state(self) -> dict[str, Any]:
         """Pieces after the bytes, each byte written as the letter that GPT-2 gives it."""

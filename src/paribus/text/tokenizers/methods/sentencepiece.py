@@ -10,6 +10,8 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
@@ -41,6 +43,17 @@ class SentencePieces:
         if not _RESERVED.isdisjoint(word):
             return [0]
         return self.reference.encode_word(written(word))
+
+    @property
+    def takes(self) -> str:
+        return "alpha" if isinstance(self.reference, Unigram) else "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        if not _RESERVED.isdisjoint(word):
+            return [0]
+        if isinstance(self.reference, Unigram):
+            return self.reference.sample_word(written(word), alpha=amount, rng=rng)
+        return self.reference.encode_word(written(word), dropout=amount, rng=rng)
 
     def state(self) -> dict[str, Any]:
         """Each piece, as text has it, with its score."""
