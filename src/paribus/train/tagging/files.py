@@ -86,11 +86,11 @@ def load_tagger(folder: Path) -> tuple[Tagger, Alphabet]:
     except RequestError as error:
         raise RequestError(f"in {where} {error}") from None
     with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in _unfilled(config).state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in _unfilled(config).state_dict().items()}
     header = read_header(folder / WEIGHTS)
-    found = {name: tensor.shape for name, tensor in header.tensors.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
     for name in sorted(wanted.keys() | found.keys()):
-        if tuple(wanted.get(name, ())) != tuple(found.get(name, ())) or (name in wanted) != (name in found):
+        if wanted.get(name) != found.get(name):
             raise RequestError(
                 f"{shown(folder / WEIGHTS)} does not hold the net of {DESCRIPTION}: {shown(name, at_most=80)} differs"
             )
