@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
@@ -248,6 +248,16 @@ def test_all_characters_stay_whatever_their_score(ours: Unigram, lines: list[str
 def test_digamma_is_that_of_scipy() -> None:
     x = np.geomspace(1e-3, 1e9, 500)
     np.testing.assert_allclose(digamma(x), scipy.special.digamma(x), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(
+    words=st.dictionaries(st.text("ab☃", min_size=1, max_size=5), st.integers(1, 3), min_size=1, max_size=4)
+)
+def test_the_smallest_texts_are_trained_on_and_join_again(words: dict[str, int]) -> None:
+    model = train_unigram(words, vocab_size=8)
+    for word in words:
+        assert b"".join(model.pieces[number] for number in model.encode_word(word)) == word.encode()
 
 
 def test_what_cannot_be_done_is_refused_in_a_sentence() -> None:

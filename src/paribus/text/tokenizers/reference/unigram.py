@@ -50,7 +50,8 @@ def train_unigram(
     the pieces whose loss is least are dropped, at most 1 - `shrink` of all (see `Pruned`). At the end go those that
     their own parts beat; the characters that make up `coverage` of the text stay in any case. `told` keeps every
     dropped piece in the trace. `unknown_is_first`: in training the library counts characters that have lost their piece
-    as its first piece, which makes that one look more frequent; False counts them as nothing. Words of more than 4,192 bytes are left out.
+    as its first piece, which makes that one look more frequent; False counts them as nothing. Words of more than 4,192
+    bytes are left out.
 
     Raises `RequestError` for no words, or a vocabulary smaller than its characters.
     """
@@ -126,11 +127,10 @@ class _Fitting:
         # If a piece went, each of its parts would occur as much more often as the piece does.
         own = used[longer]
         numbers = np.bincount(strings, minlength=len(longer))
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # unused pieces go before their loss is looked at
+        # Pieces that are not used go before their loss is looked at.
+        with np.errstate(divide="ignore", invalid="ignore"):
             part_used = np.r_[used, used[0] if self._unknown_is_first else 0.0][parts]
-            log_parts = np.bincount(strings, np.log(part_used + own[strings]), minlength=len(longer))
+            log_parts = counted(strings, np.log(part_used + own[strings]), len(longer))[:-1]
             log_parts -= numbers * np.log(total + own * (numbers - 1))
             loss = own / total * (np.log(own / total) - log_parts)
         splits = parts_score > self._scores[longer]

@@ -148,7 +148,9 @@ def counted(pieces: Ints, times: Floats | Ints, number: int) -> Floats:
 
 
 def _levels(nodes: Ints, steps: Ints) -> list[tuple[int, int, Ints]]:
-    """For edges in order of (steps of node, node), up or down: each level's first and last edge and where, from there, its nodes begin."""
+    """For edges in order of (steps of node, node), up or down: each level's first and last edge and where, from there,
+    its nodes begin.
+    """
     if not nodes.size:
         return []
     bounds: Ints = np.r_[0, np.flatnonzero(np.diff(steps[nodes])) + 1, len(nodes)]
