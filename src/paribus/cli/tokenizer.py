@@ -154,6 +154,8 @@ def train(
         + (f"loses {'; '.join(tokenizer.loses)}" if tokenizer.loses else "loses nothing")
         + f"; written to {out}"
     )
+    if method != "byte" and tokenizer.vocab_size < vocab_size:
+        display.say(f"{vocab_size:,} tokens were asked for: the text has no more to make")
 
 
 @app.command("encode")

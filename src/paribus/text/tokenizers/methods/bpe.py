@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from paribus.errors import RequestError
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
 from paribus.text.tokenizers.recipe import Recipe
@@ -42,8 +43,13 @@ class CharacterBPE:
 
 def restore(state: Mapping[str, Any]) -> CharacterBPE:
     pieces = [character.encode() for character in state["alphabet"]]
-    merges = []
-    for left, right, count in state["merges"]:
+    merges, seen = [], set()
+    for number, (left, right, count) in enumerate(state["merges"], 1):
+        if not 0 <= min(left, right) <= max(left, right) < len(pieces):
+            raise RequestError(f"merge {number:,} is of pieces that are not there yet: {left} and {right}")
+        if (left, right) in seen:
+            raise RequestError(f"merge {number:,} is there twice: {left} and {right}")
+        seen.add((left, right))
         merges.append(Merge(left, right, len(pieces), count, count))
         pieces.append(pieces[left] + pieces[right])
     return CharacterBPE(Trained(pieces=tuple(pieces), merges=tuple(merges), unit="characters"))

@@ -49,7 +49,12 @@ class ByteBPE:
 
 
 def restore(state: Mapping[str, Any]) -> ByteBPE:
-    return ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+    """Raises `RequestError` for a piece that is there twice: which of its ids would stand for it?"""
+    model = ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+    if len(model.ranks) < len(model.pieces):
+        twice = next(piece for rank, piece in enumerate(model.pieces) if model.ranks[piece] != rank)
+        raise RequestError(f"the piece {twice!r} is there twice")
+    return model
 
 
 def train(recipe: Recipe, corpus: Corpus, room: int) -> ByteBPE:
