@@ -6,7 +6,7 @@ Methods whose alphabet is characters are wrapped in this; those over bytes lack 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from paribus.text.tokenizers.model import Model
@@ -35,10 +35,14 @@ class Fallback:
         if self._known.issuperset(word):
             return self._whole(word, encode)
         ids: list[int] = []
-        for known, run in itertools.groupby(word, self._known.__contains__):
-            text = "".join(run)
+        for text, known in self.runs(word):
             ids += self._whole(text, encode) if known else self._unknown(text)
         return ids
+
+    def runs(self, word: str) -> Iterator[tuple[str, bool]]:
+        """The stretches of `word` of characters that are known, and of those that are not."""
+        for known, run in itertools.groupby(word, self._known.__contains__):
+            yield "".join(run), known
 
     def state(self) -> Mapping[str, Any]:
         return self.inner.state()
