@@ -1,5 +1,6 @@
 """Training on packed conversations: what it computes is what each document gives alone."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -134,3 +135,18 @@ def test_what_cannot_be_trained_on_is_said(data: PackedDataset) -> None:
         check_packed(data, get_objective("next_token"), TrainConfig(seq_len=40, batch_size=2000))
     with pytest.raises(RequestError, match="take a decoder"):
         check_packed(data, get_objective("masked_token"), TrainConfig(seq_len=40))
+
+
+@pytest.mark.slow
+def test_compiled_it_gives_the_loss_and_gradients_of_eager(data: PackedDataset) -> None:
+    rows = data.train.rows(spread_rows(data.train, num_tokens=4 * SEQ_LEN))
+    found = []
+    for mode in ("off", "on"):
+        train = dataclasses.replace(TRAIN, compile=mode)
+        program = Program(_model("learned"), train, scored_per_row=scored_per_row(data))
+        program.model.load_state_dict(build(program.config, seed=1).state_dict())
+        found.append(_loss_and_gradients(program, packed_examples(rows)))
+    (loss, gradients), (compiled, compiled_gradients) = found
+    assert compiled == pytest.approx(loss, rel=1e-5)
+    for gradient, other in zip(gradients, compiled_gradients, strict=True):
+        torch.testing.assert_close(other, gradient, rtol=1e-4, atol=2e-6)

@@ -53,7 +53,7 @@ def test_sinks_windows_and_stacked_experts_of_gpt_oss(written: Written) -> None:
 def test_latent_attention_and_dense_first_layers_of_deepseek(written: Written) -> None:
     folder, parameters = written("deepseek_v3")
     found = inspect(folder)
-    assert found.value("attention", "kind") == "mla"
+    assert (found.value("attention", "kind"), found.warnings) == ("mla", ())
     assert found.values("ffn", "layer") == {(0,): "dense", (1, 2): "experts"}
     assert found.value("sizes", "kv_cache_bytes_per_token") == 3 * (8 + 4) * 2
     assert found.value("sizes", "parameters") == parameters
@@ -148,6 +148,17 @@ def test_heads_that_do_not_fit_the_matrices_are_told(copy_of: Callable[[str], Pa
     folder = copy_of("mixtral")
     change_config(folder, num_key_value_heads=4)
     assert any("4 heads of 8 would have 32 rows" in each for each in inspect(folder).warnings)
+
+
+def test_heads_of_one_matrix_for_all_that_is_kept_the_other_way_round(
+    copy_of: Callable[[str], Path],
+) -> None:
+    folder = copy_of("gpt2")
+    change_config(folder, model_type="new_type")
+    assert inspect(folder).warnings == ()
+    change_config(folder, n_head=2, num_key_value_heads=1)
+    [said] = [each for each in inspect(folder).warnings if "c_attn" in each]
+    assert said.endswith("has the shape [32, 96], and 4 heads of 16 would have 64 rows")
 
 
 def test_what_a_known_family_cannot_read_is_described_all_the_same(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from paribus.errors import RequestError, WorkError
 from paribus.text.data import Dataset, spans
 from paribus.text.data.build import Recipe
 from paribus.text.data.preparing import prepare_folder
-from paribus.text.tokenizers import ByteTokenizer
+from paribus.text.tokenizers import ByteTokenizer, get_tokenizer
 
+from ..tokenizers.made import byte_level, saved
 from .conftest import assert_sentence
 
 BLOCK = 6000
@@ -85,6 +86,18 @@ def test_the_first_wrong_line_is_said_whoever_reads_it(made: Make, tmp_path: Pat
             made("out", source=tmp_path / "a.jsonl", workers=workers)
         assert_sentence(refusal, "line 701 of", "not JSON")
         assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_workers_open_the_tokenizer_from_its_files(source: Path, tmp_path: Path) -> None:
+    kept = saved(byte_level(), tmp_path / "tokenizer")
+    tokenizer = get_tokenizer(str(kept))
+    datasets = [
+        prepare_folder(source, tmp_path / f"{workers}", Recipe(tokenizer=tokenizer, workers=workers))[0]
+        for workers in (1, 2)
+    ]
+    one, two = ({path.name: path.read_bytes() for path in data.folder.glob("*.*")} for data in datasets)
+    assert one == two
+    assert datasets[1].open_tokenizer().name == tokenizer.name != "bytes"
 
 
 def test_a_tokenizer_that_workers_cannot_open_is_refused(source: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ seed, smaller shares within larger ones; so the intervals hold the luck of the d
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,6 +94,7 @@ def run(
         asked.settings(share, 0)
     found: dict[Fraction, list[dict[str, Any]]] = {share: [] for share in asked.shares}
     first: Prepared | None = None
+    listener = dataclasses.replace(listener, note=lambda note: None)  # of each run: its end is said here
     for share, seed in asked.runs():
         prepared = make(asked.settings(share, seed))
         first = first or prepared
@@ -101,7 +103,7 @@ def run(
             prepared, out / label, listener=listener, command=command, threads=threads, saves=False
         )
         found[share].append(_point(prepared, trained.result, seed))
-        say(f"{label.replace('-', ' ')}: {found[share][-1]['val_bpb']:.4f} bits per byte of held-out answers")
+        say(f"{share}, seed {seed}: {found[share][-1]['val_bpb']:.4f} bits per byte of held-out answers")
     assert first is not None
     results = _results(asked, first, found)
     _write(out / RESULTS, json.dumps(results, indent=2) + "\n")

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
+from paribus.text.data import prepare
 from paribus.text.data.sft import (
     LOSSES,
     OVERFLOWS,
@@ -171,6 +172,8 @@ def test_what_is_not_ours_is_not_replaced(write: Write, tmp_path: Path) -> None:
 def test_a_cut_or_foreign_folder_is_refused(write: Write, tmp_path: Path) -> None:
     data = _pack(write([pair(number, 5, 5) for number in range(9)]))
     assert is_packed(data.folder) and load_packed(data.folder) == data
+    with pytest.raises(RequestError, match="packed conversations, which paribus train and paribus study sft"):
+        prepare(data.folder, tokenizer=BYTES, cache=tmp_path / "cache")
     tokens = data.folder / "train-tokens.bin"
     tokens.write_bytes(tokens.read_bytes()[:-2])
     with pytest.raises(RequestError, match="train-tokens.bin has .* bytes and should have"):

@@ -20,7 +20,7 @@ from paribus.errors import RequestError, shown
 from paribus.text.data.dataset import TOKENIZER
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
-KIND, FORMAT = "paribus packed conversations", 1
+KIND, FORMAT = "packed conversations", 1
 META = "meta.json"
 PADDING = -1  # in place of a document's number
 

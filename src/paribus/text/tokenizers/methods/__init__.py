@@ -16,7 +16,8 @@ from paribus.text.tokenizers.methods.bpe import BPE
 from paribus.text.tokenizers.methods.byte_bpe import BYTE_BPE
 from paribus.text.tokenizers.methods.plain import BYTE, CHAR, WORD
 from paribus.text.tokenizers.methods.segments import segmented_method
-from paribus.text.tokenizers.methods.wordpiece import WORDPIECE, WORDPIECE_LIKELIHOOD
+from paribus.text.tokenizers.methods.sentencepiece import SENTENCEPIECE_BPE, UNIGRAM
+from paribus.text.tokenizers.methods.wordpiece import WORDPIECE, WORDPIECE_LIKELIHOOD, WORDPIECE_TOPDOWN
 from paribus.text.tokenizers.model import Model
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.trained import TrainedTokenizer
@@ -27,7 +28,19 @@ __all__ = ["METHODS", "Corpus", "Method", "get_method", "restored", "room_of", "
 _SEGMENTED = [segmented_method(row, name) for name, row in SEGMENTERS.items() if name != "characters"]
 METHODS: dict[str, Method] = {
     method.name: method
-    for method in (BYTE_BPE, BPE, WORDPIECE, WORDPIECE_LIKELIHOOD, BYTE, CHAR, WORD, *_SEGMENTED)
+    for method in (
+        BYTE_BPE,
+        BPE,
+        WORDPIECE,
+        WORDPIECE_LIKELIHOOD,
+        WORDPIECE_TOPDOWN,
+        UNIGRAM,
+        SENTENCEPIECE_BPE,
+        BYTE,
+        CHAR,
+        WORD,
+        *_SEGMENTED,
+    )
 }
 
 
