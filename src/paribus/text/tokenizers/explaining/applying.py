@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,16 @@ def character_merges(trained: BPE, word: str) -> Merges:
         lambda left, right: ranks.get((left, right)),
         lambda number: written(trained.pieces[number]),
     )
+
+
+def string_merges(word: str, scores: Mapping[str, float], write: Callable[[str], str]) -> Merges:
+    """Characters, merged by the score of the string that they join to, as SentencePiece does; a rank is a score below 0."""
+
+    def ranked(left: str, right: str) -> tuple[float, str] | None:
+        score = scores.get(left + right)
+        return None if score is None else (-score, left + right)
+
+    return traced(word, ranked, write)
 
 
 def traced(symbols: Sequence[Any], ranked: Ranked, write: Callable[[Any], str]) -> Merges:

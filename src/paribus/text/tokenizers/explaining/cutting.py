@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from paribus.text.tokenizers.explaining.merging import WordNow
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.methods.coverage import covered
+from paribus.text.tokenizers.methods.wordpiece import ANY_LENGTH
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.topdown import train_wordpiece_topdown
 
@@ -53,7 +54,13 @@ def explain_topdown(
 ) -> TopDownTraining:
     """The whole search for at most `room` tokens; of what it keeps the first `steps`."""
     words = covered(corpus.words(recipe), recipe)[0]
-    trained = train_wordpiece_topdown(words, vocab_size=room, lowest=recipe.min_count or 1)
+    trained = train_wordpiece_topdown(
+        words,
+        vocab_size=room,
+        lowest=recipe.min_count or 1,
+        longest_word=ANY_LENGTH,
+        most_characters=ANY_LENGTH,
+    )
     inside = [
         KeptPiece(token, trained.counts[token])
         for token in trained.tokens

@@ -12,13 +12,14 @@ from paribus.errors import RequestError
 from paribus.text.tokenizers.explaining.applying import character_merges, joined_merges
 from paribus.text.tokenizers.explaining.encoded import Encoding, Run, Steps, Token, WordEncoded
 from paribus.text.tokenizers.explaining.matching import matches
-from paribus.text.tokenizers.explaining.of_sentencepiece import explain_sentencepiece
+from paribus.text.tokenizers.explaining.of_sentencepiece import explain_sentencepiece, sentencepiece_steps
 from paribus.text.tokenizers.explaining.segments import segmented
 from paribus.text.tokenizers.explaining.writing import written
 from paribus.text.tokenizers.fallback import Fallback
 from paribus.text.tokenizers.methods.bpe import CharacterBPE
 from paribus.text.tokenizers.methods.byte_bpe import ByteBPE
 from paribus.text.tokenizers.methods.segments import Segments
+from paribus.text.tokenizers.methods.sentencepiece import SentencePieces
 from paribus.text.tokenizers.methods.wordpiece import WordPieces
 from paribus.text.tokenizers.model import Model
 from paribus.text.tokenizers.normalisers import get_normaliser
@@ -30,10 +31,11 @@ from paribus.text.tokenizers.trained import TrainedTokenizer
 MOST_CHARACTERS = 2000
 
 #: How each kind of model writes a word; what is not here is shown without steps.
-_STEPS: dict[type, Callable[..., Steps]] = {
+_STEPS: dict[type, Callable[..., Steps | None]] = {
     ByteBPE: lambda model, word, n_best: joined_merges(model, word),
     CharacterBPE: lambda model, word, n_best: character_merges(model.trained, word),
     WordPieces: lambda model, word, n_best: matches(model.trained, word),
+    SentencePieces: lambda model, word, n_best: sentencepiece_steps(model, word, n_best),
     Segments: lambda model, word, n_best: segmented(model, word),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from paribus.text.tokenizers.reference.unigram_model import Unigram
@@ -40,8 +41,8 @@ class Lattice:
     kind: str = field(default="lattice", init=False)
 
 
-def lattice(trained: Unigram, word: str, n_best: int) -> Lattice:
-    """The lattice of `word`, a space written U+2581."""
+def lattice(trained: Unigram, word: str, n_best: int, write: Callable[[str], str] = str) -> Lattice:
+    """The lattice of `word` as the pieces are written, each of which is shown by `write`."""
     best = trained.best_path(word)
     taken = {(edge.start, edge.end) for edge in best}
     found = trained.lattice(word)
@@ -49,13 +50,20 @@ def lattice(trained: Unigram, word: str, n_best: int) -> Lattice:
         (edge for ending in found.ending for edge in ending), key=lambda edge: (edge.start, edge.end)
     )
     return Lattice(
-        word=word,
+        word=write(word),
         edges=tuple(
             ScoredEdge(
-                edge.start, edge.end, edge.text, edge.score, edge.known, (edge.start, edge.end) in taken
+                edge.start,
+                edge.end,
+                write(edge.text),
+                edge.score,
+                edge.known,
+                (edge.start, edge.end) in taken,
             )
             for edge in edges
         ),
-        best=Path(sum(edge.score for edge in best), tuple(edge.text for edge in best)),
-        n_best=tuple(Path(score, tuple(edge.text for edge in path)) for score, path in found.n_best(n_best)),
+        best=Path(sum(edge.score for edge in best), tuple(write(edge.text) for edge in best)),
+        n_best=tuple(
+            Path(score, tuple(write(edge.text) for edge in path)) for score, path in found.n_best(n_best)
+        ),
     )

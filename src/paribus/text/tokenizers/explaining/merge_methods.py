@@ -8,17 +8,14 @@ from typing import Any, Protocol
 
 from paribus.text.tokenizers.explaining.writing import written
 from paribus.text.tokenizers.methods.base import Corpus
-from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
+from paribus.text.tokenizers.methods.coverage import covered
+from paribus.text.tokenizers.methods.sentencepiece import LONGEST, read, taken
+from paribus.text.tokenizers.methods.sentencepiece import written as written_word
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.bpe import BPE, train_bpe
 from paribus.text.tokenizers.reference.pairs import Merge
 from paribus.text.tokenizers.reference.sentencepiece_bpe import SentencePieceBPE, train_sentencepiece_bpe
-from paribus.text.tokenizers.reference.sentencepiece_text import (
-    SPECIALS,
-    required_characters,
-    sentencepiece_words,
-    sentences,
-)
+from paribus.text.tokenizers.reference.sentencepiece_text import PieceRules
 from paribus.text.tokenizers.reference.wordpiece import (
     PREFIX,
     UNKNOWN,
@@ -28,6 +25,8 @@ from paribus.text.tokenizers.reference.wordpiece import (
 )
 
 Words = Mapping[str, int]
+#: The special tokens inside the models of SentencePiece's methods.
+UNKNOWN_ONLY = ("<unk>",)
 
 
 class Trained(Protocol):
@@ -59,14 +58,19 @@ class MergeMethod:
     by_likelihood: bool = False
 
 
-def lines(recipe: Recipe, corpus: Corpus) -> list[str]:
-    """The corpus as SentencePiece trains on it: line by line, a blank written U+2581 before each word."""
-    return sentences(line for text in corpus.texts(recipe) for line in text.split("\n"))
+def sentencepiece_words(recipe: Recipe, corpus: Corpus) -> dict[str, int]:
+    """The words that SentencePiece's methods are trained on."""
+    return taken(covered(corpus.words(recipe), recipe)[0], recipe.min_count or 1)
 
 
-def coverage(recipe: Recipe) -> float:
-    """The share of the text whose characters get pieces."""
-    return float(recipe.options.get("coverage", COVERAGE))
+def piece_rules(recipe: Recipe) -> PieceRules:
+    """How long a piece may be: what SentencePiece's methods are told."""
+    return PieceRules(longest=int(recipe.options.get("longest", LONGEST)))
+
+
+def as_library(words: Words) -> dict[str, int]:
+    """The words as SentencePiece gets them: blanks as letters of their own."""
+    return {written_word(word): count for word, count in words.items()}
 
 
 def _all(recipe: Recipe, corpus: Corpus) -> Words:
@@ -75,10 +79,6 @@ def _all(recipe: Recipe, corpus: Corpus) -> Words:
 
 def _covered(recipe: Recipe, corpus: Corpus) -> Words:
     return covered(corpus.words(recipe), recipe)[0]
-
-
-def _sentencepiece(recipe: Recipe, corpus: Corpus) -> Words:
-    return sentencepiece_words(lines(recipe, corpus))
 
 
 def _train_bytes(words: Words, recipe: Recipe, vocab_size: int, runners_up: int) -> BPE:
@@ -109,7 +109,11 @@ def _train_likelihood(words: Words, recipe: Recipe, vocab_size: int, runners_up:
 
 def _train_sentencepiece(words: Words, recipe: Recipe, vocab_size: int, runners_up: int) -> SentencePieceBPE:
     return train_sentencepiece_bpe(
-        words, vocab_size=vocab_size, coverage=coverage(recipe), runners_up=runners_up
+        as_library(words),
+        vocab_size=vocab_size,
+        rules=piece_rules(recipe),
+        specials=UNKNOWN_ONLY,
+        runners_up=runners_up,
     )
 
 
@@ -125,8 +129,12 @@ def _pieces(trained: BPE) -> list[str]:
     return list(map(written, trained.pieces))
 
 
-def _tokens(trained: WordPiece | SentencePieceBPE) -> tuple[str, ...]:
+def _tokens(trained: WordPiece) -> tuple[str, ...]:
     return trained.tokens
+
+
+def _library_tokens(trained: SentencePieceBPE) -> list[str]:
+    return list(map(read, trained.tokens))
 
 
 def _word_piece_start(words: Words, recipe: Recipe) -> int:
@@ -179,10 +187,10 @@ MERGE_METHODS: dict[str, MergeMethod] = {
         MergeMethod(
             name="sentencepiece_bpe",
             best="the pair with the largest count; of equals the shorter piece, then the one that sorts first",
-            words=_sentencepiece,
-            start=lambda words, recipe: len(SPECIALS) + len(required_characters(words, coverage(recipe))),
+            words=sentencepiece_words,
+            start=lambda words, recipe: len(UNKNOWN_ONLY) + len(set("".join(words))),
             train=_train_sentencepiece,
-            tokens=_tokens,
+            tokens=_library_tokens,
             cut=list,
         ),
     )

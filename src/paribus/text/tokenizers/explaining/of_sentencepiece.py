@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from paribus.errors import RequestError
-from paribus.text.tokenizers.explaining.applying import traced
+from paribus.text.tokenizers.explaining.applying import string_merges
 from paribus.text.tokenizers.explaining.encoded import Encoding, Run, Steps, Token, WordEncoded
 from paribus.text.tokenizers.explaining.lattice import lattice
 from paribus.text.tokenizers.explaining.writing import written
 from paribus.text.tokenizers.formats.sentencepiece_model import BYTE, NORMAL, UNKNOWN
+from paribus.text.tokenizers.methods.sentencepiece import SentencePieces, read
+from paribus.text.tokenizers.methods.sentencepiece import written as to_library
 from paribus.text.tokenizers.of_sentencepiece import SentencePieceTokenizer
 from paribus.text.tokenizers.reference.sentencepiece_text import SPACE
 from paribus.text.tokenizers.reference.unigram_model import Unigram
@@ -49,11 +51,7 @@ class ModelPieces:
             found = lattice(self.unigram, word, n_best)
             return found.best.pieces, found
 
-        def ranked(left: str, right: str) -> tuple[float, str] | None:
-            score = self.scores.get(left + right)
-            return None if score is None else (-score, left + right)
-
-        merges = traced(word, ranked, str)
+        merges = string_merges(word, self.scores, str)
         return merges.steps[-1].pieces if merges.steps else merges.units, merges
 
     def tokens(self, parts: Iterable[str]) -> Iterator[Token]:
@@ -69,6 +67,18 @@ class ModelPieces:
             elif not was_unknown:
                 yield Token(self.unknown, "", True)
                 was_unknown = True
+
+
+def sentencepiece_steps(model: SentencePieces, word: str, n_best: int) -> Steps | None:
+    """How a model trained by SentencePiece for our own splits cuts a word, whose blanks it writes in its own way."""
+    if not model.takes_word(word):
+        return None
+    reference = model.reference
+    if isinstance(reference, Unigram):
+        return lattice(reference, to_library(word), n_best, read)
+    return string_merges(
+        to_library(word), dict(zip(reference.tokens[1:], reference.scores[1:], strict=True)), read
+    )
 
 
 def explain_sentencepiece(tokenizer: SentencePieceTokenizer, text: str, n_best: int) -> Encoding | None:

@@ -1,15 +1,24 @@
-"""Unigram training, told round by round: what is fitted, what is dropped, and what dropping it costs."""
+"""Unigram training, told round by round: what is fitted, what is dropped, and what dropping it costs.
+
+By the readable trainer. The sentencepiece library, which `methods` trains with, begins with other pieces where it is given
+words with counts, so its vocabulary is near this one and not the same.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from paribus.text.tokenizers.explaining.merge_methods import coverage, lines
+from paribus.text.tokenizers.explaining.merge_methods import (
+    UNKNOWN_ONLY,
+    as_library,
+    piece_rules,
+    sentencepiece_words,
+)
 from paribus.text.tokenizers.explaining.merging import WordNow
 from paribus.text.tokenizers.methods.base import Corpus
+from paribus.text.tokenizers.methods.sentencepiece import read, written
 from paribus.text.tokenizers.recipe import Recipe
-from paribus.text.tokenizers.reference.sentencepiece_text import sentencepiece_line_ends, sentencepiece_words
 from paribus.text.tokenizers.reference.unigram import train_unigram
 from paribus.text.tokenizers.reference.unigram_model import Pruned, Round
 
@@ -71,15 +80,17 @@ def explain_unigram(
     recipe: Recipe, corpus: Corpus, *, room: int, steps: int, most_words: int
 ) -> UnigramTraining:
     """The training of `room` pieces, special tokens counted; of each round the first `steps` dropped pieces."""
-    found = lines(recipe, corpus)
-    words = sentencepiece_words(found)
+    words = sentencepiece_words(recipe, corpus)
     trained = train_unigram(
-        words,
+        as_library(words),
         vocab_size=room,
-        line_ends=sentencepiece_line_ends(found),
-        coverage=coverage(recipe),
+        # Each word ends a line once: then strings at the ends of words may be pieces too.
+        line_ends=dict.fromkeys(as_library(words), 1),
+        rules=piece_rules(recipe),
+        specials=UNKNOWN_ONLY,
         told=True,
     )
+    tokens = tuple(map(read, trained.tokens))
     rounds = []
     before = trained.seeds
     for number, each in enumerate(trained.rounds, 1):
@@ -92,10 +103,10 @@ def explain_unigram(
         distinct_words=len(words),
         seeds=trained.seeds,
         rounds=tuple(rounds),
-        best=tuple(ScoredPiece(trained.tokens[each], trained.scores[each]) for each in ordinary[:steps]),
-        pieces=trained.tokens,
+        best=tuple(ScoredPiece(tokens[each], trained.scores[each]) for each in ordinary[:steps]),
+        pieces=tokens,
         words=tuple(
-            WordNow(word, words[word], tuple(trained.tokens[number] for number in trained.encode_word(word)))
+            WordNow(word, words[word], tuple(tokens[number] for number in trained.encode_word(written(word))))
             for word in frequent
         ),
     )
@@ -117,7 +128,7 @@ def _round(number: int, before: int, each: Round, steps: int) -> PruningRound:
 
 def _piece(row: Pruned) -> PrunedPiece:
     known = row.used > 0 and math.isfinite(row.loss)
-    return PrunedPiece(row.piece, row.score, row.used, row.loss if known else None)
+    return PrunedPiece(read(row.piece), row.score, row.used, row.loss if known else None)
 
 
 def _order(row: PrunedPiece) -> tuple[bool, float, str]:

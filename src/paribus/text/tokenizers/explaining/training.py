@@ -15,8 +15,6 @@ from paribus.text.tokenizers.recipe import Recipe
 
 Training: TypeAlias = MergeTraining | TopDownTraining | UnigramTraining
 
-#: What the pieces' texts are that the methods of SentencePiece cut by themselves.
-OWN_WORDS = ("sentencepiece_bpe", pruning.METHOD)
 EXPLAINED = (*MERGE_METHODS, cutting.METHOD, pruning.METHOD)
 
 
@@ -60,7 +58,7 @@ def explain_training(
             row,
             recipe,
             corpus,
-            room=_room(recipe),
+            room=room_of(get_method(recipe.method), recipe),
             first=first,
             steps=steps,
             runners_up=runners_up,
@@ -69,9 +67,6 @@ def explain_training(
     if merges is not None:
         raise RequestError(f"{recipe.method} merges nothing: give a vocabulary's size instead")
     explain = explain_topdown if recipe.method == cutting.METHOD else explain_unigram
-    return explain(recipe, corpus, room=_room(recipe), steps=steps, most_words=most_words)
-
-
-def _room(recipe: Recipe) -> int:
-    """Ids for the model itself; a method that no tokenizer is made by yet has all of them."""
-    return room_of(get_method(recipe.method), recipe) if recipe.method in METHODS else recipe.vocab_size
+    return explain(
+        recipe, corpus, room=room_of(get_method(recipe.method), recipe), steps=steps, most_words=most_words
+    )
