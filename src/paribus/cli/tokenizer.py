@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_explain import explain
 from paribus.cli.tokenizer_files import convert, show
 from paribus.cli.tokenizer_segment import segment
 from paribus.errors import RequestError
@@ -18,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and conver
 app.command("show")(show)
 app.command("convert")(convert)
 app.command("segment")(segment)
+app.command("explain")(explain)
 
 _WHICH = "bytes, or the folder or file of a tokenizer."
 

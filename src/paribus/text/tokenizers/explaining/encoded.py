@@ -24,11 +24,14 @@ class Token:
 
 @dataclass(frozen=True)
 class Run:
-    """A stretch of a word that is written by the model or falls back as a whole; `steps` say how, where that is known."""
+    """A stretch of a word, with the `steps` to its tokens where these are known; `fallen` are the characters of it that are
+    written without a piece of their own.
+    """
 
     text: str
     tokens: tuple[Token, ...]
     steps: Steps | None
+    fallen: str = ""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ def _runs(model: Model, word: str, n_best: int) -> list[Run]:
             continue
         steps = _steps(model.inner, text, n_best) if known else None
         ids = list(text.encode()) if model.unknown == "bytes" else [0] * len(text)
-        runs.append(Run(text, tuple(Token(each, written(model.pieces[each]), True) for each in ids), steps))
+        tokens = tuple(Token(number, written(model.pieces[number]), True) for number in ids)
+        runs.append(Run(text, tokens, steps, fallen=text))
     return runs
 
 

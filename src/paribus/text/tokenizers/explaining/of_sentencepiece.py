@@ -81,7 +81,8 @@ def explain_sentencepiece(tokenizer: SentencePieceTokenizer, text: str, n_best: 
     words = []
     for word in pieces.words(normalised):
         parts, steps = pieces.cut(word, n_best)
-        words.append(WordEncoded(word, (Run(word, tuple(pieces.tokens(parts)), steps),)))
+        fallen = "".join(part for part in parts if part not in pieces.ids)
+        words.append(WordEncoded(word, (Run(word, tuple(pieces.tokens(parts)), steps, fallen),)))
     model = tokenizer.description
     found = Encoding(
         tokenizer=tokenizer.name,
