@@ -65,7 +65,7 @@ def audit(
     from paribus.text.data.audit.page import page
 
     if out is not None:
-        _check_page(out)
+        check_page(out)
     if not 0 < memory < 1e6:
         raise RequestError(f"--memory is a number of GB above zero; it is {memory:g}")
     settings = Settings(
@@ -137,7 +137,8 @@ def _runs(rows: list[dict[str, Any]], what: str) -> Table:
     return table
 
 
-def _check_page(out: Path) -> None:
+def check_page(out: Path) -> None:
+    """Raise `RequestError` unless `--out` can be written as an HTML page."""
     if out.suffix.lower() not in (".html", ".htm"):
         raise RequestError(f"--out is an .html file, as in audit.html; it is {shown(out)}")
     if not out.parent.is_dir():

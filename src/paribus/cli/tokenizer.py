@@ -9,11 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_compare import compare
 from paribus.cli.tokenizer_segment import segment
 from paribus.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
 
+app.command("compare")(compare)
 app.command("segment")(segment)
 
 _WHICH = "bytes, or the folder or file of a tokenizer."
