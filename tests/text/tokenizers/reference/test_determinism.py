@@ -19,6 +19,9 @@ frequency = reference.train_wordpiece(words, vocab_size=600, runners_up=1)
 likelihood = reference.train_wordpiece_likelihood(words, vocab_size=600, runners_up=1)
 topdown = reference.train_wordpiece_topdown(words, vocab_size=600)
 print(frequency, likelihood, topdown)
+spaced = {word.replace(" ", "\u2581"): count for word, count in words.items() if " " not in word[1:]}
+print(reference.train_sentencepiece_bpe(spaced, vocab_size=600))
+print(reference.train_unigram(spaced, vocab_size=300, told=True))
 """
 
 

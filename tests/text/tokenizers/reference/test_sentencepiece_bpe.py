@@ -130,3 +130,8 @@ def test_a_vocabulary_smaller_than_the_characters_is_refused() -> None:
         RequestError, match="vocabulary of 5 is too small: 3 special tokens and 3 characters make 6"
     ):
         trained(["ab"], 5)
+
+
+def test_a_lone_surrogate_is_refused_in_a_sentence() -> None:
+    with pytest.raises(RequestError, match=r"lone surrogate U\+D800"):
+        sentences(["a\ud800"])

@@ -19,6 +19,7 @@ from paribus.text.tokenizers.reference.pairs import Merge, Pairs, pair_of
 from paribus.text.tokenizers.reference.sentencepiece_text import (
     SPECIALS,
     PieceRules,
+    ids_of,
     required_characters,
     shown_bytes,
 )
@@ -70,16 +71,6 @@ class SentencePieceBPE:
             return None if number is None else (-self.scores[number], left + right)
 
         return ids_of(merge_by_rank(word, ranked, dropout=dropout, rng=rng), self._ids, self.unknown)
-
-
-def ids_of(parts: Sequence[str], ids: Mapping[str, int], unknown: int) -> list[int]:
-    """Ids of the parts of a word, a run of unknown ones as one."""
-    found: list[int] = []
-    for part in parts:
-        number = ids.get(part, unknown)
-        if number != unknown or not found or found[-1] != unknown:
-            found.append(number)
-    return found
 
 
 def train_sentencepiece_bpe(

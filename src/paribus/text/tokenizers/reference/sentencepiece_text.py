@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from paribus.text.tokenizers.reference.words import utf8
+
 SPACE = "\u2581"  # stands for a space, at the start of words
 BOUNDARY = "\u001f"  # no piece crosses it
-_RESERVED = "\u2585"  # stands for rare characters inside SentencePiece; lines that have it are skipped
+RESERVED = "\u2585"  # stands for rare characters inside SentencePiece; lines that have it are skipped
 SPECIALS = ("<unk>", "<s>", "</s>")
 
 
@@ -52,7 +54,7 @@ class PieceRules:
         return True
 
 
-_FORBIDDEN = frozenset({_RESERVED, BOUNDARY, "\0", " "})
+_FORBIDDEN = frozenset({RESERVED, BOUNDARY, "\0", " "})
 
 
 def sentences(
@@ -65,12 +67,13 @@ def sentences(
     """The lines as SentencePiece trains on them.
 
     Lines of more than `longest` bytes are skipped; runs of spaces become one, those at the ends none; a space is
-    written U+2581 and put before the line (`dummy_prefix`); names of special tokens become a boundary.
+    written U+2581 and put before the line (`dummy_prefix`); names of special tokens become a boundary. Raises
+    `RequestError` for a lone surrogate.
     """
     names = re.compile("|".join(map(re.escape, sorted(specials, key=len, reverse=True))))
     found = []
     for line in lines:
-        if not line or len(line.encode()) > longest or _RESERVED in line:
+        if not line or len(utf8(line)) > longest or RESERVED in line:
             continue
         text = re.sub(" +", SPACE, line.strip(" "))
         if text:
@@ -84,6 +87,11 @@ def sentencepiece_words(found: Iterable[str]) -> dict[str, int]:
     for sentence in found:
         counts.update(re.findall(f"{SPACE}[^{SPACE}]*|[^{SPACE}]+", sentence))
     return dict(counts)
+
+
+def sentencepiece_line_ends(found: Iterable[str]) -> dict[str, int]:
+    """The words of `sentences` that end one, and how often."""
+    return dict(Counter(sentence[max(0, sentence.rfind(SPACE)) :] for sentence in found))
 
 
 def required_characters(words: Mapping[str, int], coverage: float) -> list[str]:
@@ -106,3 +114,13 @@ def required_characters(words: Mapping[str, int], coverage: float) -> list[str]:
 def shown_bytes(piece: str) -> bytes:
     """The text that a piece stands for, as UTF-8."""
     return piece.replace(SPACE, " ").encode()
+
+
+def ids_of(parts: Sequence[str], ids: Mapping[str, int], unknown: int) -> list[int]:
+    """Ids of the parts of a word, a run of unknown ones as one."""
+    found: list[int] = []
+    for part in parts:
+        number = ids.get(part, unknown)
+        if number != unknown or not found or found[-1] != unknown:
+            found.append(number)
+    return found
