@@ -21,7 +21,7 @@ LINES = [
     "  two  spaces and <s>a name</s> of a token ",
     "under\u2581score and tab\tand \u001f",
     "skipped \u2585",
-    "\u00e9t\u00e9 2024 x86_64",
+    "\u00e9t\u00e9 2024" + " x86_64 py311" * 9,
 ]
 
 
@@ -83,6 +83,13 @@ def test_pieces_of_one_script_equal_the_library_in_order(lines: list[str]) -> No
     theirs = library(lines, vocab_size=1200, split_by_number=False)
     ours = trained(lines, 1200, rules=PieceRules(script=script, split_by_number=False))
     assert list(ours.tokens) == [theirs.id_to_piece(number) for number in range(1200)]
+
+
+def test_no_piece_is_made_twice_though_several_splits_lead_to_it() -> None:
+    words = {"\u2581abcabcbcc": 3, "\u2581bccab": 2}
+    model = train_sentencepiece_bpe(words, vocab_size=500)
+    made = [model.tokens[step.left] + model.tokens[step.right] for step in model.merges]
+    assert len(set(made)) == len(made) == model.vocab_size - 3 - 4
 
 
 def test_rare_characters_are_left_out_as_the_library_leaves_them_out(lines: list[str]) -> None:
