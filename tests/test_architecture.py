@@ -127,7 +127,18 @@ for position in ("learned", "shaw"):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "study", "explain", "catalog models", "inspect", "diff", "generate", "convert", "train"],
+    [
+        "",
+        "study",
+        "explain",
+        "catalog models",
+        "inspect",
+        "diff",
+        "generate",
+        "convert",
+        "train",
+        "data prepare",
+    ],
 )
 def test_help_loads_no_torch(command: str) -> None:
     code = (

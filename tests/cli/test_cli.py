@@ -127,6 +127,7 @@ def test_help_names_every_setting(paribus: Paribus) -> None:
 def test_unknown_names_offer_the_nearest(paribus: Paribus) -> None:
     assert "did you mean swiglu" in _sentence(paribus("explain", "swigl"))
     assert "did you mean ffn" in _sentence(paribus("catalog", "ffm"))
+    assert "did you mean models" in _sentence(paribus("catalog", "modles"))
     assert "there is no study of 'norms'" in _sentence(paribus("study", "norms"))
     assert "did you mean swiglu" in _sentence(paribus("study", "ffn", "--arms", "relu,swigluu"))
     assert "did you mean model.d_model" in _sentence(paribus("study", "ffn", "model.dmodel=8"))

@@ -43,6 +43,11 @@ def test_conditions_choose_rows(models: Callable[..., str]) -> None:
     assert "one" in shown and "two" not in shown
 
 
+def test_conditions_that_no_row_fits_are_told(models: Callable[..., str]) -> None:
+    assert "no model type is like that" in models("--where", "ffn=swiglux")
+    assert "no model type is like that" not in models("--where", "ffn=swiglu")
+
+
 def test_json_says_how_each_claim_is_known(models: Callable[..., str]) -> None:
     document = json.loads(models("--json", "--kind", "causal"))
     assert document["transformers"] == transformers.__version__

@@ -23,6 +23,25 @@ def test_a_checkpoint_that_is_read_rightly_passes(name: str, tmp_path: Path) -> 
     assert all(check.error is not None and check.error < 1e-5 for check in checks[:2])
 
 
+def test_a_text_that_would_be_too_long_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "_MOST_TOKENS", 15)
+    *_, beyond = verify_logits(write("llama", tmp_path)[0])
+    assert (beyond.error, beyond.passed) == (None, True)
+    assert beyond.reason == "not run: 16 tokens are more than is tried here"
+
+
+def test_what_transformers_would_draw_at_random_is_no_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    folder, _ = write("llama", tmp_path)
+    missing = (torch.nn.Identity(), {"missing_keys": ["b", "a"]})
+    monkeypatch.setattr(transformers.LlamaForCausalLM, "from_pretrained", lambda *_, **__: missing)
+    with pytest.raises(WorkError, match="transformers finds no a in the checkpoint"):
+        verify_logits(folder)
+
+
 def test_learned_positions_are_not_tried_past_their_table(tmp_path: Path) -> None:
     *_, beyond = verify_logits(write("gpt2", tmp_path)[0])
     assert (beyond.error, beyond.passed) == (None, True)
@@ -51,6 +70,9 @@ def test_families_that_are_not_loaded_cannot_be_verified(tmp_path: Path) -> None
 def test_a_bare_config_has_no_logits(tmp_path: Path) -> None:
     with refused("logits are of a folder with config.json and weights"):
         verify_logits(write_config(tmp_path, config_of()))
+    folder, _ = write("llama", tmp_path)
+    with refused("logits are of a folder with config.json and weights"):
+        verify_logits(folder / "model.safetensors")
 
 
 def test_without_transformers_one_sentence_says_how_to_get_it(

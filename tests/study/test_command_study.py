@@ -1,5 +1,6 @@
 """The whole protocol around a command: grid, seeds, controls, ledger, resumption and verdict."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -102,6 +103,16 @@ def in_ledger(out: Path) -> set[str]:
         return set()  # not there yet
 
 
+def kill_when(study: subprocess.Popen[str], out: Path, *, trials: int) -> None:
+    """Kill a study and all that it started once its ledger holds so many trials."""
+    while len(in_ledger(out)) < trials:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            study.wait(timeout=0.02)
+        assert study.returncode is None
+    os.killpg(study.pid, signal.SIGKILL)
+    study.communicate()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any]:
     """A request, and what comes of it."""
@@ -131,11 +142,7 @@ def test_a_killed_study_runs_only_what_was_missing_and_ends_the_same(
 ) -> None:
     request, out = request_for(tmp_path), tmp_path / "study"
     for trials in (1, 12, 30):
-        study = start(out, request)
-        while len(in_ledger(out)) < trials:
-            assert study.poll() is None
-        os.killpg(study.pid, signal.SIGKILL)
-        study.communicate()
+        kill_when(start(out, request), out, trials=trials)
         finished = in_ledger(out)
         assert trials <= len(finished) < 48
         (tmp_path / "ran").unlink()  # what runs from now on
@@ -174,7 +181,7 @@ def test_a_program_that_is_edited_while_the_study_runs_stops_it_with_one_sentenc
 
 def test_a_program_that_has_changed_makes_another_study(tmp_path: Path) -> None:
     request, out = request_for(tmp_path), tmp_path / "study"
-    finish(out, request)
+    kill_when(start(out, request), out, trials=1)
     (tmp_path / "program.py").write_text(PROGRAM.replace("3.0", "3.1"))
     study = start(out, request)
     assert "holds a different study (other code)" in study.communicate()[1] and study.returncode != 0

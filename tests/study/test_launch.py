@@ -15,37 +15,32 @@ from .conftest import InlineLauncher
 Planned = tuple[Plan, Dataset]
 
 
-def _launch(planned: Planned, folder: Path, trials: list[Trial]) -> dict[str, dict[str, Any]]:
+def _launch(
+    planned: Planned, folder: Path, trials: list[Trial], *, workers: int = 1
+) -> dict[str, dict[str, Any]]:
     with (
         hold(folder) as lock,
-        LocalLauncher(workers=2, threads=1, data=planned[1].folder, folder=folder, lock=lock) as launcher,
+        LocalLauncher(
+            workers=workers, threads=1, data=planned[1].folder, folder=folder, lock=lock
+        ) as launcher,
     ):
         return {trial.key: result for trial, result in launcher.run(trials, progress=lambda _: None)}
 
 
-def test_workers_give_what_this_process_would(planned: Planned, tmp_path: Path) -> None:
+def test_workers_give_what_this_process_would_and_progress_adds_up(planned: Planned, tmp_path: Path) -> None:
     plan, data = planned
     trials = plan.trials(plan.rates)[:5]
-    apart = _launch(planned, tmp_path, trials)
-    here = {
-        trial.key: result
-        for trial, result in InlineLauncher(data, tmp_path).run(trials, progress=lambda _: None)
-    }
-    assert {key: result["val_bpb"] for key, result in apart.items()} == {
-        key: result["val_bpb"] for key, result in here.items()
-    }
-
-
-def test_progress_adds_up_to_the_tokens_of_all_trials(planned: Planned, tmp_path: Path) -> None:
-    plan, data = planned
-    trials = plan.trials(plan.rates)[:4]
     seen: list[int] = []
     with (
         hold(tmp_path) as lock,
         LocalLauncher(workers=2, threads=1, data=data.folder, folder=tmp_path, lock=lock) as launcher,
     ):
-        list(launcher.run(trials[:3], progress=seen.append))
-        list(launcher.run(trials[3:], progress=seen.append))  # the same workers
+        apart = list(launcher.run(trials[:4], progress=seen.append))
+        apart += launcher.run(trials[4:], progress=seen.append)  # the same workers
+    here = InlineLauncher(data, tmp_path).run(trials, progress=lambda _: None)
+    assert {trial.key: result["val_bpb"] for trial, result in apart} == {
+        trial.key: result["val_bpb"] for trial, result in here
+    }
     assert sum(seen) == sum(trial.train.tokens for trial in trials)
 
 
@@ -62,7 +57,7 @@ def test_an_arm_that_keeps_failing_gets_no_more_trials_and_the_others_go_on(
     broken = _trials_of(planned, tmp_path, "raise ZeroDivisionError('by design')")
     broken = [dataclasses.replace(trial, arm="broken") for trial in broken]
     sound = plan.trials(plan.rates)[:6]
-    results = _launch(planned, tmp_path, [*broken, *sound])
+    results = _launch(planned, tmp_path, [*broken, *sound], workers=2)
     failed = [key for key, result in results.items() if result["status"] == "failed"]
     assert 3 <= len(failed) < len(broken)
     assert all(results[trial.key]["status"] == "done" for trial in sound)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,26 @@ from paribus.study import reproduce, session
 from paribus.study.plan import Plan, Trial
 from paribus.study.settings import resolve
 
-from .conftest import TINY, Heard
+from .conftest import TINY, Heard, write_corpus
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
+    """A folder with a study of real runs in a folder of its own, and its plan."""
+    home = tmp_path_factory.mktemp("finished")
+    arms = {"data": str(write_corpus(home / "corpus.txt")), "arms": ["relu"], "seeds": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PARIBUS_CACHE", str(home / "cache"))
+        prepared = session.make(resolve("default", arms, TINY), workers=1)
+        session.run(prepared, home / "runs" / "it", command="x", listener=Heard().listener())
+    return home / "runs", prepared.plan
 
 
 @pytest.fixture
-def finished(corpus: Path, tmp_path: Path) -> tuple[Path, Plan]:
-    """A study of real runs in a folder of its own."""
-    settings = resolve("default", {"data": str(corpus), "arms": ["relu"], "seeds": 1}, TINY)
-    prepared = session.make(settings, workers=1)
-    session.run(prepared, tmp_path / "runs" / "it", command="x", listener=Heard().listener())
-    return tmp_path / "runs", prepared.plan
+def finished(study: tuple[Path, Plan], tmp_path: Path) -> tuple[Path, Plan]:
+    """The same in a place where a test may change it."""
+    runs, plan = study
+    return shutil.copytree(runs, tmp_path / "runs"), plan
 
 
 def test_a_run_comes_out_again_bit_for_bit(finished: tuple[Path, Plan]) -> None:

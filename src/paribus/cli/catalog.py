@@ -57,7 +57,7 @@ def catalog(
 
     slots = registry.catalog()
     if slot is not None and slot not in slots:
-        raise RequestError(f"there is no slot {slot!r}; {nearest(slot, slots)}")
+        raise RequestError(f"there is no slot {slot!r}; {nearest(slot, [*slots, 'models'])}")
     chosen = slots if slot is None else {slot: slots[slot]}
     if as_json:
         document = {

@@ -144,7 +144,8 @@ def _document(dataset: Dataset, *, seconds: float | None, workers: int) -> dict[
 def _table(dataset: Dataset, *, seconds: float | None, workers: int) -> Any:
     from rich.table import Table
 
-    table = Table(show_header=False, box=None)
+    table = Table("", "", show_header=False, box=None)
+    table.columns[1].overflow = "fold"  # the hash in full
     tokens = dataset.train.num_tokens + dataset.heldout.num_tokens
     for split, what in ((dataset.train, "to train on"), (dataset.heldout, "held out")):
         table.add_row(

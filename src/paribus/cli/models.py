@@ -101,7 +101,12 @@ def _show(
         table = Table(*names, title=_title(survey), title_justify="left", title_style="bold")
         for row in rows:
             table.add_row(*(_cell(row, name, evidence) for name in names))
-        console.print(table)
+        console.print(
+            table
+            if rows
+            else "no model type is like that; paribus catalog models --counts shows what there is",
+            markup=False,
+        )
     for line in _lines(counted):
         console.print(line, markup=False)
     problems = [row for row in rows if row.problem]

@@ -1,6 +1,6 @@
 """`paribus study`: from a question to a verdict and a report.
 
-`paribus study WHAT` is the command; `list`, `show`, `compare`, `export` and `reproduce` are its own subcommands, so a
+`paribus study WHAT` is the command; `list`, `show`, `compare`, `export`, `reproduce` and `sft` are its own subcommands, so a
 first word that is none of them is a question.
 """
 
@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from paribus.cli import reading, reproduce, studies
+from paribus.cli import reading, reproduce, studies, study_sft
 from paribus.cli.running import ASKING, Running, ask, run_command, run_ladder, run_study
+from paribus.cli.text_options import DataOption, TextFieldOption
 from paribus.errors import RequestError
 
 _RUN = "run"
@@ -35,6 +36,7 @@ class _Group(TyperGroup):
 app = typer.Typer(cls=_Group, add_completion=False, rich_markup_mode="rich")
 studies.register(app)
 app.command("reproduce")(reproduce.reproduce)
+app.command("sft")(study_sft.study_sft)
 
 
 @app.command(_RUN)
@@ -111,16 +113,8 @@ def study(
         str | None,
         typer.Option(help="With --exec: the key of its metrics.jsonl to judge by. Default: val_bpb."),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="stdlib, or a text file, a folder, .jsonl, .jsonl.gz or .parquet. Default: stdlib."
-        ),
-    ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
-    ] = None,
+    data: DataOption = None,
+    text_field: TextFieldOption = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(help="bytes, or the folder or file of a tokenizer. Default: bytes."),

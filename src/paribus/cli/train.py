@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paribus.cli.text_options import DataOption, TextFieldOption
+
 if TYPE_CHECKING:
     from paribus.study.single.session import Prepared
 
@@ -21,16 +23,8 @@ def train(
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as ffn=swiglu d_model=256 tokens=5e6."),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="stdlib, or a text file, a folder, .jsonl, .jsonl.gz or .parquet. Default: stdlib."
-        ),
-    ] = None,
-    text_field: Annotated[
-        str | None,
-        typer.Option(help="The field of .jsonl or .parquet rows that holds the text. Default: text."),
-    ] = None,
+    data: DataOption = None,
+    text_field: TextFieldOption = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(
@@ -136,8 +130,9 @@ def _described(prepared: Prepared) -> str:
     plan = prepared.plan
     parts = plan.model.part_names()
     return (
-        f"{prepared.params:,} parameters ({parts['ffn']}, d_model {plan.model.d_model}, {plan.model.num_layers} layers), "
-        f"{plan.train.steps:,} steps of {plan.train.tokens_per_step:,} tokens of {plan.data['name']}, rate {plan.rate:.2g}"
+        f"{prepared.params:,} parameters ({parts['ffn']}, d_model {plan.model.d_model}, {plan.model.num_layers} "
+        f"layers), {plan.train.steps:,} steps of {plan.train.tokens_per_step:,} tokens of {plan.data['name']}, "
+        f"rate {plan.rate:.2g}"
     )
 
 

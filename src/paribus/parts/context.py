@@ -14,8 +14,8 @@ from paribus.parts.position.base import Position, State
 class Context:
     """A layer's position encoding and its state, who may see whom, and the form attention takes.
 
-    `key_state` is the state at the positions of the keys, for caches that keep keys before rotation. `memory_BSD` is what cross-attention reads, the encoder's output, and `memory_valid_BS` is false for its
-    padding.
+    `key_state` is the state at the positions of the keys, for caches that keep keys before rotation. `memory_BSD` is
+    what cross-attention reads, the encoder's output, and `memory_valid_BS` is false for its padding.
     """
 
     position: Position

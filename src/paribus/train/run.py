@@ -75,8 +75,8 @@ def run(
     The slots in `salted` are drawn anew; `probes` names what is measured beside the loss, with options. With
     `checkpoint` the run saves itself there every `checkpoint_seconds` and continues from what it finds; with
     `keep_checkpoint` that of the last step stays, for the caller to remove. `weights` puts weights in the place of the
-    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`. Raises
-    `KeyboardInterrupt` when `watch` says to stop.
+    drawn ones. A loss that is not finite, or without `weights` a final one above the first, is status `diverged`.
+    Raises `KeyboardInterrupt` when `watch` says to stop.
     """
     with torch.random.fork_rng():  # parts that draw at random do so from the seed, and leave no trace
         return _run(

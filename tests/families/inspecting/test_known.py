@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import paribus
+from paribus import registry
 from paribus.families.family import families, family_of, interpret
 from paribus.families.inspecting.counted import of_config
 from paribus.families.inspecting.inspection import inspect
@@ -152,6 +153,58 @@ def test_our_own_format(tmp_path: Path) -> None:
     assert (found.family, found.warnings) == ("paribus", ())
     assert (found.value("ffn", "activation"), found.value("ffn", "gated")) == ("gelu", True)
     assert found.value("sizes", "parameters") == num_params(config)
+
+
+OWN = [
+    *((slot, name) for slot in ("norm", "residual", "position") for name in registry.catalog()[slot]),
+    *(("ffn", name) for name in ("maxout", "relu", "swiglu")),
+]
+
+
+def test_every_part_in_our_own_format_is_told_as_it_is(tmp_path: Path) -> None:
+    sizes = {"vocab_size": 40, "d_model": 32, "d_ff": 48, "num_layers": 2, "num_heads": 4}
+    for slot, name in OWN:
+        config = ModelConfig(**{**sizes, slot: name})
+        model = paribus.build(config, seed=0)
+        paribus.save(model, tmp_path / slot / name, layout="paribus")
+        found = inspect(tmp_path / slot / name)
+        assert (found.warnings, found.value("sizes", "parameters")) == ((), num_params(config)), name
+        norm = {each for each, _ in config.build_norm().named_parameters()}
+        assert found.value("norm", "bias") is ("bias" in norm)
+        assert (found.value("norm", "gain") == "none") is ("weight" not in norm)
+        assert found.value("ffn", "gated") is hasattr(model.decoder.blocks[0].ffn, "gate")
+        told = {
+            "norm": found.value("norm", "kind"),
+            "residual": found.value("placement", "residual"),
+            "position": found.value("position", "kind"),
+        }
+        assert slot == "ffn" or name.startswith(told[slot])
+
+
+def test_what_our_own_format_says_is_the_evidence(tmp_path: Path) -> None:
+    config = ModelConfig(
+        vocab_size=40,
+        d_model=32,
+        d_ff=48,
+        num_layers=2,
+        num_heads=4,
+        ffn=["swiglu", "relu"],
+        attention={"name": "mha", "window": 3},
+    )
+    paribus.save(paribus.build(config, seed=0), tmp_path, layout="paribus")
+    claims = {(*claim.key, claim.value): claim for claim in inspect(tmp_path).claims}
+    attention = {"name": "mha", "window": 3}
+    for key, argument, value in (
+        (("ffn", "activation", "relu"), "ffn", ["swiglu", "relu"]),
+        (("ffn", "gated", False), "ffn", ["swiglu", "relu"]),
+        (("attention", "window", 3), "attention", attention),
+        (("attention", "kind", "mha"), "attention", attention),
+        (("placement", "final_norm", True), "residual", "pre"),
+    ):
+        [said] = claims[key].evidence
+        assert (claims[key].sure, said.source, said.what) == ("config", "config", f"model.{argument}")
+        assert said.value == value
+    assert claims["ffn", "experts", "none"].sure == "family"
 
 
 def test_tensors_are_believed_where_the_config_contradicts_them(copy_of: Callable[[str], Path]) -> None:

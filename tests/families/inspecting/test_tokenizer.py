@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from paribus.families.inspecting import tokenizer
 from paribus.families.inspecting.inspection import inspect
 from paribus.families.inspecting.tokenizer import MAX_BYTES
 
@@ -20,6 +21,11 @@ _LEVEL = {"type": "Sequence", "pretokenizers": [{"type": "Split"}, {"type": "Byt
         ({"model": {"type": "BPE", "vocab": {"a": 0}}, "pre_tokenizer": _LEVEL}, "byte-level BPE", 1),
         ({"model": {"type": "BPE", "vocab": {"a": 0}, "byte_fallback": True}}, "BPE with bytes", 1),
         ({"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}, "Unigram", 1),
+        (
+            {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}, "added_tokens": [{"id": 0}, {"id": 1}]},
+            "Unigram",
+            2,
+        ),
         (
             {
                 "model": {"type": "WordPiece", "vocab": {"a": 0, "[CLS]": 1}},
@@ -57,6 +63,15 @@ def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
     found = inspect(tmp_path)
     assert found.value("tokenizer", "algorithm") is None
     assert "a tokenizer of at most 67,108,864 is read" in found.warnings[0]
+
+
+def test_a_file_as_large_as_it_may_be_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_config(tmp_path, config_of())
+    content = json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}}})
+    (tmp_path / "tokenizer.json").write_text(content)
+    for limit, algorithm in ((len(content), "BPE"), (len(content) - 1, None)):
+        monkeypatch.setattr(tokenizer, "MAX_BYTES", limit)
+        assert inspect(tmp_path).value("tokenizer", "algorithm") == algorithm
 
 
 def test_more_tokens_than_rows_are_told(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ from paribus.families.files import open_folder
 from paribus.families.inspecting.inspection import inspect
 from tests.families.files.checkpoints import refused
 
-from .checkpoints import change_config, config_of, write_config
+from .checkpoints import change_config, config_of, write_config, write_headers
 from .conftest import Written
+
+_FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
 def test_experts_of_mixtral(written: Written) -> None:
@@ -51,7 +53,7 @@ def test_sinks_windows_and_stacked_experts_of_gpt_oss(written: Written) -> None:
 def test_latent_attention_and_dense_first_layers_of_deepseek(written: Written) -> None:
     folder, parameters = written("deepseek_v3")
     found = inspect(folder)
-    assert found.value("attention", "kind") == "mla"
+    assert (found.value("attention", "kind"), found.warnings) == ("mla", ())
     assert found.values("ffn", "layer") == {(0,): "dense", (1, 2): "experts"}
     assert found.value("sizes", "kv_cache_bytes_per_token") == 3 * (8 + 4) * 2
     assert found.value("sizes", "parameters") == parameters
@@ -81,6 +83,10 @@ def test_the_language_model_of_one_that_sees(written: Written) -> None:
         ({"num_key_value_heads": 4}, ("attention", "kind"), "mha"),
         ({"rope_theta": 5e5}, ("position", "base"), 5e5),
         ({"alibi": True}, ("position", "kind"), "alibi"),
+        ({"rope_theta": 1e4}, ("position", "kind"), "rope"),
+        ({"rope_theta": 1e4, "layer_types": [_FULL] * 4}, ("position", "kind"), "rope"),
+        ({"rope_theta": 1e4, "layer_types": [_FULL, "mamba"] * 2}, ("position", "kind"), "rope"),
+        ({"rope_theta": 1e4, "layer_types": [_FULL, _SLIDING] * 2}, ("position", "kind"), None),
         ({"n_routed_experts": 8}, ("ffn", "experts"), 8),
         ({"sliding_window": 64}, ("attention", "window"), 64),
         ({"tie_word_embeddings": True}, ("head", "tied"), True),
@@ -94,6 +100,43 @@ def test_common_names_of_keys(tmp_path: Path, keys: dict[str, Any], key: tuple[s
     assert found.value(*key) == value
 
 
+@pytest.mark.parametrize(
+    ("by_type", "expected"),
+    [
+        ({_FULL: {"rope_theta": 1e4}, _SLIDING: {"rope_theta": 1e4}}, {None: "rope"}),
+        ({_FULL: None, _SLIDING: {"rope_theta": 1e4}}, {(0, 2): "none", (1, 3): "rope"}),
+        ({_SLIDING: {"rope_theta": 1e4}}, {None: None}),
+    ],
+)
+def test_rope_is_told_of_the_layers_that_it_is_given_for(
+    tmp_path: Path, by_type: dict[str, Any], expected: dict[Any, Any]
+) -> None:
+    keys = {"layer_types": [_FULL, _SLIDING] * 2, "rope_parameters": by_type}
+    found = inspect(write_config(tmp_path, config_of(model_type="new_type", **keys)))
+    assert found.values("position", "kind") == expected
+
+
+_BLOCK = "model.layers.0.input_layernorm"
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [({}, "layernorm"), ({f"{_BLOCK}.alpha": [1]}, None), ({f"{_BLOCK}.running_mean": [32]}, None)],
+)
+def test_a_bias_alone_makes_a_layernorm(tmp_path: Path, more: dict[str, list[int]], kind: str | None) -> None:
+    shapes = {f"{_BLOCK}.weight": [32], f"{_BLOCK}.bias": [32], **more}
+    config = config_of(model_type="new_type", num_hidden_layers=1, rms_norm_eps=None)
+    found = inspect(write_headers(tmp_path, config, shapes, shards=1))
+    assert (found.value("norm", "bias"), found.value("norm", "kind")) == (True, kind)
+
+
+def test_no_tensor_says_that_queries_are_not_normed(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("mixtral")  # a norm may have nothing to learn
+    change_config(folder, use_qk_norm=True)
+    found = inspect(folder)
+    assert (found.value("attention", "qk_norm"), found.warnings) == (True, ())
+
+
 def test_keys_that_nobody_knows_are_listed(tmp_path: Path) -> None:
     found = inspect(
         write_config(tmp_path, config_of(model_type="new_type", residual_trick=3, use_cache=True))
@@ -105,6 +148,17 @@ def test_heads_that_do_not_fit_the_matrices_are_told(copy_of: Callable[[str], Pa
     folder = copy_of("mixtral")
     change_config(folder, num_key_value_heads=4)
     assert any("4 heads of 8 would have 32 rows" in each for each in inspect(folder).warnings)
+
+
+def test_heads_of_one_matrix_for_all_that_is_kept_the_other_way_round(
+    copy_of: Callable[[str], Path],
+) -> None:
+    folder = copy_of("gpt2")
+    change_config(folder, model_type="new_type")
+    assert inspect(folder).warnings == ()
+    change_config(folder, n_head=2, num_key_value_heads=1)
+    [said] = [each for each in inspect(folder).warnings if "c_attn" in each]
+    assert said.endswith("has the shape [32, 96], and 4 heads of 16 would have 64 rows")
 
 
 def test_what_a_known_family_cannot_read_is_described_all_the_same(tmp_path: Path) -> None:

@@ -172,14 +172,29 @@ def leftovers(cache: Path) -> list[str]:
     return sorted(path.name for path in (cache / "datasets").glob("*") if not path.name.endswith("-lock"))
 
 
-def test_an_interrupted_build_leaves_nothing(source: Path, prepared: Prepare, tmp_path: Path) -> None:
+def test_an_interrupted_build_is_gone_on_with(source: Path, prepared: Prepare, tmp_path: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         if done > total / 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepared(source, progress=interrupt)
-    assert leftovers(tmp_path / "cache") == []
+    [workplace] = leftovers(tmp_path / "cache")
+    assert workplace.startswith(".building-")
+    dataset = prepared(source)
+    assert leftovers(tmp_path / "cache") == [dataset.sha256]
+
+
+def test_what_an_interrupted_build_left_is_swept_up_by_that_of_another_source(
+    source: Path, folder_of: Callable[..., Path], texts: list[str], prepared: Prepare, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(source, progress=interrupt)
+    other = prepared(folder_of(texts[:30], name="other"))
+    assert leftovers(tmp_path / "cache") == [other.sha256]
 
 
 PROGRAM = """

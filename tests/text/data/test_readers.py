@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from paribus.errors import RequestError
-from paribus.text.data import json_lines
+from paribus.text.data import json_lines, spans, text_files
 from paribus.text.data.readers import documents_of, spans_of
 from paribus.text.data.spans import Document, SourceFile
 from paribus.text.data.text_files import PIECE_BYTES
@@ -24,8 +24,7 @@ def read(path: Path, format: str, text_field: str = "text") -> list[Document]:
     found, before = [], 0
     for span in spans_of(SourceFile(path, status.st_size, status.st_mtime_ns, format)):
         for text, position in documents_of(span, text_field):
-            assert 0 < position <= span.size or not text
-            found.append(Document(text, before + position))
+            found.append(Document(text, before + min(position, span.size)))
         before += span.size
     return found
 
@@ -102,6 +101,40 @@ def test_in_a_folder_what_is_not_utf8_text_gives_no_text(tmp_path: Path, content
     assert texts_of(read(tmp_path / "a", "file")) == [None]
 
 
+@pytest.mark.parametrize("letter", ["a\n", "é", "世", "\N{PILE OF POO}", "word\r\n\r\n"])
+@pytest.mark.parametrize("block", [9000, 10_001, 30_002, 30_003])
+def test_blocks_of_a_lone_file_tile_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, letter: str, block: int
+) -> None:
+    monkeypatch.setattr(spans, "BLOCK_BYTES", block)
+    text = "x" + letter * (90_000 // len(letter.encode()))
+    pieces = pieces_of(tmp_path / "a.txt", text.encode())
+    assert "".join(map(str, pieces)) == text
+    assert len(pieces) > 8
+
+
+def test_a_wrong_byte_is_found_at_its_place_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "BLOCK_BYTES", 10_000)
+    with pytest.raises(RequestError) as refusal:
+        pieces_of(tmp_path / "a.txt", b"line\n" * 10_000 + b"\xff")
+    assert_sentence(refusal, "offset 50,000")
+
+
+def test_in_a_folder_a_huge_file_is_cut_and_only_what_is_no_text_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "MOST_WHOLE_BYTES", 200_000)
+    monkeypatch.setattr(spans, "BLOCK_BYTES", 50_000)
+    (tmp_path / "a").write_bytes(b"line\n" * 30_000 + b"\xff\n" + b"more\n" * 30_000)
+    found = texts_of(read(tmp_path / "a", "file"))
+    assert found.count(None) == 1
+    assert sum(len(text) for text in found if text) > 290_000
+    (tmp_path / "film").write_bytes(b"\0" * 300_000)
+    assert texts_of(read(tmp_path / "film", "file")) == [None]
+
+
 # JSON lines
 
 
@@ -169,16 +202,37 @@ def test_a_broken_gzip_file_is_refused(tmp_path: Path, damage: str, texts: list[
     assert_sentence(refusal, "a.jsonl.gz", "broken gzip")
 
 
+@pytest.mark.parametrize("format", ["jsonl", "jsonl.gz"])
+@pytest.mark.parametrize("block", [1, 100, 5000])
+def test_every_line_is_in_one_span_and_a_wrong_one_keeps_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str], format: str, block: int
+) -> None:
+    monkeypatch.setattr(spans, "BLOCK_BYTES", block)
+    lines = [json.dumps({"text": text}) for text in texts]
+    path = tmp_path / f"a.{format}"
+    pack = gzip.compress if format.endswith("gz") else bytes
+    path.write_bytes(pack("\n".join(lines).encode()))
+    assert texts_of(read(path, format)) == texts
+    path.write_bytes(pack("\n".join([*lines[:30], "{", *lines[30:]]).encode()))
+    with pytest.raises(RequestError) as refusal:
+        read(path, format)
+    assert_sentence(refusal, "line 31 of")
+
+
 # Parquet
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
-def test_parquet_gives_one_document_a_row(tmp_path: Path, texts: list[str], kind: pa.DataType) -> None:
+@pytest.mark.parametrize("block", [2**22, 10_000])
+def test_parquet_gives_one_document_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: list[str], kind: pa.DataType, block: int
+) -> None:
     many = texts * 20  # more than one batch of rows
     path = tmp_path / "a.parquet"
     pq.write_table(
         pa.table({"id": range(len(many)), "body": pa.array(many).cast(kind)}), path, row_group_size=300
     )
+    monkeypatch.setattr(spans, "BLOCK_BYTES", block)
     documents = read(path, "parquet", "body")
     assert texts_of(documents) == many
     assert documents[-1].position == path.stat().st_size

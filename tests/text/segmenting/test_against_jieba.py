@@ -16,7 +16,7 @@ from paribus.text.segmenting.hmm import HiddenMarkov
 from paribus.text.segmenting.viterbi import MISSING
 
 WORDS = Path(jieba.__file__).parent / "dict.txt"
-OTHERS = (*"aZ7-_，。 \né\U00020000", "3.14", "50%", "3.", ".5", "c++", "AT&T")
+OTHERS = (*"aZ7-_，。 \né\u9fd6\u9fd7\U00020000", "3.14", "50%", "3.", ".5", "c++", "AT&T")
 
 
 @pytest.fixture(scope="module")

@@ -50,6 +50,20 @@ def test_two_that_cut_alike_cannot_be_told_apart() -> None:
     assert all(row.score.unknown_recall is None for row in found.rows)
 
 
+def test_what_one_sentence_decides_cannot_be_told() -> None:
+    found = compare_segmenters(["甲乙 丙"], ["甲 乙", *["丙"] * 5], ["characters", "forward"], replicates=200)
+    assert found.rows[0].difference is not None and found.rows[0].difference.value > 0
+    assert found.rows[0].verdict == "cannot tell"
+
+
+def test_the_baseline_is_the_best_maximum_matching() -> None:
+    train, test = ["甲乙 乙丙"], ["甲 乙丙"]
+    assert compare_segmenters(train, test, ["forward", "backward"], replicates=50).baseline == "backward"
+    assert (
+        compare_segmenters(train, ["甲乙 丙"], ["forward", "backward"], replicates=50).baseline == "forward"
+    )
+
+
 def test_without_matching_there_is_nothing_to_beat() -> None:
     found = compare_segmenters(["北京 大学"], ["北京 好"], ["hmm"], replicates=50)
     assert found.baseline is None and found.rows[0].verdict is None and found.unknown == 0.5

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from paribus.errors import RequestError
-from paribus.text.segmenting import Segmenter, Sentence, sentences_of
+from paribus.text.segmenting import Sentence, sentences_of
 from paribus.text.segmenting.dictionary import Dictionary
 from paribus.text.segmenting.dictionary_hmm import DictionaryHmmSegmenter
 from paribus.text.segmenting.hmm import HiddenMarkov, HmmSegmenter
@@ -37,9 +37,15 @@ def test_words_never_seen_are_found_by_their_characters() -> None:
     assert HmmSegmenter(model).segment("老张和小李") == ["老张", "和", "小李"]
 
 
-def test_white_space_is_never_inside_a_word(segmenters: dict[str, Segmenter]) -> None:
-    pieces = segmenters["hmm"].segment("  我喜欢\t\n北京 ")
-    assert [piece for piece in pieces if piece.isspace()] == ["  ", "\t\n", " "]
+def test_a_run_of_white_space_is_a_piece_whatever_the_model_says() -> None:
+    singles = HiddenMarkov(
+        start={"S": 0.0}, move={"S": {"S": 0.0}}, emission={}, unseen=(-9.0, -9.0, -9.0, 0.0)
+    )
+    assert HmmSegmenter(singles).segment("  甲乙\t\n丙 ") == ["  ", "甲", "乙", "\t\n", "丙", " "]
+    pairs = HiddenMarkov(
+        start={"B": 0.0}, move={"B": {"E": 0.0}, "E": {"B": 0.0}}, emission={}, unseen=(0.0,) * 4
+    )
+    assert HmmSegmenter(pairs).segment("甲乙 丙丁") == ["甲乙", " ", "丙丁"]
 
 
 def test_runs_of_single_characters_are_cut_again_unless_they_are_words(sentences: list[Sentence]) -> None:

@@ -40,7 +40,7 @@ def test_both_directions_take_the_longest_word(words: set[str], text: str) -> No
     ("words", "text", "chosen"),
     [
         ({"甲乙", "乙丙丁"}, "甲乙丙丁", "甲 乙丙丁"),  # fewer pieces: 3 forward, 2 backward
-        ({"甲乙丙", "丙丁"}, "甲乙丙丁", "甲乙丙 丁"),  # forward's one single beats backward's two
+        ({"甲乙", "丙丁", "乙丙丁"}, "甲乙丙丁", "甲乙 丙丁"),  # as many, and no single character against one
         ({"甲乙", "乙丙"}, "甲乙丙", "甲 乙丙"),  # as many of both: backward
     ],
 )

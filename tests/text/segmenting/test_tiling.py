@@ -35,18 +35,15 @@ def test_a_long_word_is_cut(segmenters: dict[str, Segmenter], text: str) -> None
     "text",
     # At this size whatever is quadratic does not end.
     [
-        "a" * 10_000_000,
-        "龘" * 3_333_333,
-        "大学生" * 10**6,
-        "i" * 10**6,
-        "bq" * 10**6,
-        "\u0301" * 10**6,
+        "大学生" * 100_000,
+        "Queue" * 60_000,
+        "bq" * 150_000,
+        "\u0301" * 300_000,
         " " * 2 * 10**6,
+        "iu\u0301" * 100_000,
     ],
     ids=lambda text: ascii(text[:3]),
 )
-def test_ten_megabytes_of_one_word_are_cut_in_linear_time(
-    segmenters: dict[str, Segmenter], text: str
-) -> None:
+def test_long_repetitions_are_cut(segmenters: dict[str, Segmenter], text: str) -> None:
     for name, segmenter in segmenters.items():
         assert "".join(segmenter.segment(text)) == text, name

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from paribus.bench.contender import Case, Contender, Suite
-from paribus.bench.suites.llama import llama
+from paribus.bench.suites.llama import config_of, llama
 from paribus.bench.suites.products import place
-from paribus.model.config import ModelConfig
 from paribus.model.generate import generate
 from paribus.model.initialise import build
 from paribus.model.prepare import prepare
@@ -27,15 +26,8 @@ _DTYPE = torch.bfloat16
 
 def contenders(options: Mapping[str, Any]) -> list[Contender]:
     """The products of each token, ours from a model as it is and in other forms, and `transformers`."""
-    config = ModelConfig(
-        vocab_size=options["vocab_size"],
-        d_model=options["d_model"],
-        d_ff=options["d_ff"],
-        num_layers=options["num_layers"],
-        num_heads=options["num_heads"],
-        max_seq_len=options["prompt_tokens"] + options["new_tokens"],
-        tie_embeddings=True,
-    )
+    length = options["prompt_tokens"] + options["new_tokens"]
+    config = config_of(options, max_seq_len=length, tied=True)
     device, new = place(), options["new_tokens"]
     draws = torch.Generator().manual_seed(0)
     size = (options["batch_size"], options["prompt_tokens"])

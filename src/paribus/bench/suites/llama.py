@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from paribus.families.family import express, families
 from paribus.model.config import ModelConfig
+
+
+def config_of(options: Mapping[str, Any], *, max_seq_len: int, tied: bool) -> ModelConfig:
+    """Our default parts at the sizes of a shape."""
+    sizes = {name: options[name] for name in ("vocab_size", "d_model", "d_ff", "num_layers", "num_heads")}
+    return ModelConfig(**sizes, max_seq_len=max_seq_len, tie_embeddings=tied)
 
 
 def llama(config: ModelConfig, **settings: Any) -> Any:

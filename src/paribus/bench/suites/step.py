@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.bench.contender import Case, Contender, Suite
-from paribus.bench.suites.llama import llama
+from paribus.bench.suites.llama import config_of, llama
 from paribus.bench.suites.products import attention_products, linear_products, place
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
@@ -28,15 +28,7 @@ _LARGE_VOCABULARY = 16_384
 
 def contenders(options: Mapping[str, Any]) -> list[Contender]:
     """The bare products, ours twice, and the others in their default and their best modes."""
-    config = ModelConfig(
-        vocab_size=options["vocab_size"],
-        d_model=options["d_model"],
-        d_ff=options["d_ff"],
-        num_layers=options["num_layers"],
-        num_heads=options["num_heads"],
-        max_seq_len=options["seq_len"],
-        tie_embeddings=bool(options["tied"] == "yes"),
-    )
+    config = config_of(options, max_seq_len=options["seq_len"], tied=options["tied"] == "yes")
     batch, length = options["batch_size"], options["seq_len"]
     device = place()
     ids = torch.randint(

@@ -15,6 +15,7 @@ from paribus.families.inspecting.kinds import kinds_of
 from paribus.families.keys import KeyRead
 from paribus.families.meaning import ResolvedPart, num_kv_heads, resolved
 from paribus.model.config import ModelConfig
+from paribus.model.meta import shapes_only
 
 #: Where the norms of a placement stand.
 _STANDS = {
@@ -68,10 +69,19 @@ def _gated(config: ModelConfig, layer: int) -> bool:
 
 
 def _gain(config: ModelConfig, layer: int) -> str:
-    options = resolved(config, "norm").options
-    if not options.get("gain", True):
+    if "weight" not in _of_norm(config):
         return "none"
-    return "1 + w" if options.get("offset") else "w"
+    return "1 + w" if resolved(config, "norm").options.get("offset") else "w"
+
+
+def _norm_bias(config: ModelConfig, layer: int) -> bool:
+    return "bias" in _of_norm(config)
+
+
+def _of_norm(config: ModelConfig) -> set[str]:
+    """The names of a norm's parameters: options do not say them of every norm."""
+    with shapes_only():
+        return {name for name, _ in config.build_norm().named_parameters()}
 
 
 def _norm_kind(config: ModelConfig, layer: int) -> str:
@@ -137,7 +147,7 @@ ROWS = (
     Row("norm", "kind", "norm", _norm_kind, "rms"),
     Row("norm", "eps", "norm", _option("norm", "eps"), "eps"),
     Row("norm", "gain", "norm", _gain, None),
-    Row("norm", "bias", "norm", _option("norm", "bias", False), "bias"),
+    Row("norm", "bias", "norm", _norm_bias, "bias"),
     Row(
         "placement",
         "residual",
@@ -185,9 +195,12 @@ def _named(spec: Any) -> Any:
 
 
 def claims_of(
-    config: ModelConfig, evidence: Mapping[str, Sequence[KeyRead]], *, known_of: str
+    config: ModelConfig, evidence: Mapping[str, Sequence[KeyRead]], *, known_of: str, own: bool = False
 ) -> list[Claim]:
-    """Every row's claim for a model; what no key says is known of the model type, `known_of`."""
+    """Every row's claim for a model; what no key says is known of the model type, `known_of`.
+
+    In our `own` format a key is an argument, and says all that is claimed of it.
+    """
     found = []
     kinds = kinds_of(config)
     for row in ROWS:
@@ -196,9 +209,12 @@ def claims_of(
         reads = [
             read
             for read in evidence.get(row.argument, ())
-            if row.words is not None
-            and re.search(row.words, read.key)
-            and not isinstance(read.value, Mapping)
+            if own
+            or (
+                row.words is not None
+                and re.search(row.words, read.key)
+                and not isinstance(read.value, Mapping)
+            )
         ]
         rests_on = keys_as_evidence(reads) or (Evidence(source="family", what=known_of),)
         sure: Sure = "config" if rests_on[0].source == "config" else "family"

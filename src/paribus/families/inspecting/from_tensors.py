@@ -172,7 +172,9 @@ def _norms(groups: Groups, roles: Roles) -> Iterator[Claim]:
     yield _claim("norm", "in_a_layer", len({group.module for group in gains}), gains)
     if biases:
         yield _claim("norm", "bias", True, biases[:1])
-        yield _claim("norm", "kind", "layernorm", biases[:1])
+        # Norms of other kinds have biases too, and more beside them.
+        if all(group.inside.endswith((".weight", ".bias")) for group in norms):
+            yield _claim("norm", "kind", "layernorm", biases[:1])
     elif gains:
         yield _absent("norm", "bias", False, "bias of a norm")
     names = {group.module.rpartition(".")[2] for group in gains}
@@ -200,8 +202,6 @@ def _attention(groups: Groups, roles: Roles) -> Iterator[Claim]:
         queries = next((group for group in roles.get("q", []) if not group.is_bias), None)
         if (over := _normed_over(norms, queries)) is not None:
             yield _claim("attention", "qk_norm", over, norms[:1])
-    elif any(projections.values()):
-        yield _absent("attention", "qk_norm", "none", "norm of queries")
 
 
 def _normed_over(norms: list[Group], queries: Group | None) -> str | None:

@@ -15,7 +15,7 @@ from paribus.families.inspecting.counted import Counted, is_packed, of_config, o
 from paribus.families.inspecting.from_keys import claims_from_keys, with_unknowns
 from paribus.families.inspecting.from_tensors import claims_from_tensors
 from paribus.families.inspecting.heads import widths_that_differ
-from paribus.families.inspecting.kin import claims_of_kin
+from paribus.families.inspecting.kin import claims_of_kin, despite_keys
 from paribus.families.inspecting.known import Known, known_of, tensors_of
 from paribus.families.inspecting.layered_keys import claims_by_layer
 from paribus.families.inspecting.merging import filled_up, merged
@@ -55,10 +55,12 @@ def inspect(path: str | os.PathLike[str], *, context: int | None = None) -> Insp
             said = [claim for claim in said if claim.key != ("head", "tied")] if folder.has_weights else said
     else:
         said, unread = _by_keys(config, warnings)
-    proven = [] if groups is None else claims_from_tensors(groups)
+    # Names of our own format are not those of other libraries, and all of its tensors are known from its config.
+    own = known is not None and known.family is None
+    proven = [] if groups is None or own else claims_from_tensors(groups)
     claims = merged(said, proven, warnings)
     if known is None:
-        claims = with_unknowns(filled_up(claims, claims_of_kin(_word(config.get("model_type")))))
+        claims = with_unknowns(filled_up(claims, claims_of_kin(_word(config.get("model_type")), claims)))
         warnings += [] if groups is None else widths_that_differ(claims, groups)
     claims = [*_type(config, nested), *claims, *claims_of_tokenizer(_beside(folder), warnings)]
     inspection = Inspection(
@@ -101,6 +103,7 @@ def _by_keys(config: Mapping[str, Any], warnings: list[str]) -> tuple[list[Claim
     claims = claims_from_keys(keys, warnings)
     layers = next((claim.value for claim in claims if claim.key == ("model", "layers")), None)
     claims = filled_up(claims, claims_by_layer(keys, layers=layers))
+    claims = filled_up(despite_keys(_word(config.get("model_type"))), claims)
     return claims, tuple(config.keys() - {name.split(".")[0] for name in keys.read})
 
 

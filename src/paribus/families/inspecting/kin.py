@@ -4,12 +4,23 @@ own code; a type that is not here is described by its keys and tensors alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paribus.families.inspecting.claims import Claim, Evidence
 
 _Known = Mapping[tuple[str, str], Any]
+
+#: Types that turn queries and keys only where a layer has a window.
+_ROPE_IN_WINDOWS = ("afmoe", "cohere2")
+_CLAMPED: _Known = {("ffn", "activation"): "gelu_quick"}
+#: What the code of a type does whatever its keys say.
+_DESPITE_KEYS: Mapping[str, _Known] = {
+    "gpt_oss": _CLAMPED,
+    "minimax_m3_vl_text": _CLAMPED,
+    "phimoe": {("norm", "kind"): "layernorm", ("norm", "bias"): True},
+}
 
 _LIKE_LLAMA: _Known = {
     ("model", "architecture"): "decoder",
@@ -36,7 +47,7 @@ _OLMO_3: _Known = {
 }
 KNOWN: Mapping[str, _Known] = {
     "cohere2": {
-        **_LIKE_LLAMA,
+        **{key: value for key, value in _LIKE_LLAMA.items() if key != ("position", "kind")},
         ("norm", "kind"): "layernorm",
         ("norm", "bias"): False,
         ("placement", "residual"): "parallel",
@@ -64,10 +75,33 @@ KNOWN: Mapping[str, _Known] = {
 }
 
 
-def claims_of_kin(model_type: str | None) -> list[Claim]:
-    """What is known of this model type."""
+def claims_of_kin(model_type: str | None, claims: Iterable[Claim]) -> list[Claim]:
+    """What is known of this model type, some of it by what is claimed already."""
+    found = _told(model_type, KNOWN.get(model_type or "", {}))
+    if model_type in _ROPE_IN_WINDOWS:
+        windows = [claim for claim in claims if claim.key == ("attention", "window")]
+        found += [
+            dataclasses.replace(
+                each,
+                section="position",
+                name="kind",
+                value="none" if each.value == "none" else "rope",
+                sure="family",
+                evidence=(Evidence(source="family", what=str(model_type)), *each.evidence),
+            )
+            for each in windows
+        ]
+    return found
+
+
+def despite_keys(model_type: str | None) -> list[Claim]:
+    """What is known of this model type and its keys do not say, or say otherwise."""
+    return _told(model_type, _DESPITE_KEYS.get(model_type or "", {}))
+
+
+def _told(model_type: str | None, known: _Known) -> list[Claim]:
     said = (Evidence(source="family", what=str(model_type)),)
     return [
         Claim(section=section, name=name, value=value, sure="family", evidence=said)
-        for (section, name), value in KNOWN.get(model_type or "", {}).items()
+        for (section, name), value in known.items()
     ]

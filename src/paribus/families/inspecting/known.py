@@ -32,7 +32,7 @@ class Known:
     unread: tuple[str, ...]
 
     def claims(self) -> list[Claim]:
-        return claims_of(self.config, self.evidence, known_of=self.model_type)
+        return claims_of(self.config, self.evidence, known_of=self.model_type, own=self.family is None)
 
 
 def known_of(config: Mapping[str, Any], warnings: list[str]) -> Known | None:
@@ -42,10 +42,7 @@ def known_of(config: Mapping[str, Any], warnings: list[str]) -> Known | None:
     """
     if native.is_native(config):
         model = native.model_config(config)
-        given = config["model"]
-        evidence = {
-            name: (KeyRead(key=f"model.{name}", value=value, given=True),) for name, value in given.items()
-        }
+        evidence = _own_evidence(config["model"])
         return Known(family=None, model_type=native.MODEL_TYPE, config=model, evidence=evidence, unread=())
     family = families().get(str(config.get("model_type")))
     if family is None:
@@ -62,6 +59,17 @@ def known_of(config: Mapping[str, Any], warnings: list[str]) -> Known | None:
         evidence=reading.evidence,
         unread=reading.unread,
     )
+
+
+def _own_evidence(model: Mapping[str, Any]) -> dict[str, Sequence[KeyRead]]:
+    """The keys of our own config by the arguments they are; one that is null leaves it to a part."""
+    found = {
+        name: (KeyRead(key=f"model.{name}", value=value, given=True),)
+        for name, value in model.items()
+        if value is not None
+    }
+    left = {"num_kv_heads": "attention", "embedding_norm": "residual", "final_norm": "residual"}
+    return {**{name: found[part] for name, part in left.items() if part in found}, **found}
 
 
 def tensors_of(known: Known, folder: Folder, warnings: list[str]) -> tuple[str, ...] | None:

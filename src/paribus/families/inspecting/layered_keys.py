@@ -92,16 +92,14 @@ def _positions(keys: Keys, layers: int | None) -> list[Claim]:
 def _rope(keys: Keys, layers: int | None) -> list[Claim]:
     found: list[Claim] = []
     given = keys.get("rope_parameters", keys.get("rope_scaling", None))
-    per_type = (
-        isinstance(given, Mapping) and given and all(isinstance(each, Mapping) for each in given.values())
-    )
-    if per_type:
-        types = _list(keys, "layer_types", layers)
-        for kind, parameters in given.items():
+    types = _list(keys, "layer_types", layers)
+    by_type = _by_type(given)
+    if by_type:
+        for kind, parameters in by_type.items():
             at = None if types is None else tuple(layer for layer, each in enumerate(types) if each == kind)
             if at is not None and len(at) == layers:
                 at = None
-            if at != ():
+            if at != () and parameters is not None:
                 found += _one_rope(parameters, f"rope_parameters.{kind}", {}, layers=at)
     else:
         outside = {
@@ -118,12 +116,36 @@ def _rope(keys: Keys, layers: int | None) -> list[Claim]:
             return []
         where = "rope_parameters" if "rope_parameters" in keys else "rope_scaling"
         found += _one_rope(scaling, where, outside)
+    return found + _where_rope(keys, found, types, by_type, layers)
+
+
+def _by_type(given: Any) -> Mapping[str, Mapping[str, Any] | None]:
+    """What is given for each type of layer, null for one without RoPE; empty if it is not given by type."""
+    if not isinstance(given, Mapping) or not any(isinstance(each, Mapping) for each in given.values()):
+        return {}
+    return given if all(each is None or isinstance(each, Mapping) for each in given.values()) else {}
+
+
+def _where_rope(
+    keys: Keys,
+    found: list[Claim],
+    types: list[Any] | None,
+    by_type: Mapping[str, Any],
+    layers: int | None,
+) -> list[Claim]:
+    """Which layers have RoPE. Nothing is claimed if layers attend in different ways and no key says which have it."""
     without = _list(keys, "no_rope_layers", layers)
-    if without is None:
-        return found + [_claim("kind", "rope", found[0].evidence)] if found else []
-    said = (Evidence(source="config", what="no_rope_layers", value=without),)
-    kinds = [("rope" if has else "none", (layer,)) for layer, has in enumerate(without)]
-    return found + by_layer("position", "kind", kinds, "config", said)
+    if without is not None:
+        said = (Evidence(source="config", what="no_rope_layers", value=without),)
+        kinds = [("rope" if has else "none", (layer,)) for layer, has in enumerate(without)]
+        return by_layer("position", "kind", kinds, "config", said)
+    if not found:
+        return []
+    attending = {each for each in types or () if each not in _WITHOUT_CACHE}
+    if by_type and types is not None and attending <= by_type.keys():
+        kinds = [("none" if by_type.get(each) is None else "rope", (at,)) for at, each in enumerate(types)]
+        return by_layer("position", "kind", kinds, "config", found[0].evidence)
+    return [] if len(attending) > 1 else [_claim("kind", "rope", found[0].evidence)]
 
 
 def _one_rope(

@@ -22,13 +22,8 @@ def merged(said: Sequence[Claim], proven: Sequence[Claim], warnings: list[str]) 
         elif all(claim.sure == "unknown" for claim in config):
             found += tensors
         elif _same(config, tensors):
-            more = _evidence(tensors)
-            longer = config if len(config) >= len(tensors) else tensors
-            more = more if longer is config else _evidence(config)
-            found += [
-                dataclasses.replace(claim, sure="tensors", evidence=(*claim.evidence, *more))
-                for claim in longer
-            ]
+            longer, other = (config, tensors) if len(config) >= len(tensors) else (tensors, config)
+            found += [_joined(claim, other) for claim in longer]
         else:
             warnings.append(_contradiction(config, tensors))
             both = (*_evidence(tensors), *_evidence(config))
@@ -57,6 +52,14 @@ def _same(a: list[Claim], b: list[Claim]) -> bool:
     if len(a) > 1 and len(b) > 1:
         return {claim.layers: claim.value for claim in a} == {claim.layers: claim.value for claim in b}
     return bool({claim.value for claim in a} & {claim.value for claim in b})
+
+
+def _joined(claim: Claim, others: list[Claim]) -> Claim:
+    """A claim with the evidence of others that say the same; what they do not say they do not prove."""
+    same = [each for each in others if each.value == claim.value]
+    if not same:
+        return claim
+    return dataclasses.replace(claim, sure="tensors", evidence=(*claim.evidence, *_evidence(same)))
 
 
 def _evidence(claims: list[Claim]) -> tuple[Evidence, ...]:

@@ -65,7 +65,8 @@ class RMSNorm(nn.Module):
     With `offset` the gain is 1 + g and g starts at zero; `fraction` p takes the mean over the first ceil(p · d)
     features only. Each of `groups` equal stretches of the features has its own mean, d being its width. Takes
     x [..., d_model] of any floating dtype, computes in at least float32 and gives the shape and dtype of x. Raises
-    `RequestError` for p outside (0, 1], unless eps is above zero and the groups are equal. Source: Zhang & Sennrich 2019 (arXiv:1910.07467), equation 4.
+    `RequestError` for p outside (0, 1], and unless eps is above zero and the groups are equal. Source: Zhang & Sennrich
+    2019 (arXiv:1910.07467), equation 4.
     """
 
     def __init__(

@@ -42,7 +42,8 @@ def alibi_slopes(num_heads: int) -> list[float]:
 class ALiBi(Position):
     """Adds -m_h |i - j| to the logits of query i and key j in head h, m_h from `alibi_slopes`, in float32.
 
-    All slopes are multiplied by `scale`. Raises `RequestError` unless that is above zero. Source: Press et al. 2022 (arXiv:2108.12409), section 3.
+    All slopes are multiplied by `scale`. Raises `RequestError` unless that is above zero. Source: Press et al. 2022
+    (arXiv:2108.12409), section 3.
     """
 
     acts_on = frozenset({"bias"})

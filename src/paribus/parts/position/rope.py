@@ -132,9 +132,8 @@ class RotaryPosition(Position):
         return self._turn(q_BHTK, state), self._turn(k_BHTK, state)
 
     def _turn(self, x_BHTK: Tensor, state: State) -> Tensor:
-        turn = (
-            _Turn.apply if torch.is_grad_enabled() else _Turn.forward
-        )  # for one token `apply` alone costs as much
+        # For one token `apply` alone costs as much.
+        turn = _Turn.apply if torch.is_grad_enabled() else _Turn.forward
         if self.rotated == self.head_dim:
             return turn(x_BHTK, state["cos"], state["sin"], self.layout)
         turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]

@@ -37,8 +37,10 @@ _RATE, _RATE_OF_WEIGHTS = 0.4, 0.04  # by d_model
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """A run before it runs. `data` is the prepared text, `start` names the files whose weights it begins from, `files` hashes those
-    that the user's own parts are taken from.
+    """A run before it runs.
+
+    `data` is the prepared text, `start` names the files whose weights it begins from, `files` hashes those that the
+    user's own parts are taken from.
     """
 
     model: ModelConfig

@@ -124,11 +124,13 @@ def train(
     threads: int | None = None,
     again: bool = False,
     checkpoint_seconds: float = 30.0,
+    saves: bool = True,
 ) -> Trained:
     """Train the model in `out`, from the checkpoint there if there is one, and save it; what is finished is read.
 
     The run ends with the same bits however often it was stopped. `threads` are those of torch, where the folder was
-    not begun with others; with `again` it begins again in the place of what it left. Ctrl-C writes a checkpoint and
+    not begun with others; with `again` it begins again in the place of what it left, and without `saves` only the model's
+    scores are kept. Ctrl-C writes a checkpoint and
     raises `KeyboardInterrupt`. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
     training diverges or the disk is full.
     """
@@ -143,7 +145,7 @@ def train(
         before = torch.get_num_threads()
         torch.set_num_threads(begun)
         try:
-            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds))
+            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds, saves))
         except OSError as error:
             raise WorkError(
                 f"the run in {out} stopped: {error.strerror or error}; run the same command again when that is mended"
@@ -168,6 +170,7 @@ def _train(
     command: str | None,
     threads: int,
     checkpoint_seconds: float,
+    saves: bool,
 ) -> Trained:
     plan, checkpoint = prepared.plan, out / CHECKPOINT
     (out / SETTINGS).write_text(settings_file(prepared))
@@ -211,7 +214,7 @@ def _train(
         "environment": environment.describe(),
     }
     write_curves(out, described)
-    if result.status == "done":
+    if result.status == "done" and saves:
         described["saved"] = _save(prepared, program.model, out / MODEL)
     write_result(out, described)
     checkpoint.unlink(missing_ok=True)
@@ -275,7 +278,10 @@ class _Stop:
 
 @contextmanager
 def _stopping() -> Iterator[_Stop]:
-    """Ctrl-C asks once for an end after the step in flight; before the first one, after the last, and a second time, it ends at once."""
+    """Ctrl-C asks once for an end after the step in flight.
+
+    Before the first step, after the last, and a second time, it ends the run at once.
+    """
     stop = _Stop()
     unheard = threading.current_thread() is not threading.main_thread()
     if unheard or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job

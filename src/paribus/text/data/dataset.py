@@ -85,6 +85,8 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
     folder = Path(folder).absolute()
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        if "kind" in meta:
+            raise ValueError(f"it holds {meta['kind']}, which paribus train and paribus study sft take")
         if meta["format"] != FORMAT:
             raise ValueError(f"its format is {meta['format']!r} and this Paribus reads {FORMAT}")
         dataset = Dataset(

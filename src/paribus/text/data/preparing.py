@@ -18,9 +18,10 @@ from paribus.text.data.build import SHARD_TOKENS, Recipe, build
 from paribus.text.data.building import PREFIX, building_folder, in_turn, publish
 from paribus.text.data.corpus import list_source
 from paribus.text.data.dataset import META, TOKENIZER, Dataset, holds_dataset, load_dataset
+from paribus.text.data.downloads import fetched, is_download
 from paribus.text.data.failures import reading, writing
 from paribus.text.data.first_pass import Progress
-from paribus.text.data.reuse import Store, is_whole
+from paribus.text.data.reuse import Store, default_cache, is_whole
 from paribus.text.tokenizers import Tokenizer
 
 REQUEST = "request.json"
@@ -71,10 +72,13 @@ def prepare_folder(
 ) -> tuple[Dataset, bool]:
     """Make the dataset of `source` in the folder `out`, and whether it was there already.
 
+    `source` is as in `prepare`, or `datasets:NAME`, which is fetched first.
     A build that was killed, interrupted or ran out of disk goes on from its finished pieces when it is asked for
     again. Raises `RequestError` for a source that cannot be used and for a folder that holds anything else.
     """
     out = Path(os.path.expanduser(out)).absolute()
+    if is_download(source):
+        source = fetched(os.fspath(source), cache=default_cache())
     if holds_dataset(source):
         raise RequestError(f"{shown(source)} is prepared already: give the text that it was made from")
     listing = list_source(source, leave_out=(out,))

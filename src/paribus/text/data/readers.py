@@ -27,5 +27,5 @@ def spans_of(file: SourceFile) -> Iterator[Span]:
 
 
 def documents_of(span: Span, text_field: str) -> Iterator[Document]:
-    """The documents of a span in order; positions count from 1 to its size."""
+    """The documents of a span in order; a last line that ends beyond the span has a position beyond its size."""
     return FORMATS[span.file.format].read(span, text_field)

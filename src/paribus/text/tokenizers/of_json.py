@@ -101,6 +101,21 @@ class JsonTokenizer:
         """Ids of what a chat template has written: the special tokens in it are its own."""
         return self._library.encode_rendered(text)
 
+    def describe(self) -> dict[str, Any]:
+        """Algorithm, normaliser, split and special tokens as the file names them."""
+        model = self._json["model"]
+        before = [part["type"] for part in _parts(self._json.get("pre_tokenizer"), "pretokenizers")]
+        kind = f"byte-level {model.get('type')}" if "ByteLevel" in before else str(model.get("type"))
+        normalisers = [part["type"] for part in _parts(self._json.get("normalizer"), "normalizers")]
+        special = [added["content"] for added in self._json.get("added_tokens") or () if added["special"]]
+        return {
+            "algorithm": kind,
+            "normaliser": ", ".join(normalisers) or "none",
+            "split": ", ".join(before) or "none",
+            "byte_fallback": bool(model.get("byte_fallback")),
+            "special_tokens": special,
+        }
+
     def _end(self) -> int:
         known = self._library.ids()
         named = self._library.special("eos_token")

@@ -7,30 +7,45 @@ from pathlib import Path
 
 from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.of_json import JsonTokenizer
+from paribus.text.tokenizers.of_sentencepiece import SentencePieceTokenizer
 from paribus.text.tokenizers.protocol import Tokenizer
 from paribus.text.tokenizers.trained import FILE
 
 
-def _trained(folder: Path) -> Tokenizer:
+def _trained(path: Path) -> Tokenizer:
     from paribus.text.tokenizers.reading import read_trained
 
-    return read_trained(folder / FILE)
+    return read_trained(path)
 
 
-#: The file that says which kind it is, in the order of looking, and what opens the folder that holds it.
-_KINDS: dict[str, Callable[[Path], Tokenizer]] = {FILE: _trained, "tokenizer.json": JsonTokenizer}
+def _json(path: Path) -> Tokenizer:
+    return JsonTokenizer(path.parent)
+
+
+#: The file that says which kind it is, in the order of looking, and what opens it.
+_KINDS: dict[str, Callable[[Path], Tokenizer]] = {
+    FILE: _trained,
+    "tokenizer.json": _json,
+    "tokenizer.model": SentencePieceTokenizer,
+    "spiece.model": SentencePieceTokenizer,
+    "sentencepiece.bpe.model": SentencePieceTokenizer,
+}
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in the folder `path`, or in the folder of the file `path`.
+    """The tokenizer in the folder `path`, or in the file `path`.
 
     Raises `RequestError` if there is none that can be used.
     """
-    folder = path if path.is_dir() else path.parent
-    for name, opens in _KINDS.items():
-        if (folder / name).is_file() and (path.is_dir() or path.name == name):
-            return opens(folder)
-    raise RequestError(f"{shown(path)} holds no tokenizer: {' or '.join(_KINDS)} is looked for")
+    if path.is_dir():
+        for name, opens in _KINDS.items():
+            if (path / name).is_file():
+                return opens(path / name)
+    elif path.name in _KINDS:
+        return _KINDS[path.name](path)
+    elif path.suffix == ".model":
+        return SentencePieceTokenizer(path)
+    raise RequestError(f"{shown(path)} holds no tokenizer: {', '.join(_KINDS)} are looked for")
 
 
 def holds_tokenizer(folder: Path) -> bool:
@@ -40,6 +55,9 @@ def holds_tokenizer(folder: Path) -> bool:
 
 def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of each file that may belong to the tokenizer at `path`."""
-    folder = path if path.is_dir() else path.parent
-    states = [(file.name, file.stat()) for file in sorted(folder.glob("*token*")) if file.is_file()]
+    files = [path] if not path.is_dir() else sorted(path.glob("*"))
+    states = [(file.name, file.stat()) for file in files if file == path or file.name in _BELONG]
     return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
+
+
+_BELONG = frozenset({*_KINDS, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"})

@@ -63,8 +63,8 @@ SPLITS: dict[str, Split] = {
         ),
         Split("words", r" ?\S+|" + _BLANKS, "what stands between blanks, with the blank before it"),
         Split("lines", r"[^\n]*\n|[^\n]+", "whole lines: pieces may hold blanks and several words"),
-        Split("characters", r"(?s:.)", "every character by itself: nothing is merged"),
-        Split("none", r"(?s:.+)", "the whole text at once"),
+        Split("characters", r"[\s\S]", "every character by itself: nothing is merged"),
+        Split("none", r"[\s\S]+", "the whole text at once"),
         Split(
             "bert",
             r"[^\W_]+|[^\w\s]|_",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from paribus.errors import RequestError, WorkError, shown
@@ -57,6 +57,8 @@ class SourceText:
         """The texts, in order. Raises `RequestError` if there is none."""
         self.seen |= {"documents": 0, "bytes": 0}
         looked_at = self._listing.skipped
+        if self._progress is not None:
+            self._progress(0, self._listing.num_bytes)
         for document in self._listing.documents(self._text_field):
             looked_at += 1
             if self._progress is not None:
@@ -74,13 +76,17 @@ class SourceText:
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> tuple[str, ...]:
-    """Write the files of `tokenizer` into a new folder, which appears when all are written; their names.
+    """Write the files of `tokenizer` into a new folder; their names. Raises as `write_files` does."""
+    return write_files(tokenizer.files(), folder)
+
+
+def write_files(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
+    """Write `files` by name into a new folder, which appears when all are written; their names.
 
     Raises `RequestError` if something is there already, and `WorkError` if the disk fails.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
-    files = tokenizer.files()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:

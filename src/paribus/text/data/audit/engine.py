@@ -158,7 +158,7 @@ class _Repeated:
 def _ngrams(
     store: Store, n: int, tokenizer: Tokenizer, settings: Settings, tell: Progress, *, spans: bool
 ) -> _Repeated:
-    ends = store.rows["token_end"]
+    ends = store.token_ends
     runs = Runs(tokens=store.tokens, ends=ends, length=n)
     path = store.texts.with_name(f"flags-{n}")
     found = find_repeats(
@@ -169,7 +169,9 @@ def _ngrams(
         workers=settings.workers,
         told=lambda done, total: tell(f"{n}-grams", done, total, "runs"),
     )
-    seen, from_source = (covered(found.flags, flag, n, ends) for flag in (SEEN, FROM_SOURCE))
+    seen = covered(found.flags, SEEN, n, ends)
+    apart = store.sources < len(store.rows)
+    from_source = covered(found.flags, FROM_SOURCE, n, ends) if apart else np.zeros_like(seen)
     top: list[Span] = top_spans(runs, found, most=_MOST_SPANS, workers=settings.workers) if spans else []
     path.unlink(missing_ok=True)  # it is as long as the tokens
     return _Repeated(n, seen, from_source, span_rows(store, top, tokenizer))

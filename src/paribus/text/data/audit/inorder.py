@@ -19,7 +19,7 @@ def in_order(
 ) -> Iterator[Made]:
     """`work` of each item, in the order of `items`; at most `ahead` items a worker wait or are done too early.
 
-    What `work` raises is raised here. On leaving early, what has not begun is dropped.
+    What `work` raises is raised here. On leaving early nobody is waited for: what has not begun is dropped.
     """
     if workers == 1:
         yield from map(work, items)
@@ -34,4 +34,4 @@ def in_order(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)

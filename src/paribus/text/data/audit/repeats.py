@@ -10,6 +10,7 @@ over once for each. A worker takes a share at a time. A single run of tokens tha
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ FREQUENT = 2**16
 
 _BIN_BITS = 10
 _BLOCK_BYTES = 2**25
+_TELL = 2**20
 
 
 class Repeats(NamedTuple):
@@ -62,14 +64,33 @@ def find_repeats(
     for counted in in_order(partial(_sizes, runs), runs.parts(workers), workers=workers):
         sizes += counted
     shares = _shares(sizes, most=max(memory // 8 // workers, 1))
-    work = partial(_find, runs, flags, source_tokens)
+    pace = _Pace(int(sizes.sum()), told)
+    work = partial(_find, runs, flags, source_tokens, pace)
     heads, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    done, total = 0, int(sizes.sum())
-    for share, found in zip(shares, in_order(work, shares, workers=workers, ahead=1), strict=True):
-        heads, counts = _most(np.concatenate([heads, found[0]]), np.concatenate([counts, found[1]]))
-        done += share.size
-        told(done, total)
+    try:
+        for found in in_order(work, shares, workers=workers, ahead=1):
+            heads, counts = _most(np.concatenate([heads, found[0]]), np.concatenate([counts, found[1]]))
+    except BaseException:
+        pace.stopped = True
+        raise
     return Repeats(flags, heads, counts)
+
+
+class _Pace:
+    """How far all workers are, each run being sorted and then compared; a worker that tells ends if they are to stop."""
+
+    def __init__(self, total: int, told: Callable[[int, int], None]) -> None:
+        self.stopped = False
+        self._total, self._told = total, told
+        self._done = 0
+        self._turn = threading.Lock()
+
+    def more(self, runs: int) -> None:
+        if self.stopped:
+            raise InterruptedError
+        with self._turn:
+            self._done += runs
+            self._told(self._done // 2, self._total)
 
 
 class _Share(NamedTuple):
@@ -84,12 +105,9 @@ def _sizes(runs: Runs, span: tuple[int, int]) -> npt.NDArray[np.int64]:
     """How many runs of the span have a fingerprint with each value of the first bits."""
     sizes = np.zeros(2**_BIN_BITS, dtype=np.int64)
     for _, prints, within in runs.chunks(*span):
-        sizes += np.bincount(_bins(prints[within]), minlength=len(sizes))
+        prints >>= np.uint64(64 - _BIN_BITS)
+        sizes += np.bincount(prints[within].view(np.int64), minlength=len(sizes))
     return sizes
-
-
-def _bins(prints: Fingerprints) -> npt.NDArray[np.int64]:
-    return (prints >> np.uint64(64 - _BIN_BITS)).astype(np.int64)
 
 
 def _shares(sizes: npt.NDArray[np.int64], *, most: int) -> list[_Share]:
@@ -105,10 +123,10 @@ def _shares(sizes: npt.NDArray[np.int64], *, most: int) -> list[_Share]:
 
 
 def _find(
-    runs: Runs, flags: npt.NDArray[np.uint8], source_tokens: int, share: _Share
+    runs: Runs, flags: npt.NDArray[np.uint8], source_tokens: int, pace: _Pace, share: _Share
 ) -> tuple[Positions, npt.NDArray[np.int64]]:
     """Flag the repeated runs of a share; returns the most repeated ones and how often each is."""
-    words, bits = _sorted_words(runs, share)
+    words, bits = _sorted_words(runs, share, pace)
     block = max(_BLOCK_BYTES // (2 * runs.length * runs.tokens.itemsize + 64), 1)
     heads, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     # Runs with the same bits may lie on both sides of a border: the different ones among them are carried over it.
@@ -130,6 +148,7 @@ def _find(
         )
         going_on = starts[-1] + np.flatnonzero(head[starts[-1] :] == np.arange(starts[-1], len(part)))
         carried, carried_times = part[going_on], times[going_on]
+        pace.more(len(words[first : first + block]))
     ended = np.flatnonzero(carried_times)
     positions = (carried & np.uint64((1 << bits) - 1)).astype(np.int64)
     return _most(np.concatenate([heads, positions[ended]]), np.concatenate([counts, carried_times[ended]]))
@@ -155,20 +174,26 @@ def earliest(runs: Runs, positions: Positions, kinds: npt.NDArray[np.int64]) -> 
     return head
 
 
-def _sorted_words(runs: Runs, share: _Share) -> tuple[Fingerprints, int]:
+def _sorted_words(runs: Runs, share: _Share, pace: _Pace) -> tuple[Fingerprints, int]:
     """Fingerprint and position of each run of the share in one word, rising; how many bits the position has."""
     bits = max((runs.positions - 1).bit_length(), 1)
     shift = np.uint64(_BIN_BITS - (share.high - share.low - 1).bit_length())
     least = np.uint64(share.low << (64 - _BIN_BITS))
+    most = np.uint64(((share.high - share.low) << (64 - _BIN_BITS)) - 1)
     words = np.empty(share.size, dtype=np.uint64)
-    filled = 0
+    filled = told = 0
     for start, prints, within in runs.chunks(0, runs.positions):
-        bins = _bins(prints)
-        found = np.flatnonzero(within & (bins >= share.low) & (bins < share.high))
+        prints -= least  # below the share is then above it, as numbers without a sign
+        within &= prints <= most
+        found = np.flatnonzero(within)
         # The bits that all of the share have in common make room for more that tell apart.
-        own = ((prints[found] - least) << shift) >> np.uint64(bits) << np.uint64(bits)
+        own = (prints[found] << shift) >> np.uint64(bits) << np.uint64(bits)
         words[filled : filled + len(found)] = own | (found + start).astype(np.uint64)
         filled += len(found)
+        if filled - told >= _TELL:
+            pace.more(filled - told)
+            told = filled
+    pace.more(filled - told)
     words.sort()
     return words, bits
 

@@ -14,7 +14,7 @@ from paribus.text.tokenizers import TokenArray
 
 Positions = npt.NDArray[np.int64]
 
-_CHUNK = 2**15  # so that what is computed on the way stays in the cache of a core
+_CHUNK = 2**14  # so that what is computed on the way stays in the cache of a core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,14 @@ class Runs:
         """Whether the runs at ones[i] and others[i] are the same tokens."""
         width, size = self.tokens.itemsize, self.length * self.tokens.itemsize
         whole = np.ndarray((self.positions,), f"V{size}", buffer=self.tokens, strides=(width,))
-        one, other = (whole[each].view(np.uint8).reshape(-1, size) for each in (ones, others))
-        return np.asarray((one == other).all(axis=1))
+        one, other = whole[ones], whole[others]
+        # Eight bytes at a time, the last ones overlapping: several times as fast as byte by byte.
+        word = 1 << min(3, size.bit_length() - 1)
+        same = np.ones(len(ones), dtype=bool)
+        for at in [*range(0, size - word, word), size - word]:
+            words = (np.ndarray(same.shape, f"<u{word}", each, at, (size,)) for each in (one, other))
+            same &= np.equal(*words)
+        return same
 
     def _within(self, start: int, end: int) -> npt.NDArray[np.bool_]:
         """Whether the run at each of positions [start, end) ends before its document does."""
@@ -58,7 +64,7 @@ class Runs:
         ends = self.ends[first:last]
         begins = np.concatenate([self.ends[first - 1 : first] if first else [0], ends[:-1]])[: len(ends)]
         too_late = np.maximum(ends - self.length + 1, begins)
-        steps = np.zeros(end - start + 1, dtype=np.int32)
+        steps = np.zeros(end - start + 1, dtype=np.int8)  # never two at once
         np.add.at(steps, np.clip(too_late - start, 0, end - start), 1)
         np.add.at(steps, np.clip(ends - start, 0, end - start), -1)
-        return np.asarray(np.cumsum(steps[:-1]) == 0)
+        return np.asarray(np.cumsum(steps[:-1], dtype=np.int8) == 0)

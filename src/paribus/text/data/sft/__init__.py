@@ -9,7 +9,7 @@ from paribus.text.data.sft.dataset import PADDING, PackedDataset, PackedSplit, R
 from paribus.text.data.sft.overflow import OVERFLOWS
 from paribus.text.data.sft.packing import Packing, best_fit_decreasing
 from paribus.text.data.sft.rows import Fields
-from paribus.text.data.sft.sampling import batch_rows, spread_rows
+from paribus.text.data.sft.sampling import batch_rows, spread_rows, subset
 
 __all__ = [
     "LOSSES",
@@ -27,4 +27,5 @@ __all__ = [
     "load_packed",
     "pack",
     "spread_rows",
+    "subset",
 ]

@@ -20,7 +20,7 @@ from paribus.errors import RequestError, shown
 from paribus.text.data.dataset import TOKENIZER
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
-KIND, FORMAT = "paribus packed conversations", 1
+KIND, FORMAT = "packed conversations", 1
 META = "meta.json"
 PADDING = -1  # in place of a document's number
 
@@ -96,6 +96,12 @@ class PackedSplit:
             position=np.where(there, place - self.documents[document], place - end),
             document=np.where(there, document - self.row_starts[index][:, None], PADDING),
         )
+
+    def counts(self, index: Numbers) -> tuple[int, int]:
+        """How many tokens the rows `index` have together, and how many of them are scored."""
+        borders = self.documents[self.row_starts]
+        scored = np.add.reduceat(self._scored, borders[:-1], dtype=np.int64)
+        return int(np.diff(borders)[index].sum()), int(scored[index].sum())
 
     @cached_property
     def _tokens(self) -> npt.NDArray[Any]:

@@ -28,9 +28,16 @@ def batch_rows(
     for number in np.unique(epoch).tolist():
         here = epoch == number
         index[here] = permuted(index[here], size, seed=seed, epoch=number)
-    return split.rows(
-        index if unique_rows is None else permuted(index, split.num_rows, seed=seed, epoch=_SUBSET)
-    )
+    return split.rows(index if unique_rows is None else _of_subset(split, index, seed=seed))
+
+
+def subset(split: PackedSplit, *, seed: int, unique_rows: int) -> Numbers:
+    """int64 [unique_rows]: the rows that `batch_rows` takes from this seed with so many different ones."""
+    return _of_subset(split, np.arange(unique_rows, dtype=np.int64), seed=seed)
+
+
+def _of_subset(split: PackedSplit, index: Numbers, *, seed: int) -> Numbers:
+    return permuted(index, split.num_rows, seed=seed, epoch=_SUBSET)
 
 
 def spread_rows(split: PackedSplit, *, num_tokens: int) -> Numbers:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from typing import TypeVar
 
 from paribus.errors import RequestError, nearest
 from paribus.text.segmenting.syllables.languages import LANGUAGES
 
+_Letters = TypeVar("_Letters", str, list[str])
 _LETTER = re.compile("[^\u0300-\u036f][\u0300-\u036f]*|[\u0300-\u036f]+")
 
 
@@ -40,12 +42,11 @@ class MaximalOnset:
 
     def syllables(self, word: str) -> list[str]:
         """The syllables of one word, letters with their combining marks. Time is linear in its length."""
+        if word.isascii():
+            return _between(self._cuts(word.lower()), word)
         letters = [found[0] for found in _LETTER.finditer(word)]
         spelled = "".join(_key(letter, self.language.accents) for letter in letters)
-        cuts = self._cuts(spelled)
-        return [
-            "".join(letters[start:end]) for start, end in zip([0, *cuts], [*cuts, len(letters)], strict=True)
-        ]
+        return ["".join(each) for each in _between(self._cuts(spelled), letters)]
 
     def _cuts(self, spelled: str) -> list[int]:
         """Where a syllable begins, but for the first."""
@@ -73,3 +74,7 @@ def _key(letter: str, accents: str) -> str:
     """One lower-case character for a letter: with an accent only if the language tells it from the plain one."""
     composed = unicodedata.normalize("NFC", letter)[0].lower()[0]
     return composed if composed in accents else unicodedata.normalize("NFD", composed)[0]
+
+
+def _between(cuts: list[int], letters: _Letters) -> list[_Letters]:
+    return [letters[start:end] for start, end in zip([0, *cuts], [*cuts, len(letters)], strict=True)]

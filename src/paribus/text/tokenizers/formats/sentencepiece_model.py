@@ -98,12 +98,12 @@ def write_model(pieces: Sequence[Piece], *, algorithm: str, byte_fallback: bool)
     return body + field(_TRAINER, trainer) + field(_NORMALISER, normaliser)
 
 
-def _bytes(value: int | float | bytes) -> bytes:
+def _bytes(value: float | bytes) -> bytes:
     if not isinstance(value, bytes):
         raise Malformed("a number stands where text is expected")
     return value
 
 
-def _signed(value: int | float | bytes) -> int:
+def _signed(value: float | bytes) -> int:
     number = int(value)
     return number - (1 << 64) if number >= 1 << 63 else number

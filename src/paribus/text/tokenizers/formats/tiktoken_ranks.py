@@ -27,10 +27,14 @@ def read_ranks(content: bytes, where: str) -> tuple[bytes, ...]:
                 "in base64 and its rank"
             ) from error
         if found_rank in found or not decoded:
-            raise RequestError(f"{where} gives the rank {found_rank:,} twice, or to no bytes, in line {number:,}")
+            raise RequestError(
+                f"{where} gives the rank {found_rank:,} twice, or to no bytes, in line {number:,}"
+            )
         found[found_rank] = decoded
     if not found or sorted(found) != list(range(len(found))):
-        raise RequestError(f"{where} has {len(found):,} ranks, and they are not all of 0 to {len(found) - 1:,}")
+        raise RequestError(
+            f"{where} has {len(found):,} ranks, and they are not all of 0 to {len(found) - 1:,}"
+        )
     pieces = tuple(found[rank] for rank in range(len(found)))
     if len(set(pieces)) < len(pieces):
         raise RequestError(f"{where} has a piece twice")

@@ -41,7 +41,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
         yield number, struct.unpack("<f", part)[0] if kind == _FIXED32 else part
 
 
-def field(number: int, value: int | float | bytes) -> bytes:
+def field(number: int, value: float | bytes) -> bytes:
     """A field as the wire has it; a float takes 32 bits."""
     if isinstance(value, bytes):
         return _written(number << 3 | _BYTES) + _written(len(value)) + value

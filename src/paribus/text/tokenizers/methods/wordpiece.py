@@ -8,6 +8,7 @@ from typing import Any
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
 from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.reference.topdown import train_wordpiece_topdown
 from paribus.text.tokenizers.reference.wordpiece import (
     UNKNOWN,
     WordPiece,
@@ -48,6 +49,21 @@ def _training(trainer: Callable[..., WordPiece], least: int) -> Callable[[Recipe
     return train
 
 
+def _topdown(recipe: Recipe, corpus: Corpus, room: int) -> WordPieces:
+    words, _ = covered(corpus.words(recipe), recipe)
+    trained = train_wordpiece_topdown(
+        words, vocab_size=room, lowest=recipe.min_count or 1, longest_word=_LONGEST, most_characters=_LONGEST
+    )
+    return restore({"tokens": trained.tokens})
+
+
+WORDPIECE_TOPDOWN = Method(
+    name="wordpiece_topdown",
+    summary="substrings of words that are frequent enough, the longest first (TensorFlow Text)",
+    train=_topdown,
+    restore=restore,
+    options={"coverage": COVERAGE},
+)
 WORDPIECE = Method(
     name="wordpiece",
     summary="the most frequent pair is merged, pieces inside a word marked (what libraries call WordPiece)",
