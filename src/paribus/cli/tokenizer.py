@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_compare import compare
 from paribus.cli.tokenizer_explain import explain
 from paribus.cli.tokenizer_files import convert, show
 from paribus.cli.tokenizer_segment import segment
@@ -16,6 +17,7 @@ from paribus.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
 
+app.command("compare")(compare)
 app.command("show")(show)
 app.command("convert")(convert)
 app.command("segment")(segment)

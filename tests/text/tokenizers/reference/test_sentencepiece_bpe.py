@@ -7,6 +7,8 @@ import unicodedata
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.reference import (
@@ -21,7 +23,7 @@ LINES = [
     "  two  spaces and <s>a name</s> of a token ",
     "under\u2581score and tab\tand \u001f",
     "skipped \u2585",
-    "\u00e9t\u00e9 2024 x86_64",
+    "\u00e9t\u00e9 2024" + " x86_64 py311" * 9,
 ]
 
 
@@ -83,6 +85,15 @@ def test_pieces_of_one_script_equal_the_library_in_order(lines: list[str]) -> No
     theirs = library(lines, vocab_size=1200, split_by_number=False)
     ours = trained(lines, 1200, rules=PieceRules(script=script, split_by_number=False))
     assert list(ours.tokens) == [theirs.id_to_piece(number) for number in range(1200)]
+
+
+@given(
+    words=st.dictionaries(st.text("abc", min_size=1, max_size=12), st.integers(1, 3), min_size=1, max_size=5)
+)
+def test_no_piece_is_made_twice(words: dict[str, int]) -> None:
+    """The library guards against it, by a set of what was made; our trainer relies on it."""
+    model = train_sentencepiece_bpe(words, vocab_size=400)
+    assert len(set(model.tokens)) == model.vocab_size
 
 
 def test_rare_characters_are_left_out_as_the_library_leaves_them_out(lines: list[str]) -> None:

@@ -107,9 +107,9 @@ def test_encoding_with_a_fixed_model_equals_the_library(
     lines: list[str], library: tuple[object, str]
 ) -> None:
     model = of_library(library[0])
-    for line in [*lines, "unseen ☃☃ and Ω", "a" * 50_000]:
+    for line in [*lines, "unseen ☃☃ and Ω", "a" * 5_000]:
         for word in {
-            word for sentence in sentences([line], longest=60_000) for word in sentencepiece_words([sentence])
+            word for sentence in sentences([line], longest=6_000) for word in sentencepiece_words([sentence])
         }:
             assert model.encode_word(word) == library[0].encode(word.removeprefix("\u2581")), word
 
