@@ -176,3 +176,10 @@ def test_a_folder_that_is_there_is_left_alone(folder: Path) -> None:
     with pytest.raises((RequestError, WorkError), match="there already"):
         run("convert", folder, folder)
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_folder_that_is_there_is_told_before_the_weights_are_read(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").touch()
+    with pytest.raises(RequestError, match="there already"):
+        run("convert", tmp_path / "no-checkpoint", tmp_path / "there")

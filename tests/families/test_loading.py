@@ -134,14 +134,20 @@ def rewritten(name: str, folder: Path, **tensors: torch.Tensor | None) -> Path:
     ("tensors", "parts"),
     [
         (
-            {"model__layers__1__mlp__up_proj__weight": None},
+            {
+                "model__layers__1__mlp__up_proj__weight": None,
+                "model__layers__1__mlp__up_prj__weight": torch.ones(F, D),
+            },
             (
                 "no tensor model.layers.1.mlp.up_proj.weight",
                 "decoder.blocks.1.ffn.value.weight",
-                "did you mean",
+                "did you mean model.layers.1.mlp.up_prj.weight",
             ),
         ),
-        ({"model__layers__0__mlp__up_proj__bias": torch.ones(F)}, ("1 tensors", "up_proj.bias among them")),
+        (
+            {"model__layers__0__mlp__up_proj__bias": torch.ones(F)},
+            ("has model.layers.0.mlp.up_proj.bias, for which a llama", "another model"),
+        ),
         ({"model__layers__4__input_layernorm__weight": torch.ones(D)}, ("layers.4.input_layernorm",)),
         ({"model__norm__weight": torch.ones(D + 1)}, ("model.norm.weight has the shape [33]", "[32]")),
         ({"lm_head__weight": torch.ones(D, V)}, ("lm_head.weight has the shape [32, 40]", "[40, 32]")),
@@ -229,7 +235,7 @@ def test_weights_that_are_not_finite_are_warned_of(tmp_path: Path) -> None:
     broken = torch.ones(D)
     broken[3] = float("nan")
     [said] = warned(rewritten("llama", tmp_path, model__norm__weight=broken))
-    assert said == "1 tensors hold NaN or infinity, decoder.final_norm.weight among them"
+    assert said == "NaN or infinity stands in decoder.final_norm.weight"
 
 
 def test_keys_that_are_not_known_are_warned_of(tmp_path: Path) -> None:

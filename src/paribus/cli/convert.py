@@ -39,7 +39,7 @@ def convert(
     from paribus.cli.warned import warned
     from paribus.families.family import families
     from paribus.families.loading import load
-    from paribus.families.saving import save
+    from paribus.families.saving import free, save
 
     if dtype is not None and dtype not in DTYPES:
         raise RequestError(f"--dtype is one of {', '.join(DTYPES)}; it is {dtype!r}")
@@ -50,6 +50,7 @@ def convert(
         )
     if not 0 < shard_size < math.inf:
         raise RequestError(f"--shard-size is a number of GB above zero; it is {shard_size}")
+    free(out)  # told before the weights are read, which may take minutes
     with warned():
         model = load(path, dtype=getattr(torch, dtype) if dtype else None, own_parts=own_parts)
     saved = save(

@@ -148,7 +148,8 @@ def load(
         told += _unread(reading.unread) + _aside(filled) + _copies(family, folder, reading.config)
         origin = Origin(path=folder.path, family=family, config=folder.config, aside=filled.aside)
     if broken := not_finite(model.named_parameters()):
-        told.append(f"{len(broken)} tensors hold NaN or infinity, {broken[0]} among them")
+        more = f" and {len(broken) - 1:,} more" if len(broken) > 1 else ""
+        told.append(f"NaN or infinity stands in {broken[0]}{more}")
     for sentence in told:
         warnings.warn(sentence, CheckpointWarning, stacklevel=2)
     model.origin = origin

@@ -81,9 +81,7 @@ def save(
         raise RequestError(f"shard_bytes is a number of bytes, at least 1; it is {shard_bytes}")
     if layout not in ("auto", "transformers", "paribus"):
         raise RequestError(f"layout is auto, transformers or paribus; it is {layout!r}")
-    target = Path(path).expanduser()
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RequestError(f"{target} is there already; give a folder that is not")
+    target = free(path)
     origin = model.origin if isinstance(model.origin, Origin) else None
     chosen, why_not = None, None
     if layout != "paribus":
@@ -112,6 +110,14 @@ def save(
         num_bytes=sum(tensor.num_bytes for tensor in tensors),
         why_not=why_not,
     )
+
+
+def free(path: str | os.PathLike[str]) -> Path:
+    """Where `save` would write. Raises `RequestError` if something lies there already."""
+    target = Path(path).expanduser()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RequestError(f"{target} is there already; give a folder that is not")
+    return target
 
 
 def family_for(config: ModelConfig, *, name: str | None = None, origin: Origin | None = None) -> Family:

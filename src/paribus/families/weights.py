@@ -105,13 +105,14 @@ def place(model: nn.Module, name: str, tensor: Tensor) -> None:
 def tensor_names(family: Family, wanted: list[Move], names: Collection[str]) -> Mapping[str, str]:
     """What each wanted tensor is called in this checkpoint. Raises `RequestError` for one that is not there."""
     found = {}
+    spare = set(names) - {name for move in wanted for name in move.theirs}
     for move in wanted:
         for name in move.theirs:
             copies = [copy for copy, original in family.copies.items() if original == name]
             others = [*copies, *(original for repeat, original in family.repeats.items() if repeat == name)]
             there = [each for each in (name, name.removeprefix(family.prefix), *others) if each in names]
             if not there:
-                near = difflib.get_close_matches(name, names, n=1)
+                near = difflib.get_close_matches(name, spare, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise RequestError(
                     f"the checkpoint has no tensor {name}, which holds {' and '.join(move.ours)}{hint}"
@@ -125,7 +126,8 @@ def refuse_spare(family: Family, spare: Collection[str]) -> None:
     left = sorted(set(spare) - set(family.copies))
     left = [name for name in left if not (family.unused and name.endswith(family.unused))]
     if left:
+        more = f" and {len(left) - 1:,} more" if len(left) > 1 else ""
         raise RequestError(
-            f"the checkpoint has {len(left)} tensors that a {family.model_type} of this config.json has not, "
-            f"{left[0]} among them; without them it would be another model"
+            f"the checkpoint has {left[0]}{more}, for which a {family.model_type} of this config.json has no place; "
+            "left out, it would be another model"
         )

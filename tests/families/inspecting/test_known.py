@@ -115,6 +115,12 @@ def test_a_bare_config_is_counted_without_weights(tmp_path: Path) -> None:
     assert found.value("sizes", "weight_bytes") is None
 
 
+def test_one_head_of_keys_is_one_head_in_the_evidence(tmp_path: Path) -> None:
+    folder = write_config(tmp_path, config_of(num_key_value_heads=1))
+    [claim] = [each for each in inspect(folder).claims if each.name == "kv_cache_bytes_per_token"]
+    assert " · 1 head · " in claim.evidence[0].what
+
+
 def test_windows_bound_what_is_kept_of_the_past(written: Written) -> None:
     found = inspect(written("gemma2")[0], context=16)
     layer = 2 * 2 * 8 * 2  # keys and values of two heads of eight channels, two bytes each

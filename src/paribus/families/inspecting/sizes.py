@@ -129,7 +129,7 @@ def _kept(inspection: Inspection, context: int) -> list[Claim]:
     a_layer = 2 * heads * head_dim * _KEPT
     growing = sum(1 for window in windows if window is None or window > context)
     whole = sum(min(window or context, context) for window in windows)
-    said = f"{heads} heads · {head_dim} · keys and values · 2 bytes"
+    said = f"{heads} {'head' if heads == 1 else 'heads'} · {head_dim} · keys and values · 2 bytes"
     rest = "" if growing == len(windows) else f"; {len(windows) - growing} layers keep their window alone"
     return [
         _size(names[0], growing * a_layer, "config", f"{growing} layers · {said}{rest}"),
