@@ -30,7 +30,7 @@ FORMAT = 1
 #: Words whose ids are remembered; with more the oldest half is forgotten.
 _REMEMBERED = 2**18
 
-Fast = Callable[[str], TokenArray | Sequence[int]]
+Fast = Callable[[str], Sequence[int]]
 
 
 class TrainedTokenizer:
