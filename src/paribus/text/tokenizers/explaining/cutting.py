@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paribus.text.tokenizers.explaining.merging import WordNow
+from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.methods.coverage import covered
 from paribus.text.tokenizers.methods.wordpiece import ANY_LENGTH
@@ -49,11 +50,10 @@ class TopDownTraining:
     words: tuple[WordNow, ...]
 
 
-def explain_topdown(
-    recipe: Recipe, corpus: Corpus, *, room: int, steps: int, most_words: int
-) -> TopDownTraining:
-    """The whole search for at most `room` tokens; of what it keeps the first `steps`."""
+def explain_topdown(recipe: Recipe, corpus: Corpus, *, steps: int, most_words: int) -> TopDownTraining:
+    """The whole search; of what it keeps the first `steps`."""
     words = covered(corpus.words(recipe), recipe)[0]
+    room = room_for(recipe, 1 + len(set("".join(words))))
     trained = train_wordpiece_topdown(
         words,
         vocab_size=room,

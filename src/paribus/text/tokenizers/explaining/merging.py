@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from paribus.text.tokenizers.explaining.following import Followed
 from paribus.text.tokenizers.explaining.merge_methods import MergeMethod
+from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.pairs import Candidate, Merge
@@ -71,15 +72,15 @@ def explain_merges(
     recipe: Recipe,
     corpus: Corpus,
     *,
-    room: int,
     first: int,
     steps: int,
     runners_up: int,
     most_words: int,
 ) -> MergeTraining:
-    """Merges `first` to `first + steps - 1`, fewer where a vocabulary of `room` ids or the text has no more."""
+    """Merges `first` to `first + steps - 1`, fewer where the vocabulary or the text has no more."""
     words = row.words(recipe, corpus)
     start = row.start(words, recipe) if words else 0
+    room = room_for(recipe, start)
     last = first + steps - 1
     trained = row.train(words, recipe, min(room, start + last), runners_up)
     tokens = row.tokens(trained)

@@ -16,6 +16,7 @@ from paribus.text.tokenizers.explaining.merge_methods import (
     sentencepiece_words,
 )
 from paribus.text.tokenizers.explaining.merging import WordNow
+from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.methods.sentencepiece import read, written
 from paribus.text.tokenizers.recipe import Recipe
@@ -76,14 +77,12 @@ class UnigramTraining:
     words: tuple[WordNow, ...]
 
 
-def explain_unigram(
-    recipe: Recipe, corpus: Corpus, *, room: int, steps: int, most_words: int
-) -> UnigramTraining:
-    """The training of `room` pieces, special tokens counted; of each round the first `steps` dropped pieces."""
+def explain_unigram(recipe: Recipe, corpus: Corpus, *, steps: int, most_words: int) -> UnigramTraining:
+    """All rounds; of each the first `steps` dropped pieces."""
     words = sentencepiece_words(recipe, corpus)
     trained = train_unigram(
         as_library(words),
-        vocab_size=room,
+        vocab_size=room_for(recipe, len(UNKNOWN_ONLY) + len(set("".join(words)))),
         # Each word ends a line once: then strings at the ends of words may be pieces too.
         line_ends=dict.fromkeys(as_library(words), 1),
         rules=piece_rules(recipe),

@@ -10,7 +10,7 @@ from paribus.text.tokenizers.explaining.cutting import TopDownTraining, explain_
 from paribus.text.tokenizers.explaining.merge_methods import MERGE_METHODS
 from paribus.text.tokenizers.explaining.merging import MergeTraining, explain_merges
 from paribus.text.tokenizers.explaining.pruning import UnigramTraining, explain_unigram
-from paribus.text.tokenizers.methods import METHODS, Corpus, get_method, room_of
+from paribus.text.tokenizers.methods import METHODS, Corpus
 from paribus.text.tokenizers.recipe import Recipe
 
 Training: TypeAlias = MergeTraining | TopDownTraining | UnigramTraining
@@ -58,7 +58,6 @@ def explain_training(
             row,
             recipe,
             corpus,
-            room=room_of(get_method(recipe.method), recipe),
             first=first,
             steps=steps,
             runners_up=runners_up,
@@ -67,6 +66,4 @@ def explain_training(
     if merges is not None:
         raise RequestError(f"{recipe.method} merges nothing: give a vocabulary's size instead")
     explain = explain_topdown if recipe.method == cutting.METHOD else explain_unigram
-    return explain(
-        recipe, corpus, room=room_of(get_method(recipe.method), recipe), steps=steps, most_words=most_words
-    )
+    return explain(recipe, corpus, steps=steps, most_words=most_words)
