@@ -8,8 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from paribus import registry
+
+# How long an example takes is the machine's affair: a paused or busy one must not fail a test.
+settings.register_profile("paribus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("paribus")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -94,6 +94,7 @@ def test_a_prepared_folder_is_trained_on(
     assert "tokens of rows.jsonl" in trained.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_within_moments_and_the_same_command_goes_on(tmp_path: Path) -> None:
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghij", k=6)) for _ in range(500)]

@@ -40,7 +40,8 @@ class Contender:
 class Suite:
     """A benchmark: its options with their defaults, and the contenders for given options.
 
-    `shapes` are options by name, of which the first is the default; `tokens` says how many tokens a step takes.
+    `shapes` are options by name, of which the first is the default; `tokens` says how many tokens a step takes, or how
+    many of another `unit`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Suite:
     shapes: Mapping[str, Mapping[str, Any]]
     contenders: Callable[[Mapping[str, Any]], list[Contender]]
     tokens: Callable[[Mapping[str, Any]], int]
+    unit: str = "tokens"
     threads: int | None = None  # None: all cores
     reference: str = "ours"  # whose time the others' is divided by
     peak: bool = False  # whether it is memory that is measured

@@ -53,6 +53,7 @@ def benchmark(
         "summary": suite.summary,
         "options": dict(options),
         "reference": suite.reference,
+        "unit": suite.unit,
         "peak": suite.peak,
         "rounds": rounds,
         "processes": processes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.page_file import check_page
 from paribus.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def audit(
     from paribus.text.data.audit.page import page
 
     if out is not None:
-        _check_page(out)
+        check_page(out, option="--out")
     if not 0 < memory < 1e6:
         raise RequestError(f"--memory is a number of GB above zero; it is {memory:g}")
     settings = Settings(
@@ -135,13 +136,6 @@ def _runs(rows: list[dict[str, Any]], what: str) -> Table:
     for row in rows:
         table.add_row(f"{row['n']} tokens", f"{row['tokens']:,}", percent(row["share"]))
     return table
-
-
-def _check_page(out: Path) -> None:
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise RequestError(f"--out is an .html file, as in audit.html; it is {shown(out)}")
-    if not out.parent.is_dir():
-        raise RequestError(f"{shown(out.parent)} is no folder to write {shown(out.name)} in")
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -24,6 +24,8 @@ NAMES = {
     "memory": "peak memory of a training step above rest, at vocabulary 32,768",
     "generate": "greedy tokens after a prompt, over the bare products of each token",
     "generate-memory": "peak memory of generating above the model at rest",
+    "tokenizer-train": "training byte-level BPE on 30 MB of source code",
+    "tokenizer-encode": "encoding source code by one byte-level BPE",
 }
 
 

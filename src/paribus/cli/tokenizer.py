@@ -9,15 +9,19 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.tokenizer_compare import compare
+from paribus.cli.tokenizer_explain import explain
 from paribus.cli.tokenizer_files import convert, show
 from paribus.cli.tokenizer_segment import segment
 from paribus.errors import RequestError
 
 app = typer.Typer(no_args_is_help=True, help="Train, compare, explain and convert tokenizers.")
 
+app.command("compare")(compare)
 app.command("show")(show)
 app.command("convert")(convert)
 app.command("segment")(segment)
+app.command("explain")(explain)
 
 _WHICH = "bytes, or the folder or file of a tokenizer."
 
@@ -154,23 +158,45 @@ def train(
         + (f"loses {'; '.join(tokenizer.loses)}" if tokenizer.loses else "loses nothing")
         + f"; written to {out}"
     )
+    if method != "byte" and tokenizer.vocab_size < vocab_size:
+        display.say(f"{vocab_size:,} tokens were asked for: the text has no more to make")
 
 
 @app.command("encode")
 def encode(
     which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
     text: Annotated[str | None, typer.Argument(help="The text. Default: what comes in on stdin.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Pass over merges at random with this probability (BPE-dropout).")
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            help="Draw a way to cut words by its probability to this power (subword regularisation)."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of --dropout and --alpha.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """The ids of a text, and what each stands for.
 
     Example: [bold]paribus tokenizer encode my-tokenizer "some text"[/bold]
     """
+    import numpy as np
+
     from paribus.text.tokenizers import get_tokenizer
+    from paribus.text.tokenizers.model import Sampling
+    from paribus.text.tokenizers.trained import TrainedTokenizer
 
     tokenizer = get_tokenizer(which)
     given = text if text is not None else _stdin()
-    ids = tokenizer.encode(given).tolist()
+    if dropout is None and alpha is None:
+        ids = tokenizer.encode(given).tolist()
+    elif isinstance(tokenizer, TrainedTokenizer):
+        how = Sampling(dropout=dropout, alpha=alpha)
+        ids = tokenizer.sample(given, how, rng=np.random.default_rng(seed)).tolist()
+    else:
+        raise RequestError(f"{which} was not trained by paribus, so it has no random encodings")
     shown = [tokenizer.decode([number]) for number in ids]
     if as_json:
         back = tokenizer.decode(ids)

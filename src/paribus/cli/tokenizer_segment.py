@@ -21,7 +21,9 @@ def segment(
     held_out: Annotated[
         float, typer.Option(help="Share of the sentences to score on, without --test.")
     ] = 0.1,
-    methods: Annotated[str | None, typer.Option(help="Methods by comma. Default: all that learn.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods by comma, neural among them. Default: all others that learn.")
+    ] = None,
     show: Annotated[
         str | None, typer.Option(help="A text without spaces that every method is to cut, instead of scores.")
     ] = None,
@@ -33,16 +35,22 @@ def segment(
     """
     from paribus.cli.display import Display
     from paribus.text.segmenting.comparing import compare_segmenters, divide
-    from paribus.text.segmenting.methods import METHODS, train_segmenter
+    from paribus.text.segmenting.methods import METHODS, get_method, train_segmenter
     from paribus.text.segmenting.segmented_text import read_segmented
 
     names = methods.split(",") if methods else [name for name, row in METHODS.items() if row.needs_text]
+    known = dict(METHODS)
+    if "neural" in names:
+        from paribus.train.segmenter import ALL_METHODS
+
+        known = dict(ALL_METHODS)
+    rows = [get_method(name, known) for name in names]
     sentences = read_segmented(text)
     display = Display()
     if show is not None:
         if not show:
             raise RequestError("--show is an empty text: give one to cut")
-        cut = {name: train_segmenter(name, sentences).segment(show) for name in names}
+        cut = {row.name: train_segmenter(row, sentences).segment(show) for row in rows}
         if as_json:
             typer.echo(json.dumps(cut, ensure_ascii=False))
             return
@@ -52,7 +60,7 @@ def segment(
     scored = read_segmented(test) if test is not None else None
     if scored is None:
         sentences, scored = divide(sentences, held_out=held_out)
-    found = compare_segmenters(map(" ".join, sentences), map(" ".join, scored), names)
+    found = compare_segmenters(map(" ".join, sentences), map(" ".join, scored), rows)
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         return

@@ -17,6 +17,7 @@ from paribus.families.loading import Origin, load
 from paribus.model.transformer import Transformer
 from paribus.text.tokenizers import ByteTokenizer, Tokenizer, get_tokenizer, holds_tokenizer
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
+from paribus.text.tokenizers.older_files import kind_in
 
 
 class Coder(Protocol):
@@ -87,7 +88,7 @@ def open_text_model(
 
 def _coder(home: Path, model: Transformer) -> Coder:
     coder: FolderTokenizer | _Ours
-    if (home / FILE).is_file():
+    if (home / FILE).is_file() or kind_in(home) is not None:
         coder = FolderTokenizer(home)
     elif holds_tokenizer(home):
         coder = _Ours(get_tokenizer(str(home)))

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paribus.text.tokenizers.methods import METHODS, Corpus, train_tokenizer
 from paribus.text.tokenizers.methods import byte_bpe as method
 from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.reference.applying import merge_bytes
 from paribus.text.tokenizers.reference.bpe import train_bpe
 from paribus.text.tokenizers.splits import SPLITS
 
 TEXT = Path(sysconfig.get_path("stdlib"), "argparse.py").read_text("utf-8")
 TEXTS = (TEXT, "Größe 猫猫 \x00\x1f 123456789\r\n\r\n  x" * 20)
 CORPUS = Corpus(lambda: TEXTS)
+MODEL = train_tokenizer(Recipe(method="byte_bpe", vocab_size=600), CORPUS).model
 
 
 @pytest.mark.parametrize("split", [name for name, row in SPLITS.items() if name != "none"])
@@ -70,6 +74,16 @@ def test_without_the_fast_libraries_the_result_is_the_same(monkeypatch: pytest.M
         monkeypatch.setitem(__import__("sys").modules, name, None)
     slow = train_tokenizer(recipe, CORPUS)
     assert slow.name == fast.name and np.array_equal(slow.encode(TEXT), fast.encode(TEXT))
+
+
+@settings(max_examples=150)
+@given(word=st.text("abc ehlorst\u00e9", max_size=60), data=st.data())
+def test_any_slice_of_an_encoding_is_the_encoding_of_its_text(word: str, data: st.DataObject) -> None:
+    model = MODEL
+    ids = model.encode_word(word)
+    start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(ids))] * 2)))
+    text = b"".join(model.pieces[number] for number in ids[start:end])
+    assert merge_bytes(text, model.ranks) == ids[start:end]
 
 
 def test_methods_have_names_of_their_own() -> None:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from paribus.text.data.dataset import Dataset
 from paribus.text.data.shards import Split
-from paribus.text.tokenizers import get_tokenizer
 
 _TOKENS_AT_ONCE = 2**20
 
@@ -22,9 +21,9 @@ def unigram_bits_per_byte(dataset: Dataset) -> float:
     -sum over held-out tokens t of log2((count(t) + 1) / (num_tokens + vocab_size)), over the held-out bytes;
     the one added (Laplace) keeps a token that training has not seen from costing infinitely much. Ends of
     documents are tokens to be predicted and have no bytes, as in a model's score. Memory: 1 M tokens, however
-    long the text is. Raises `RequestError` if the tokenizer is not a known one.
+    long the text is.
     """
-    vocab_size = get_tokenizer(dataset.tokenizer).vocab_size
+    vocab_size = dataset.open_tokenizer().vocab_size
     counts = _counts(dataset.train, vocab_size) + 1
     bits = np.log2(counts.sum()) - np.log2(counts)
     return float(_counts(dataset.heldout, vocab_size) @ bits) / dataset.heldout.num_bytes

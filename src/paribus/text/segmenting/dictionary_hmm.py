@@ -29,12 +29,12 @@ class DictionaryHmmSegmenter:
 
     def __init__(self, dictionary: Dictionary, model: HiddenMarkov) -> None:
         self.dictionary, self.model = dictionary, model
-        self._graph = DictionaryGraph(dictionary)
+        self.graph = DictionaryGraph(dictionary)
 
     def segment(self, text: str) -> list[str]:
         pieces: list[str] = []
         for stretch, words in self.dictionary.blocks(text):
-            pieces += self._recut(self._graph.path(stretch)) if words else stretch
+            pieces += self._recut(self.graph.path(stretch)) if words else stretch
         return pieces
 
     def _recut(self, path: list[str]) -> list[str]:
@@ -51,13 +51,20 @@ class DictionaryHmmSegmenter:
                 pieces.append(word)
         return pieces
 
-    def _run(self, run: str) -> list[str]:
+    def parts(self, run: str) -> list[tuple[str, bool]]:
+        """The parts of a run of single characters, and for each whether the model cuts it further."""
         if len(run) == 1 or run in self.dictionary.counts:
-            return list(run)
-        pieces: list[str] = []
+            return [(letter, False) for letter in run]
+        found: list[tuple[str, bool]] = []
         for number, stretch in enumerate(_CHINESE.split(run)):
             if number % 2:
-                pieces += self.model.words(stretch)
+                found.append((stretch, True))
             else:
-                pieces += filter(None, _NUMBERS.split(stretch))
+                found += ((part, False) for part in _NUMBERS.split(stretch) if part)
+        return found
+
+    def _run(self, run: str) -> list[str]:
+        pieces: list[str] = []
+        for part, tagged in self.parts(run):
+            pieces += self.model.words(part) if tagged else [part]
         return pieces

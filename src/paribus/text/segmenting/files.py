@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest, shown
+from paribus.files.json_object import json_object
 from paribus.text.segmenting.characters import CharacterSegmenter
 from paribus.text.segmenting.dictionary import Dictionary
 from paribus.text.segmenting.dictionary_hmm import DictionaryHmmSegmenter
@@ -45,15 +46,20 @@ _KINDS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
 def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
     """Write a segmenter to one file, which appears when it is complete.
 
-    Raises `RequestError` for one that has no such file (a network is kept by `paribus.train.segmenter`), `WorkError` if
-    the disk fails.
+    Raises `RequestError` for one that has no such file (a network is kept by `paribus.train.segmenter`) or holds half a
+    surrogate pair, `WorkError` if the disk fails.
     """
     content = content_of(segmenter)
     target = Path(path).expanduser()
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        # In ASCII: words may hold lone surrogates, which have no UTF-8 form.
-        beside.write_text(json.dumps(content), "ascii")
+        encoded = json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError(
+            "a word or character of it is half a surrogate pair, which no UTF-8 file holds"
+        ) from None
+    try:
+        beside.write_bytes(encoded)
         os.replace(beside, target)
     except OSError as error:
         beside.unlink(missing_ok=True)
@@ -185,22 +191,9 @@ def _of_type(given: Any, kind: Any, what: str) -> Any:
 
 
 def _object(path: Path, where: str) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise RequestError(f"{where} gives one key twice")
-        return found
-
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise RequestError(f"{where} has {path.stat().st_size:,} bytes, more than a segmenter takes")
-        content = json.loads(path.read_bytes().decode("utf-8"), object_pairs_hook=unique)
+        return json_object(path.read_bytes(), where)
     except OSError as error:
         raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error
-    except RequestError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise RequestError(f"{where} is not JSON that can be read: {shown(error, at_most=100)}") from error
-    if not isinstance(content, dict):
-        raise RequestError(f"{where} holds no JSON object")
-    return content

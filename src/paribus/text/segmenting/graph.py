@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterator
 from typing import ClassVar
 
 from paribus.text.segmenting.dictionary import Dictionary
@@ -61,3 +62,14 @@ class DictionaryGraph:
             pieces.append(text[start : then[start]])
             start = then[start]
         return pieces
+
+    def edges(self, text: str) -> Iterator[tuple[int, int, float, bool]]:
+        """(start, end, ln share, whether it is a word) of all that a path of one stretch may take."""
+        for start in range(len(text)):
+            end = start + 1
+            share = self._log_share.get(text[start:end])
+            yield start, end, self._unknown if share is None else share, share is not None
+            while end < len(text) and text[start:end] in self.dictionary.prefixes:
+                end += 1
+                if (share := self._log_share.get(text[start:end])) is not None:
+                    yield start, end, share, True

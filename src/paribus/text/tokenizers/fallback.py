@@ -6,7 +6,7 @@ Methods whose alphabet is characters are wrapped in this; those over bytes lack 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from paribus.text.tokenizers.model import Model
@@ -28,19 +28,27 @@ class Fallback:
         self.pieces: tuple[bytes, ...] = (*before, *inner.pieces)
 
     def encode_word(self, word: str) -> list[int]:
+        return self.cut(word, self.inner.encode_word)
+
+    def cut(self, word: str, encode: Callable[[str], list[int]]) -> list[int]:
+        """Ids of `word`, where `encode` gives those of the inner model for what it knows."""
         if self._known.issuperset(word):
-            return self._whole(word)
+            return self._whole(word, encode)
         ids: list[int] = []
-        for known, run in itertools.groupby(word, self._known.__contains__):
-            text = "".join(run)
-            ids += self._whole(text) if known else self._unknown(text)
+        for text, known in self.runs(word):
+            ids += self._whole(text, encode) if known else self._unknown(text)
         return ids
+
+    def runs(self, word: str) -> Iterator[tuple[str, bool]]:
+        """The stretches of `word` of characters that are known, and of those that are not."""
+        for known, run in itertools.groupby(word, self._known.__contains__):
+            yield "".join(run), known
 
     def state(self) -> Mapping[str, Any]:
         return self.inner.state()
 
-    def _whole(self, word: str) -> list[int]:
-        ids = self.inner.encode_word(word)
+    def _whole(self, word: str, encode: Callable[[str], list[int]]) -> list[int]:
+        ids = encode(word)
         pieces = self.inner.pieces
         if any(
             not pieces[number] for number in ids

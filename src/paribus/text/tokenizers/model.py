@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 
 class Model(Protocol):
@@ -20,3 +23,23 @@ class Model(Protocol):
 
     def state(self) -> Mapping[str, Any]:
         """All that the method's `restore` needs, as JSON has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a word is encoded at random. `dropout` passes over merges with that probability (arXiv:1910.13267); `alpha`
+    draws a way to cut it in proportion to its probability to that power (arXiv:1804.10959).
+    """
+
+    dropout: float | None = None
+    alpha: float | None = None
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A model that can encode at random. `takes` names the field of `Sampling` that it goes by."""
+
+    takes: str
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        """Ids of `word` by a random way that joins to it."""

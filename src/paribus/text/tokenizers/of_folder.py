@@ -15,6 +15,7 @@ from paribus.errors import ParibusError, RequestError, shown
 from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.older_files import kind_in, read_older
 from paribus.text.tokenizers.unicode import utf8
 
 FILE = "tokenizer.json"
@@ -23,7 +24,9 @@ _MOST_CONFIG_BYTES = 16 * 2**20
 
 
 class FolderTokenizer:
-    """Text to ids and back as `tokenizer.json` says. Raises `RequestError` for a file that is none.
+    """Text to ids and back as `tokenizer.json` says, or where there is none the older files that it replaced.
+
+    Raises `RequestError` for a file that is none.
 
     `template` is the chat template, or None where the folder has none.
     """
@@ -35,17 +38,22 @@ class FolderTokenizer:
             raise RequestError(
                 "reading a checkpoint's tokenizer takes the package tokenizers: pip install 'paribus[checkpoints]'"
             ) from None
-        path = in_folder(folder, FILE)
+        self._config = _config(folder)
+        older = None if (folder / FILE).is_file() else kind_in(folder)
+        path = in_folder(folder, older or FILE)
         content = bytes_of(path, "a tokenizer", at_most=_MOST_BYTES)
         try:
-            self._tokenizer = Tokenizer.from_buffer(content)
+            self._tokenizer = (
+                read_older(folder, older, self._config) if older else Tokenizer.from_buffer(content)
+            )
+        except ParibusError:
+            raise
         except Exception as error:
             raise RequestError(f"{place(path)} is no tokenizer: {shown(error, at_most=200)}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         # One more than the largest id: some files leave numbers out.
         self.vocab_size: int = max(self.ids().values(), default=-1) + 1
-        self._config = _config(folder)
         self.template = _template(folder, self._config)
 
     def ids(self) -> dict[str, int]:

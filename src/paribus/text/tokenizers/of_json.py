@@ -77,7 +77,15 @@ class JsonTokenizer:
 
     def files(self) -> dict[str, bytes]:
         """The files that make this tokenizer, by name."""
-        names = (FILE, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+        names = (
+            FILE,
+            "vocab.json",
+            "merges.txt",
+            "vocab.txt",
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "chat_template.jinja",
+        )
         there = [name for name in names if (self._folder / name).is_file()]
         return {name: in_folder(self._folder, name).read_bytes() for name in there}
 

@@ -67,6 +67,11 @@ class SentencePieceTokenizer:
         utf8(text)
         return np.array(self._library.encode(text), dtype=id_dtype(self.vocab_size))
 
+    def normalised(self, text: str) -> str:
+        """`text` as the model's pieces write it: a blank as U+2581."""
+        utf8(text)
+        return str(self._library.normalize(text))
+
     def decode(self, ids: Sequence[int] | TokenArray) -> str:
         """Text of `ids`, control tokens left out. Raises `RequestError` for an id outside [0, vocab_size)."""
         array = known_ids(ids, self)

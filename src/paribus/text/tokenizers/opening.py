@@ -29,6 +29,8 @@ _KINDS: dict[str, Callable[[Path], Tokenizer]] = {
     "tokenizer.model": SentencePieceTokenizer,
     "spiece.model": SentencePieceTokenizer,
     "sentencepiece.bpe.model": SentencePieceTokenizer,
+    "vocab.json": _json,
+    "vocab.txt": _json,
 }
 
 
@@ -60,4 +62,6 @@ def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
-_BELONG = frozenset({*_KINDS, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"})
+_BELONG = frozenset(
+    {*_KINDS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
+)

@@ -13,7 +13,8 @@ from paribus.text.tokenizers.splits import get_split
 
 END = "<|endoftext|>"
 UNKNOWN = ("bytes", "token")
-_MOST_TOKENS = 2**24
+#: More ids than any tokenizer has.
+MOST_TOKENS = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class Recipe:
         get_split(self.split)
         if self.unknown not in UNKNOWN:
             raise RequestError(f"unknown is {self.unknown!r}: {nearest(self.unknown, UNKNOWN)}")
-        if not 1 <= self.vocab_size <= _MOST_TOKENS:
-            raise RequestError(f"vocab_size is {self.vocab_size:,}: it is from 1 to {_MOST_TOKENS:,}")
+        if not 1 <= self.vocab_size <= MOST_TOKENS:
+            raise RequestError(f"vocab_size is {self.vocab_size:,}: it is from 1 to {MOST_TOKENS:,}")
         if self.min_count is not None and self.min_count < 1:
             raise RequestError(f"min_count is {self.min_count}: it is at least 1")
         names = (*self.specials, END)

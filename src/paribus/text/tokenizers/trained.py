@@ -6,6 +6,7 @@ never made of text.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paribus.errors import RequestError
 from paribus.text.tokenizers.fallback import Fallback
-from paribus.text.tokenizers.model import Model
+from paribus.text.tokenizers.model import Model, Sampled, Sampling
 from paribus.text.tokenizers.normalisers import get_normaliser
 from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
 from paribus.text.tokenizers.recipe import END, Recipe
@@ -94,6 +96,25 @@ class TrainedTokenizer:
             ids += found
         return np.array(ids, dtype=id_dtype(self.vocab_size))
 
+    def sample(self, text: str, how: Sampling, *, rng: np.random.Generator) -> TokenArray:
+        """Ids of `text` by a random way that decodes to the same; drawn from `rng` alone.
+
+        Raises `RequestError` for a method that has no random encodings, or none of the kind asked for.
+        """
+        utf8(text)
+        inner = self.model.inner if isinstance(self.model, Fallback) else self.model
+        if not isinstance(inner, Sampled):
+            raise RequestError(f"the method {self.recipe.method} has no random encodings")
+        amount = getattr(how, inner.takes)
+        if amount is None:
+            raise RequestError(f"the method {self.recipe.method} takes {inner.takes}")
+        draw = functools.partial(inner.sample_word, amount=amount, rng=rng)
+
+        ids: list[int] = []
+        for word in self._split.words(self._normaliser.apply(text)):
+            ids += self.model.cut(word, draw) if isinstance(self.model, Fallback) else draw(word)
+        return np.array(ids, dtype=id_dtype(self.vocab_size))
+
     def words(self, text: str) -> list[tuple[str, list[int]]]:
         """Each word of the normalised text, with its ids."""
         return [(word, self._encode_word(word)) for word in self._split.words(self._normaliser.apply(text))]
@@ -123,6 +144,6 @@ class TrainedTokenizer:
         if len(word) <= 64:
             if len(self._remembered) >= _REMEMBERED:
                 for old in list(self._remembered)[: _REMEMBERED // 2]:
-                    del self._remembered[old]
+                    self._remembered.pop(old, None)  # another thread may have been here
             self._remembered[word] = ids
         return ids

@@ -57,6 +57,8 @@ class SourceText:
         """The texts, in order. Raises `RequestError` if there is none."""
         self.seen |= {"documents": 0, "bytes": 0}
         looked_at = self._listing.skipped
+        if self._progress is not None:
+            self._progress(0, self._listing.num_bytes)
         for document in self._listing.documents(self._text_field):
             looked_at += 1
             if self._progress is not None:

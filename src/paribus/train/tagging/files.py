@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from paribus.errors import RequestError, WorkError, shown
 from paribus.families import native
 from paribus.families.files.headers import read_header
-from paribus.families.files.json_object import json_object
 from paribus.families.files.writing import Outgoing, write_tensors
+from paribus.files.json_object import json_object
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 from paribus.text.segmenting.files import FORMAT, VERSION
@@ -47,6 +47,10 @@ def save_tagger(tagger: Tagger, alphabet: Alphabet, folder: Path) -> None:
         "net": _net(tagger),
         "alphabet": _letters(alphabet),
     }
+    try:
+        described = json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RequestError("its alphabet has half a surrogate pair, which no UTF-8 file holds") from None
     tensors = [
         Outgoing(name=name, shape=tuple(tensor.shape), dtype=tensor.dtype, make=tensor.detach)
         for name, tensor in tagger.state_dict().items()
@@ -56,7 +60,7 @@ def save_tagger(tagger: Tagger, alphabet: Alphabet, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         write_tensors(beside / WEIGHTS, tensors)
-        (beside / DESCRIPTION).write_text(json.dumps(content), "ascii")
+        (beside / DESCRIPTION).write_bytes(described)
         beside.chmod(0o755)
         os.replace(beside, folder)
     except OSError as error:
@@ -82,11 +86,11 @@ def load_tagger(folder: Path) -> tuple[Tagger, Alphabet]:
     except RequestError as error:
         raise RequestError(f"in {where} {error}") from None
     with torch.device("meta"):
-        wanted = {name: tensor.shape for name, tensor in _unfilled(config).state_dict().items()}
+        wanted = {name: tuple(tensor.shape) for name, tensor in _unfilled(config).state_dict().items()}
     header = read_header(folder / WEIGHTS)
-    found = {name: tensor.shape for name, tensor in header.tensors.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
     for name in sorted(wanted.keys() | found.keys()):
-        if tuple(wanted.get(name, ())) != tuple(found.get(name, ())) or (name in wanted) != (name in found):
+        if wanted.get(name) != found.get(name):
             raise RequestError(
                 f"{shown(folder / WEIGHTS)} does not hold the net of {DESCRIPTION}: {shown(name, at_most=80)} differs"
             )

@@ -161,6 +161,10 @@ def test_joined_bytes_take_a_piece_that_no_merge_of_ids_makes() -> None:
     model = BPE((*(bytes((value,)) for value in range(256)), b"bc", b"abc"), (), "bytes")
     assert model.encode_word("xabc", by="bytes") == [ord("x"), 257]
     assert model.encode_word("xabc") == [ord(letter) for letter in "xabc"]
+    # A whole word that is a piece is that piece, though no two others join to it.
+    alone = BPE((*(bytes((value,)) for value in range(256)), b"abc"), (), "bytes")
+    assert alone.encode_word("abc", by="bytes") == [256]
+    assert alone.encode_word("xabc", by="bytes") == [ord(letter) for letter in "xabc"]
 
 
 def text_words(text: str) -> list[str]:
@@ -179,6 +183,14 @@ def test_dropout_passes_over_each_merge_with_its_probability() -> None:
     rng = np.random.default_rng(0)
     whole = sum(model.encode_word("ab", dropout=0.3, rng=rng) == [256] for _ in range(4000))
     assert abs(whole / 4000 - 0.7) < 0.03  # over four standard deviations
+
+
+def test_a_merge_that_was_passed_over_may_be_taken_at_a_later_step() -> None:
+    """Both merges happen if the first is kept and then the second, or the second, and then the first on its next turn."""
+    model = train_bpe({"ab": 2, "cd": 1}, vocab_size=258)
+    rng = np.random.default_rng(0)
+    both = sum(model.encode_word("abcd", dropout=0.5, rng=rng) == [256, 257] for _ in range(4000))
+    assert abs(both / 4000 - (0.5**2 + 0.5**3)) < 0.035
 
 
 def test_dropout_keeps_the_text_and_follows_its_seed(words: dict[str, int]) -> None:

@@ -20,7 +20,8 @@ likelihood = reference.train_wordpiece_likelihood(words, vocab_size=600, runners
 topdown = reference.train_wordpiece_topdown(words, vocab_size=600)
 print(frequency, likelihood, topdown)
 spaced = {word.replace(" ", "\u2581"): count for word, count in words.items() if " " not in word[1:]}
-print(reference.train_sentencepiece_bpe(spaced, vocab_size=600), reference.train_unigram(spaced, vocab_size=300, told=True))
+print(reference.train_sentencepiece_bpe(spaced, vocab_size=600))
+print(reference.train_unigram(spaced, vocab_size=300, told=True))
 """
 
 

@@ -7,6 +7,8 @@ import unicodedata
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.reference import (
@@ -21,7 +23,7 @@ LINES = [
     "  two  spaces and <s>a name</s> of a token ",
     "under\u2581score and tab\tand \u001f",
     "skipped \u2585",
-    "\u00e9t\u00e9 2024 x86_64",
+    "\u00e9t\u00e9 2024" + " x86_64 py311" * 9,
 ]
 
 
@@ -85,6 +87,15 @@ def test_pieces_of_one_script_equal_the_library_in_order(lines: list[str]) -> No
     assert list(ours.tokens) == [theirs.id_to_piece(number) for number in range(1200)]
 
 
+@given(
+    words=st.dictionaries(st.text("abc", min_size=1, max_size=12), st.integers(1, 3), min_size=1, max_size=5)
+)
+def test_no_piece_is_made_twice(words: dict[str, int]) -> None:
+    """The library guards against it, by a set of what was made; our trainer relies on it."""
+    model = train_sentencepiece_bpe(words, vocab_size=400)
+    assert len(set(model.tokens)) == model.vocab_size
+
+
 def test_rare_characters_are_left_out_as_the_library_leaves_them_out(lines: list[str]) -> None:
     options = {"vocab_size": 600, "split_by_unicode_script": False, "split_by_number": False}
     theirs = library(lines, character_coverage=0.99, **options)
@@ -130,3 +141,8 @@ def test_a_vocabulary_smaller_than_the_characters_is_refused() -> None:
         RequestError, match="vocabulary of 5 is too small: 3 special tokens and 3 characters make 6"
     ):
         trained(["ab"], 5)
+
+
+def test_a_lone_surrogate_is_refused_in_a_sentence() -> None:
+    with pytest.raises(RequestError, match=r"lone surrogate U\+D800"):
+        sentences(["a\ud800"])

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import scipy.special
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
@@ -107,9 +107,9 @@ def test_encoding_with_a_fixed_model_equals_the_library(
     lines: list[str], library: tuple[object, str]
 ) -> None:
     model = of_library(library[0])
-    for line in [*lines, "unseen ☃☃ and Ω", "a" * 50_000]:
+    for line in [*lines, "unseen ☃☃ and Ω", "a" * 5_000]:
         for word in {
-            word for sentence in sentences([line], longest=60_000) for word in sentencepiece_words([sentence])
+            word for sentence in sentences([line], longest=6_000) for word in sentencepiece_words([sentence])
         }:
             assert model.encode_word(word) == library[0].encode(word.removeprefix("\u2581")), word
 
@@ -118,7 +118,7 @@ def test_the_n_best_are_those_of_the_library(library: tuple[object, str]) -> Non
     model = of_library(library[0])
     theirs = library[0].nbest_encode("_store_default_actions", nbest_size=20, return_type="proto").nbests
     found = model.n_best("\u2581_store_default_actions", 20)
-    assert len(theirs) == 20
+    assert len(found) == len(theirs) > 5
     np.testing.assert_allclose([score for score, _ in found], [each.score for each in theirs], rtol=1e-5)
     assert sorted(ids for _, ids in found) == sorted([piece.id for piece in each.pieces] for each in theirs)
 
@@ -161,7 +161,9 @@ def test_best_and_n_best_are_those_of_enumeration(word: str) -> None:
 def test_expected_counts_and_likelihood_are_those_of_enumeration(words: dict[str, int]) -> None:
     ids = {piece: number for number, piece in enumerate(PIECES)}
     scores = np.array([*PIECES.values(), -12.0])
-    counts, likelihood = Lattices.of(list(words), ids, 3).expected(scores, np.array(list(words.values())))
+    counts, likelihood = Lattices.of(list(words), list(PIECES)).expected(
+        scores, np.array(list(words.values()))
+    )
     expected, total = np.zeros(len(PIECES) + 1), 0.0
     for word, count in words.items():
         all_ways = ways(word)
@@ -175,7 +177,7 @@ def test_expected_counts_and_likelihood_are_those_of_enumeration(words: dict[str
 
 
 def test_unknown_characters_have_edges_of_their_own() -> None:
-    counts, _ = Lattices.of(["a☃"], {"a": 0}, 3).expected(np.array([-1.0, -11.0]), np.array([5]))
+    counts, _ = Lattices.of(["a☃"], ["a"]).expected(np.array([-1.0, -11.0]), np.array([5]))
     assert counts.tolist() == pytest.approx([5.0, 5.0])
     assert MODEL.encode_word("a☃☃b") == [3, 0, 4]
 
@@ -246,6 +248,16 @@ def test_all_characters_stay_whatever_their_score(ours: Unigram, lines: list[str
 def test_digamma_is_that_of_scipy() -> None:
     x = np.geomspace(1e-3, 1e9, 500)
     np.testing.assert_allclose(digamma(x), scipy.special.digamma(x), rtol=1e-12, atol=1e-12)
+
+
+@settings(max_examples=30)
+@given(
+    words=st.dictionaries(st.text("ab☃", min_size=1, max_size=5), st.integers(1, 3), min_size=1, max_size=4)
+)
+def test_the_smallest_texts_are_trained_on_and_join_again(words: dict[str, int]) -> None:
+    model = train_unigram(words, vocab_size=8)
+    for word in words:
+        assert b"".join(model.pieces[number] for number in model.encode_word(word)) == word.encode()
 
 
 def test_what_cannot_be_done_is_refused_in_a_sentence() -> None:

@@ -141,7 +141,7 @@ class _Neighbours:
                 kept.append(document)
 
     def nearest(self, document: int) -> tuple[int, float] | None:
-        """The most similar kept document of those compared, the earliest of several, if it is similar enough."""
+        """The most similar kept document of those compared, if it is similar enough."""
         votes: Counter[int] = Counter()
         for bucket in self._buckets.of(document):
             votes.update(self._kept.get(bucket, ()))
@@ -156,7 +156,7 @@ class _Neighbours:
                 continue
             self.compared += 1
             alike = similarity(its, theirs)
-            if alike > most or (alike == most and other < best):
+            if alike > most:
                 best, most = other, alike
         return (best, most) if most >= self._least else None
 

@@ -158,7 +158,7 @@ class _Repeated:
 def _ngrams(
     store: Store, n: int, tokenizer: Tokenizer, settings: Settings, tell: Progress, *, spans: bool
 ) -> _Repeated:
-    ends = store.rows["token_end"]
+    ends = store.token_ends
     runs = Runs(tokens=store.tokens, ends=ends, length=n)
     path = store.texts.with_name(f"flags-{n}")
     found = find_repeats(

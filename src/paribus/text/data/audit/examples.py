@@ -78,7 +78,7 @@ def span_rows(store: Store, spans: Sequence[Span], tokenizer: Tokenizer) -> list
     rows = []
     for span in spans:
         tokens = store.tokens[span.start : span.start + min(span.length, _SPAN_TOKENS)]
-        document = int(np.searchsorted(store.rows["token_end"], span.start, side="right"))
+        document = int(np.searchsorted(store.token_ends, span.start, side="right"))
         rows.append(
             {
                 "tokens": span.length,

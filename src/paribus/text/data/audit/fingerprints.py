@@ -28,16 +28,21 @@ _STEPS = tuple(
 
 def fingerprints(items: npt.NDArray[Any], length: int) -> Fingerprints:
     """uint64 [len(items) - length + 1]: one for each run of `length` items; none if there are fewer items."""
-    hashes = items.astype(np.uint64) * _STEPS[1]
+    if len(items) < length:
+        return np.empty(0, dtype=np.uint64)
+    hashes = items.astype(np.uint64)
+    hashes *= _STEPS[1]
     reach, step = 1, 0
-    while reach < length and len(hashes):
+    while reach < length:
         add = min(reach, length - reach)  # the last two runs overlap
         later = hashes[add:]
         hashes = hashes[: len(later)] * _STEPS[step % len(_STEPS)]
-        hashes ^= hashes >> np.uint64(29)
         hashes += later
         reach, step = reach + add, step + 1
-    return mixed(hashes) if len(items) >= length else hashes[:0]
+    # So far every bit depends on lower ones only.
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= _STEPS[2]
+    return hashes
 
 
 def mixed(hashes: Fingerprints) -> Fingerprints:

@@ -10,19 +10,13 @@ from importlib import resources
 from typing import Any
 
 from paribus.text.data.audit.worth import count
+from paribus.text.pages import rendered
 
 
 def page(results: Mapping[str, Any]) -> str:
     """The whole page as HTML."""
-    import jinja2
-
     from paribus.text.data.audit.plots import Column, columns, lines
 
-    folder = resources.files("paribus.text.data.audit") / "templates"
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters |= {"percent": percent, "count": count, "whole": lambda value: f"{value:,}"}
     near, ngrams = results["near"], results["ngrams"]
     figures = {
         "sizes": columns(
@@ -45,14 +39,18 @@ def page(results: Mapping[str, Any]) -> str:
         ],
         "worth": lines(results["worth"]),
     }
-    template = environment.from_string((folder / "audit.html.j2").read_text("utf-8"))
-    return template.render(
-        results,
-        css=(folder / "audit.css").read_text("utf-8"),
-        figures=figures,
-        answer=answer(results),
-        heldout=results.get("heldout"),
-        dedup=results.get("dedup"),
+    values = {
+        **results,
+        "figures": figures,
+        "answer": answer(results),
+        "heldout": results.get("heldout"),
+        "dedup": results.get("dedup"),
+    }
+    return rendered(
+        resources.files("paribus.text.data.audit") / "templates",
+        "audit",
+        values,
+        filters={"percent": percent, "count": count, "whole": lambda value: f"{value:,}"},
     )
 
 

@@ -19,7 +19,7 @@ from paribus.text.data.audit.minhash import bands
 from paribus.text.data.audit.shingles import shingles
 from paribus.text.data.audit.store import Batch, Store, Writer
 from paribus.text.data.corpus import Source, list_source, no_text
-from paribus.text.data.dataset import Dataset, load_dataset
+from paribus.text.data.dataset import Dataset, holds_dataset, load_dataset
 from paribus.text.data.failures import writing
 from paribus.text.data.readers import documents_of, spans_of
 from paribus.text.data.shards import Split
@@ -60,7 +60,7 @@ def parts_of(
     Raises `RequestError` if there is nothing to read, or held-out text is given twice.
     """
     dataset = _dataset(source)
-    coder = get_tokenizer(tokenizer or (dataset.tokenizer if dataset else "bytes"))
+    coder = dataset.open_tokenizer() if dataset and tokenizer is None else get_tokenizer(tokenizer or "bytes")
     if dataset is None:
         return _listed(source, text_field), _apart(against, text_field), coder
     if against is not None:
@@ -155,7 +155,7 @@ def _batch(given: list[Given], tokenizer: Tokenizer) -> Batch:
 
 def _dataset(source: str) -> Dataset | None:
     folder = Path(os.path.expanduser(source))
-    return load_dataset(folder) if (folder / "meta.json").is_file() else None
+    return load_dataset(folder) if holds_dataset(folder) else None
 
 
 def _apart(against: str | None, text_field: str) -> Part | None:
@@ -187,7 +187,7 @@ def _documents(listing: Source, text_field: str, places: list[str]) -> Iterator[
 
 
 def _split(dataset: Dataset, split: Split) -> Part:
-    coder = get_tokenizer(dataset.tokenizer)
+    coder = dataset.open_tokenizer()
 
     def documents(places: list[str]) -> Iterator[Given]:
         places.append(f"{shown(dataset.folder)}/{split.name}")

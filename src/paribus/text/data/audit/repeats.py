@@ -105,12 +105,9 @@ def _sizes(runs: Runs, span: tuple[int, int]) -> npt.NDArray[np.int64]:
     """How many runs of the span have a fingerprint with each value of the first bits."""
     sizes = np.zeros(2**_BIN_BITS, dtype=np.int64)
     for _, prints, within in runs.chunks(*span):
-        sizes += np.bincount(_bins(prints[within]), minlength=len(sizes))
+        prints >>= np.uint64(64 - _BIN_BITS)
+        sizes += np.bincount(prints[within].view(np.int64), minlength=len(sizes))
     return sizes
-
-
-def _bins(prints: Fingerprints) -> npt.NDArray[np.int64]:
-    return (prints >> np.uint64(64 - _BIN_BITS)).astype(np.int64)
 
 
 def _shares(sizes: npt.NDArray[np.int64], *, most: int) -> list[_Share]:
@@ -182,13 +179,15 @@ def _sorted_words(runs: Runs, share: _Share, pace: _Pace) -> tuple[Fingerprints,
     bits = max((runs.positions - 1).bit_length(), 1)
     shift = np.uint64(_BIN_BITS - (share.high - share.low - 1).bit_length())
     least = np.uint64(share.low << (64 - _BIN_BITS))
+    most = np.uint64(((share.high - share.low) << (64 - _BIN_BITS)) - 1)
     words = np.empty(share.size, dtype=np.uint64)
     filled = told = 0
     for start, prints, within in runs.chunks(0, runs.positions):
-        bins = _bins(prints)
-        found = np.flatnonzero(within & (bins >= share.low) & (bins < share.high))
+        prints -= least  # below the share is then above it, as numbers without a sign
+        within &= prints <= most
+        found = np.flatnonzero(within)
         # The bits that all of the share have in common make room for more that tell apart.
-        own = ((prints[found] - least) << shift) >> np.uint64(bits) << np.uint64(bits)
+        own = (prints[found] << shift) >> np.uint64(bits) << np.uint64(bits)
         words[filled : filled + len(found)] = own | (found + start).astype(np.uint64)
         filled += len(found)
         if filled - told >= _TELL:

@@ -14,7 +14,7 @@ from paribus.text.tokenizers import TokenArray
 
 Positions = npt.NDArray[np.int64]
 
-_CHUNK = 2**15  # so that what is computed on the way stays in the cache of a core
+_CHUNK = 2**14  # so that what is computed on the way stays in the cache of a core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Runs:
         ends = self.ends[first:last]
         begins = np.concatenate([self.ends[first - 1 : first] if first else [0], ends[:-1]])[: len(ends)]
         too_late = np.maximum(ends - self.length + 1, begins)
-        steps = np.zeros(end - start + 1, dtype=np.int32)
+        steps = np.zeros(end - start + 1, dtype=np.int8)  # never two at once
         np.add.at(steps, np.clip(too_late - start, 0, end - start), 1)
         np.add.at(steps, np.clip(ends - start, 0, end - start), -1)
-        return np.asarray(np.cumsum(steps[:-1]) == 0)
+        return np.asarray(np.cumsum(steps[:-1], dtype=np.int8) == 0)

@@ -111,10 +111,15 @@ class Store:
         """int64 [documents]: tokens of each."""
         return np.diff(self.rows["token_end"], prepend=0)
 
+    @cached_property
+    def token_ends(self) -> npt.NDArray[np.int64]:
+        """int64 [documents]: where the tokens of each end; side by side in memory, for searches by the million."""
+        return np.ascontiguousarray(self.rows["token_end"])
+
     @property
     def source_tokens(self) -> int:
         """Where the tokens of the source end and those held out begin."""
-        return int(self.rows["token_end"][self.sources - 1]) if self.sources else 0
+        return int(self.token_ends[self.sources - 1]) if self.sources else 0
 
     def text(self, document: int, *, most: int | None = None) -> str:
         """The text of a document, or about its first `most` bytes."""

@@ -22,7 +22,7 @@ from paribus.text.tokenizers.model import Model
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.trained import TrainedTokenizer
 
-__all__ = ["METHODS", "Corpus", "Method", "get_method", "restored", "train_tokenizer"]
+__all__ = ["METHODS", "Corpus", "Method", "get_method", "restored", "room_of", "train_tokenizer"]
 
 #: Segmenters whose segments are pieces; `characters` is the method `char`.
 _SEGMENTED = [segmented_method(row, name) for name, row in SEGMENTERS.items() if name != "characters"]
@@ -63,6 +63,12 @@ def train_tokenizer(
     if unknown := sorted(set(recipe.options) - set(allowed)):
         known = nearest(unknown[0], allowed) if allowed else "it has none"
         raise RequestError(f"the method {method.name} has no option {unknown[0]!r}: {known}")
+    room = room_of(method, recipe)
+    return _put_together(method, recipe, method.train(recipe, corpus, room), trained_on or {})
+
+
+def room_of(method: Method, recipe: Recipe) -> int:
+    """How many ids are left for the method's own pieces. Raises `RequestError` if there are none."""
     before = (256 if recipe.unknown == "bytes" else 1) if method.of_characters else 0
     room = recipe.vocab_size - len(recipe.specials) - 1 - before
     if room < 1:
@@ -70,7 +76,7 @@ def train_tokenizer(
             f"vocab_size {recipe.vocab_size:,} is too small for {method.name}: {before + len(recipe.specials) + 1:,} ids "
             "are taken by " + ("the bytes and special tokens" if before == 256 else "special tokens")
         )
-    return _put_together(method, recipe, method.train(recipe, corpus, room), trained_on or {})
+    return room
 
 
 def restored(content: Mapping[str, Any]) -> TrainedTokenizer:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from paribus.errors import RequestError
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
 from paribus.text.tokenizers.recipe import Recipe
@@ -23,6 +26,11 @@ class CharacterBPE:
     def encode_word(self, word: str) -> list[int]:
         return self.trained.encode_word(word)
 
+    takes = "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        return self.trained.encode_word(word, dropout=amount, rng=rng)
+
     def state(self) -> dict[str, Any]:
         """The alphabet, and each merge as left id, right id and the count that it had."""
         merges = self.trained.merges
@@ -35,8 +43,13 @@ class CharacterBPE:
 
 def restore(state: Mapping[str, Any]) -> CharacterBPE:
     pieces = [character.encode() for character in state["alphabet"]]
-    merges = []
-    for left, right, count in state["merges"]:
+    merges, seen = [], set()
+    for number, (left, right, count) in enumerate(state["merges"], 1):
+        if not 0 <= min(left, right) <= max(left, right) < len(pieces):
+            raise RequestError(f"merge {number:,} is of pieces that are not there yet: {left} and {right}")
+        if (left, right) in seen:
+            raise RequestError(f"merge {number:,} is there twice: {left} and {right}")
+        seen.add((left, right))
         merges.append(Merge(left, right, len(pieces), count, count))
         pieces.append(pieces[left] + pieces[right])
     return CharacterBPE(Trained(pieces=tuple(pieces), merges=tuple(merges), unit="characters"))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from paribus.errors import RequestError
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.model import Model
@@ -36,13 +38,23 @@ class ByteBPE:
     def encode_word(self, word: str) -> list[int]:
         return merge_bytes(utf8(word), self.ranks)
 
+    takes = "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        return merge_bytes(utf8(word), self.ranks, dropout=amount, rng=rng)
+
     def state(self) -> dict[str, Any]:
         """Pieces after the bytes, each byte written as the letter that GPT-2 gives it."""
         return {"pieces": ["".join(map(LETTER_OF_BYTE.__getitem__, piece)) for piece in self.pieces[256:]]}
 
 
 def restore(state: Mapping[str, Any]) -> ByteBPE:
-    return ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+    """Raises `RequestError` for a piece that is there twice: which of its ids would stand for it?"""
+    model = ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+    if len(model.ranks) < len(model.pieces):
+        twice = next(piece for rank, piece in enumerate(model.pieces) if model.ranks[piece] != rank)
+        raise RequestError(f"the piece {twice!r} is there twice")
+    return model
 
 
 def train(recipe: Recipe, corpus: Corpus, room: int) -> ByteBPE:

@@ -10,6 +10,8 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.methods.base import Corpus, Method
 from paribus.text.tokenizers.methods.coverage import COVERAGE, covered
@@ -38,9 +40,24 @@ class SentencePieces:
         self.pieces: tuple[bytes, ...] = (b"", *(utf8(read(token)) for token in reference.tokens[1:]))
 
     def encode_word(self, word: str) -> list[int]:
-        if not _RESERVED.isdisjoint(word):
+        if not self.takes_word(word):
             return [0]
         return self.reference.encode_word(written(word))
+
+    def takes_word(self, word: str) -> bool:
+        """Whether no letter of `word` is one that others are written as."""
+        return _RESERVED.isdisjoint(word)
+
+    @property
+    def takes(self) -> str:
+        return "alpha" if isinstance(self.reference, Unigram) else "dropout"
+
+    def sample_word(self, word: str, *, amount: float, rng: np.random.Generator) -> list[int]:
+        if not self.takes_word(word):
+            return [0]
+        if isinstance(self.reference, Unigram):
+            return self.reference.sample_word(written(word), alpha=amount, rng=rng)
+        return self.reference.encode_word(written(word), dropout=amount, rng=rng)
 
     def state(self) -> dict[str, Any]:
         """Each piece, as text has it, with its score."""
@@ -97,7 +114,7 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
                 split_by_unicode_script=False,
                 split_by_number=False,
                 split_by_whitespace=False,
-                max_sentencepiece_length=int(recipe.options.get("longest", _LONGEST)),
+                max_sentencepiece_length=int(recipe.options.get("longest", LONGEST)),
                 max_sentence_length=2**30,
                 unk_id=0,
                 bos_id=-1,
@@ -117,15 +134,19 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
     return train
 
 
+def taken(words: Mapping[str, int], least: int) -> dict[str, int]:
+    """The words that training sees: those that occur `least` times, without what stands for something else."""
+    return {word: count for word, count in words.items() if count >= least and _RESERVED.isdisjoint(word)}
+
+
 def _lines(words: Mapping[str, int], least: int) -> Iterator[str]:
-    for word, count in words.items():
-        if count >= least and _RESERVED.isdisjoint(word):
-            yield f"{written(word)}\t{count}"
+    for word, count in taken(words, least).items():
+        yield f"{written(word)}\t{count}"
 
 
 #: As the library has it.
-_LONGEST = 16
-_OPTIONS = {"coverage": COVERAGE, "longest": _LONGEST}
+LONGEST = 16
+_OPTIONS = {"coverage": COVERAGE, "longest": LONGEST}
 _UNIGRAM, _BPE = _restoring(Unigram), _restoring(SentencePieceBPE)
 UNIGRAM = Method(
     name="unigram",

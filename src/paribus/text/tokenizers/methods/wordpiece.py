@@ -17,7 +17,7 @@ from paribus.text.tokenizers.reference.wordpiece import (
 )
 
 #: No word is too long: an unknown word would lose its text.
-_LONGEST = 2**62
+ANY_LENGTH = 2**62
 
 
 class WordPieces:
@@ -36,7 +36,7 @@ class WordPieces:
 
 def restore(state: Mapping[str, Any]) -> WordPieces:
     return WordPieces(
-        WordPiece(tokens=tuple(state["tokens"]), unknown=0, specials=(UNKNOWN,), longest_word=_LONGEST)
+        WordPiece(tokens=tuple(state["tokens"]), unknown=0, specials=(UNKNOWN,), longest_word=ANY_LENGTH)
     )
 
 
@@ -52,7 +52,11 @@ def _training(trainer: Callable[..., WordPiece], least: int) -> Callable[[Recipe
 def _topdown(recipe: Recipe, corpus: Corpus, room: int) -> WordPieces:
     words, _ = covered(corpus.words(recipe), recipe)
     trained = train_wordpiece_topdown(
-        words, vocab_size=room, lowest=recipe.min_count or 1, longest_word=_LONGEST, most_characters=_LONGEST
+        words,
+        vocab_size=room,
+        lowest=recipe.min_count or 1,
+        longest_word=ANY_LENGTH,
+        most_characters=ANY_LENGTH,
     )
     return restore({"tokens": trained.tokens})
 

@@ -22,9 +22,11 @@ def merge_by_rank(
     *,
     dropout: float = 0.0,
     rng: np.random.Generator | None = None,
+    told: Callable[[int, Symbol], None] | None = None,
 ) -> list[Symbol]:
     """`symbols` merged as far as `ranked(left, right)` goes, which gives (rank, merged symbol) or None.
 
+    `told(place, merged)`, if given, hears of each merge as it is made; `place` counts the symbols given.
     With `dropout` p, each possible merge is passed over with probability p at each step: BPE-dropout, Provilkov et al.,
     2020 (arXiv:1910.13267), algorithm 1. O(n log n) in the length without it. Raises `RequestError` for a dropout
     outside [0, 1] or without `rng`.
@@ -55,6 +57,8 @@ def merge_by_rank(
             continue
         third = after[second]
         row[place], row[second] = merged, None
+        if told is not None:
+            told(place, merged)
         after[place] = third
         if third < len(row):
             before[third] = place

@@ -26,26 +26,19 @@ class Edge:
 
 Score = Callable[[str], float | None]
 
-_SUMS_BEGIN_ANEW = 100_000.0
-
 
 def best_path(word: str, score: Score, *, longest: int, unknown_score: float) -> list[Edge]:
     """Viterbi: the segmentation of the largest score; of equals the one whose last piece is longer.
 
     `score(piece)` is None for what is no piece; a character that is none scores `unknown_score`. Sums are float32 from
-    the left, and begin anew beyond 100,000, as in SentencePiece, so that near ties fall as they do there. Takes memory
-    for the characters of the word, not for all its pieces.
+    the left, as in SentencePiece, so that near ties fall as they do there. Takes memory for the characters of the word,
+    not for all its pieces.
     """
     size = len(word)
     reached: list[np.float32] = [np.float32(0)] * (size + 1)
     came_from = [-1] * (size + 1)
-    furthest = 0
     for start in range(size):
         here = reached[start]
-        if abs(here) > _SUMS_BEGIN_ANEW:
-            for place in range(start, furthest + 1):
-                reached[place] -= here
-            here = np.float32(0)
         for end in range(start + 1, min(size, start + longest) + 1):
             found = score(word[start:end])
             if found is None:
@@ -55,7 +48,6 @@ def best_path(word: str, score: Score, *, longest: int, unknown_score: float) ->
             total = here + np.float32(found)
             if came_from[end] < 0 or total > reached[end]:
                 reached[end], came_from[end] = total, start
-            furthest = max(furthest, end)
     path: list[Edge] = []
     end = size
     while end:

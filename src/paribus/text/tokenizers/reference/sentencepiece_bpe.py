@@ -85,10 +85,10 @@ def train_sentencepiece_bpe(
     """SentencePiece's BPE from words that start with U+2581 (`sentencepiece_words`).
 
     The pair with the largest count that `rules` allow is merged; of equals the one with fewer characters, then with
-    the smaller string. A pair that joins to a piece that another split made is passed over, unmerged. Pairs that have
-    come to occur no more are taken too when nothing else is left. `coverage` is the part of the text whose characters
-    get pieces of their own. Fewer pieces come out when there are no more pairs. Raises `RequestError` for no words, or
-    a vocabulary smaller than its characters.
+    the smaller string. SentencePiece also passes over a piece that another split made; as a pair is merged everywhere
+    at once, there is none. Pairs that have come to occur no more are taken too when nothing else is left. `coverage` is
+    the part of the text whose characters get pieces of their own. Fewer pieces come out when there are no more pairs.
+    Raises `RequestError` for no words, or a vocabulary smaller than its characters.
     """
     kept, rules = checked(words), rules or PieceRules()
     characters = required_characters(kept, coverage)
@@ -104,7 +104,6 @@ def train_sentencepiece_bpe(
         ids[code_points(list(kept))], np.array([len(word) for word in kept]), np.array(list(kept.values()))
     )
     strings = list(characters)
-    made: set[str] = set()
 
     def tie(key: int) -> tuple[int, str] | None:
         left, right = pair_of(key)
@@ -112,11 +111,7 @@ def train_sentencepiece_bpe(
         return (len(piece), piece) if rules.allow(piece) else None
 
     def take(left: int, right: int) -> bool:
-        piece = strings[left] + strings[right]
-        if piece in made:
-            return False
-        made.add(piece)
-        strings.append(piece)
+        strings.append(strings[left] + strings[right])
         return True
 
     room = (len(characters), len(characters) + vocab_size - reserved)

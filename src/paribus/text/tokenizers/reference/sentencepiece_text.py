@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paribus.text.tokenizers.reference.words import utf8
+
 SPACE = "\u2581"  # stands for a space, at the start of words
 BOUNDARY = "\u001f"  # no piece crosses it
 RESERVED = "\u2585"  # stands for rare characters inside SentencePiece; lines that have it are skipped
@@ -65,12 +67,13 @@ def sentences(
     """The lines as SentencePiece trains on them.
 
     Lines of more than `longest` bytes are skipped; runs of spaces become one, those at the ends none; a space is
-    written U+2581 and put before the line (`dummy_prefix`); names of special tokens become a boundary.
+    written U+2581 and put before the line (`dummy_prefix`); names of special tokens become a boundary. Raises
+    `RequestError` for a lone surrogate.
     """
     names = re.compile("|".join(map(re.escape, sorted(specials, key=len, reverse=True))))
     found = []
     for line in lines:
-        if not line or len(line.encode()) > longest or RESERVED in line:
+        if not line or len(utf8(line)) > longest or RESERVED in line:
             continue
         text = re.sub(" +", SPACE, line.strip(" "))
         if text:

@@ -62,10 +62,11 @@ def train_wordpiece_topdown(
     is at least the threshold is kept, and its count is taken from its prefixes (`lowered_by` "kept", the guide; "all",
     the code: also when it is not kept). All characters stay, with and without the prefix. The threshold is searched by
     halving between `lowest` (TensorFlow's default is 10) and `highest`, both drawn in to the counts of the words; of what
-    was tried the largest vocabulary that is not too large is taken. Words longer than `longest_word`,
-    special tokens and words with a character beyond the `most_characters` most frequent are left out.
+    was tried the largest vocabulary that is not too large is taken. Words longer than `longest_word`, special tokens and
+    words with a character beyond the `most_characters` most frequent are left out.
 
-    Ids: special tokens, characters by code point, then the others by count downwards and by name. Raises `RequestError` for no words, or a vocabulary smaller than its alphabet.
+    Ids: special tokens, characters by code point, then the others by count downwards and by name. Raises `RequestError`
+    for no words, or a vocabulary smaller than its alphabet.
     """
     if lowered_by not in LOWERED_BY:
         raise RequestError(f"prefixes cannot be lowered by {lowered_by!r}: {nearest(lowered_by, LOWERED_BY)}")

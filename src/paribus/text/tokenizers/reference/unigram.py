@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paribus.errors import RequestError
+from paribus.text.tokenizers.reference.piece_trie import UNKNOWN
 from paribus.text.tokenizers.reference.sentencepiece_text import (
     RESERVED,
     SPECIALS,
     PieceRules,
     required_characters,
 )
-from paribus.text.tokenizers.reference.unigram_lattice import UNKNOWN, Floats, Lattices, counted
+from paribus.text.tokenizers.reference.unigram_lattice import Floats, Lattices, counted
 from paribus.text.tokenizers.reference.unigram_model import UNKNOWN_PENALTY, Pruned, Round, Unigram
 from paribus.text.tokenizers.reference.unigram_seeds import seed_scores
 from paribus.text.tokenizers.reference.words import Ints, checked
@@ -49,7 +50,8 @@ def train_unigram(
     the pieces whose loss is least are dropped, at most 1 - `shrink` of all (see `Pruned`). At the end go those that
     their own parts beat; the characters that make up `coverage` of the text stay in any case. `told` keeps every
     dropped piece in the trace. `unknown_is_first`: in training the library counts characters that have lost their piece
-    as its first piece, which makes that one look more frequent; False counts them as nothing. Words of more than 4,192 bytes are left out.
+    as its first piece, which makes that one look more frequent; False counts them as nothing. Words of more than 4,192
+    bytes are left out.
 
     Raises `RequestError` for no words, or a vocabulary smaller than its characters.
     """
@@ -70,7 +72,7 @@ def train_unigram(
         )
     kept = _covered(given, characters)
     seeds = seed_scores(kept, _covered(line_ends or {}, characters), rules=rules, most=most_seeds)
-    fitting = _Fitting(kept, seeds, longest=rules.longest, unknown_is_first=unknown_is_first)
+    fitting = _Fitting(kept, seeds, unknown_is_first=unknown_is_first)
     rounds: list[Round] = []
     enough = int(vocab_size * _SPARE)
     while True:
@@ -97,15 +99,15 @@ class _Fitting:
     """Pieces and their scores, fitted to the words."""
 
     def __init__(
-        self, words: Mapping[str, int], seeds: Mapping[str, float], *, longest: int, unknown_is_first: bool
+        self, words: Mapping[str, int], seeds: Mapping[str, float], *, unknown_is_first: bool
     ) -> None:
         self.pieces = list(seeds)
         counts = np.array(list(seeds.values()))
         self._scores: Floats = np.log(counts) - np.log(counts.sum())
-        self._longest, self._unknown_is_first = longest, unknown_is_first
+        self._unknown_is_first = unknown_is_first
         ordered = sorted(words)  # sums of floats depend on their order
         self._weights: Ints = np.array([words[word] for word in ordered])
-        self._lattices = Lattices.of(ordered, self._ids(), longest)
+        self._lattices = Lattices.of(ordered, self.pieces)
 
     def step(self) -> float:
         """One step of EM. Gives the negative log likelihood of a word before it, in nats."""
@@ -125,11 +127,10 @@ class _Fitting:
         # If a piece went, each of its parts would occur as much more often as the piece does.
         own = used[longer]
         numbers = np.bincount(strings, minlength=len(longer))
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # unused pieces go before their loss is looked at
+        # Pieces that are not used go before their loss is looked at.
+        with np.errstate(divide="ignore", invalid="ignore"):
             part_used = np.r_[used, used[0] if self._unknown_is_first else 0.0][parts]
-            log_parts = np.bincount(strings, np.log(part_used + own[strings]), minlength=len(longer))
+            log_parts = counted(strings, np.log(part_used + own[strings]), len(longer))[:-1]
             log_parts -= numbers * np.log(total + own * (numbers - 1))
             loss = own / total * (np.log(own / total) - log_parts)
         splits = parts_score > self._scores[longer]
@@ -172,7 +173,7 @@ class _Fitting:
         )
         if not longer.size:
             return longer, np.zeros(0), longer, longer
-        lattices = Lattices.of([self.pieces[number] for number in longer], self._ids(), self._longest)
+        lattices = Lattices.of([self.pieces[number] for number in longer], self.pieces)
         best = lattices.without_whole().best(self._with_unknown())
         return longer, best.scores, *best.used()
 
@@ -199,9 +200,6 @@ class _Fitting:
         if self._unknown_is_first:
             known[0] += counts[-1]
         return known
-
-    def _ids(self) -> dict[str, int]:
-        return {piece: number for number, piece in enumerate(self.pieces)}
 
     def _with_unknown(self) -> Floats:
         return np.r_[self._scores, self._scores.min() - UNKNOWN_PENALTY]

@@ -1,23 +1,23 @@
 """All segmentations of many strings at once, as numpy arrays: what Unigram training counts and prunes by.
 
 A node is a place between two characters of a string, an edge a piece from one node to a later one. Nodes at the same
-distance from the start of their strings are worked on together. One word at a time is `paths.py`.
+distance from the start of their strings are worked on together. An edge over one character that is no piece has the id
+UNKNOWN; scores have its score at their end. One word at a time is `paths.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from paribus.text.tokenizers.reference.words import Ints
+from paribus.text.tokenizers.reference.piece_trie import UNKNOWN, PieceTrie
+from paribus.text.tokenizers.reference.words import Ints, code_points
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-
-UNKNOWN = -1  # the piece of an edge over one character that is no piece; scores have its score at their end
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,25 @@ class Lattices:
     last: Ints
 
     @classmethod
-    def of(cls, strings: Sequence[str], pieces: Mapping[str, int], longest: int) -> Lattices:
-        """The lattices of `strings` over `pieces`, which give ids, of at most `longest` characters."""
-        starts: list[int] = []
-        ends: list[int] = []
-        found: list[int] = []
-        node = 0
-        for string in strings:
-            size = len(string)
-            for place in range(size):
-                starts.append(node + place)
-                ends.append(node + place + 1)
-                found.append(pieces.get(string[place], UNKNOWN))
-                for stop in range(place + 2, min(size, place + longest) + 1):
-                    if (number := pieces.get(string[place:stop])) is not None:
-                        starts.append(node + place)
-                        ends.append(node + stop)
-                        found.append(number)
-            node += size + 1
-        sizes = np.array([len(string) + 1 for string in strings])
-        last = np.cumsum(sizes) - 1
-        first = last - sizes + 1
-        steps = np.arange(node) - np.repeat(first, sizes)
-        edges = Edges(np.array(starts), np.array(ends), np.array(found))
+    def of(cls, strings: Sequence[str], pieces: Sequence[str]) -> Lattices:
+        """The lattices of `strings` over `pieces`, whose places are their ids."""
+        lengths = np.array([len(string) for string in strings])
+        last = np.cumsum(lengths + 1) - 1
+        first = last - lengths
+        steps = np.arange(last[-1] + 1) - np.repeat(first, lengths + 1)
+        symbols = code_points(strings)
+        room = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(symbols))
+        node = np.arange(len(symbols)) + np.repeat(
+            np.arange(len(strings)), lengths
+        )  # a string has a node more
+        found = list(PieceTrie(pieces).find(symbols, room))
+        alone = np.full(len(symbols), UNKNOWN)  # the pieces of one character
+        alone[found[0][0]] = found[0][1]
+        places = np.concatenate([np.arange(len(symbols)), *(each for each, _ in found[1:])])
+        sizes = np.repeat(np.arange(len(found)) + 1, [len(symbols), *(len(each) for each, _ in found[1:])])
+        starts, ends = node[places], node[places] + sizes
+        piece = np.concatenate([alone, *(each for _, each in found[1:])])
+        edges = Edges(starts, ends, piece)
         into = edges.only(np.lexsort((edges.start, edges.end, steps[edges.end])))
         out = edges.only(np.lexsort((edges.end, edges.start, -steps[edges.start])))
         return cls(into, out, steps, first, last)
@@ -152,7 +148,9 @@ def counted(pieces: Ints, times: Floats | Ints, number: int) -> Floats:
 
 
 def _levels(nodes: Ints, steps: Ints) -> list[tuple[int, int, Ints]]:
-    """For edges in order of (steps of node, node), up or down: each level's first and last edge and where, from there, its nodes begin."""
+    """For edges in order of (steps of node, node), up or down: each level's first and last edge and where, from there,
+    its nodes begin.
+    """
     if not nodes.size:
         return []
     bounds: Ints = np.r_[0, np.flatnonzero(np.diff(steps[nodes])) + 1, len(nodes)]

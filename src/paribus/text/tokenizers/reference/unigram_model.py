@@ -76,9 +76,11 @@ class Unigram:
 
     def encode_word(self, word: str) -> list[int]:
         """Ids of the segmentation of the largest score (Viterbi); a run of unknown characters is one unknown token."""
-        return self._numbered(
-            best_path(word, self._score, longest=self._longest, unknown_score=self._unknown_score)
-        )
+        return self._numbered(self.best_path(word))
+
+    def best_path(self, word: str) -> list[Edge]:
+        """The segmentation of the largest score."""
+        return best_path(word, self._score, longest=self._longest, unknown_score=self._unknown_score)
 
     def n_best(self, word: str, number: int) -> list[tuple[float, list[int]]]:
         """The `number` segmentations of the largest scores, best first: (score, ids)."""

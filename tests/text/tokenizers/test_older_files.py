@@ -1,0 +1,71 @@
+"""Checkpoints without tokenizer.json, read as transformers reads them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from transformers import BertTokenizer, GPT2Tokenizer
+
+from paribus.errors import RequestError
+from paribus.text.tokenizers import get_tokenizer
+from paribus.text.tokenizers.of_folder import FolderTokenizer
+
+from .made import TEXT, byte_level
+
+
+def gpt2(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    byte_level().model.save(str(folder))  # vocab.json and merges.txt
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    vocabulary["<|endoftext|>"] = len(vocabulary)
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    return folder
+
+
+def bert(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", "sat", ".", "der"]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    return folder
+
+
+def test_gpt2s_files_encode_as_transformers_does(tmp_path: Path) -> None:
+    ours, theirs = FolderTokenizer(gpt2(tmp_path)), GPT2Tokenizer.from_pretrained(tmp_path)
+    for text in (TEXT, "", " a  b\n", "The cat's 123"):
+        assert ours.encode(text) == theirs.encode(text)
+    found = get_tokenizer(str(tmp_path))
+    assert found.loses == () and found.decode(found.encode(TEXT)) == TEXT
+    assert found.end_of_document == found.vocab_size - 1 and set(found.files()) >= {
+        "vocab.json",
+        "merges.txt",
+    }
+
+
+def test_berts_files_encode_as_transformers_does(tmp_path: Path) -> None:
+    ours, theirs = FolderTokenizer(bert(tmp_path)), BertTokenizer.from_pretrained(tmp_path)
+    for text in ("The cats sat.", "DER Hund", "", "\u732b"):
+        assert ours.encode(text) == theirs.encode(text)
+    assert get_tokenizer(str(tmp_path)).end_of_document == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("vocab.json", "{", "vocab.json breaks off in the middle"),
+        ("vocab.json", '{"a": 0, "a": 1}', "vocab.json gives the key 'a' twice"),
+        ("vocab.json", '{"a": "b"}', "vocab.json is no tokenizer"),
+        ("merges.txt", "#version\na b c\n", "merges.txt has no pair in line 2"),
+        ("merges.txt", "q q\n", "vocab.json is no tokenizer"),
+    ],
+)
+def test_broken_files_are_one_sentence(tmp_path: Path, name: str, content: str, said: str) -> None:
+    (gpt2(tmp_path) / name).write_text(content)
+    with pytest.raises(RequestError, match=said) as error:
+        get_tokenizer(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_half_of_the_files_are_no_tokenizer(tmp_path: Path) -> None:
+    (gpt2(tmp_path) / "merges.txt").unlink()
+    with pytest.raises(RequestError):
+        get_tokenizer(str(tmp_path))
