@@ -30,6 +30,18 @@ def test_the_table_has_every_part_with_what_it_rests_on(tmp_path: Path) -> None:
     assert "transformers" not in result.stdout
 
 
+def test_normed_queries_are_told_and_the_fraction_of_what_is_not_rotated_is_not(tmp_path: Path) -> None:
+    write_config(tmp_path, config_of(model_type="gpt2", n_embd=32, n_layer=2, n_head=4))
+    output = RUNNER.invoke(app, ["inspect", str(tmp_path)]).stdout
+    assert _row(output, "qk_norm").split()[1:3] == ["none", "family"]
+    assert "fraction" not in output
+
+
+def test_a_key_that_is_null_is_told_as_null(tmp_path: Path) -> None:
+    write_config(tmp_path, {**config_of(model_type="new_type"), "sliding_window": None})
+    assert "sliding_window = null" in _row(RUNNER.invoke(app, ["inspect", str(tmp_path)]).stdout, "window")
+
+
 def test_json_is_one_document(tmp_path: Path) -> None:
     write_config(tmp_path, config_of(rms_norm_eps=float("inf"), model_type="new_type"))
     result = RUNNER.invoke(app, ["inspect", str(tmp_path), "--json", "--context", "8"])

@@ -19,7 +19,7 @@ from paribus.families.verifying import BOUND, LogitCheck
 #: What a model has not, or has as most have it: told in JSON, and not in the table.
 _USUAL = ("none", False, 0, 1.0)
 #: Claims that are told even then.
-_TELLING = ("gated", "bias", "tied", "window", "final_norm", "experts", "fraction")
+_TELLING = ("gated", "bias", "tied", "window", "final_norm", "experts", "fraction", "qk_norm")
 _BYTES = ("weight_bytes", "train_bytes", "kv_cache_bytes", "kv_cache_bytes_per_token")
 _WIDEST = 60
 
@@ -97,6 +97,8 @@ def layers_text(layers: Sequence[int]) -> str:
 
 def _is_told(claim: Claim) -> bool:
     usual = any(claim.value == each and type(claim.value) is type(each) for each in _USUAL)
+    if claim.key == ("position", "fraction") and claim.value == "none":
+        return False  # nothing is rotated
     return not usual or claim.name in _TELLING or claim.layers is not None
 
 
@@ -141,7 +143,7 @@ def _one(evidence: Evidence) -> str:
     what = shown(evidence.what.replace("{layer}", "*").replace("{expert}", "*"), at_most=120)
     match evidence.source:
         case "config":
-            return what if evidence.value is None else f"{what} = {_short(evidence.value)}"
+            return f"{what} = {'null' if evidence.value is None else _short(evidence.value)}"
         case "default":
             return f"no {what}, which stands for {_short(evidence.value)}"
         case "family":

@@ -34,6 +34,7 @@ def test_a_bare_config_is_told_as_the_model_is_built(model_type: str, tmp_path: 
         "norm": found.value("norm", "kind") + ("_offset" if gain == "1 + w" else ""),
         "placement": found.value("placement", "residual"),
         "position": " and ".join(sorted(set(positions.values()))),
+        "qk_norm": "no" if found.value("attention", "qk_norm") == "none" else None,
     }
     expected = {name: row.value(name) for name in told}
     if gain is None:

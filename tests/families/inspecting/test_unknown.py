@@ -209,3 +209,25 @@ def test_values_of_the_wrong_kind_leave_claims_unknown(tmp_path: Path, keys: dic
 def test_context_is_a_number_of_tokens(tmp_path: Path) -> None:
     with refused("context is a number of tokens"):
         inspect(write_config(tmp_path, config_of()), context=0)
+
+
+def test_the_kind_of_attention_is_told_of_the_layers_that_attend(tmp_path: Path) -> None:
+    config = config_of(model_type="new_type", layer_types=["mamba", _FULL] * 2)
+    found = inspect(write_config(tmp_path, config))
+    assert found.values("attention", "kind") == {(1, 3): "gqa"}
+    assert found.value("sizes", "kv_cache_bytes_per_token") == 2 * 2 * 2 * 8 * 2
+
+
+def test_a_null_window_is_the_evidence_that_there_is_none(tmp_path: Path) -> None:
+    file = write_config(tmp_path, {**config_of(model_type="new_type"), "sliding_window": None})
+    [claim] = [each for each in inspect(file).claims if each.name == "window"]
+    assert claim.value == "none"
+    assert [(each.source, each.what, each.value) for each in claim.evidence] == [
+        ("config", "sliding_window", None)
+    ]
+
+
+def test_experts_and_normed_queries_are_unknown_where_nothing_says(tmp_path: Path) -> None:
+    claims = inspect(write_config(tmp_path, config_of(model_type="new_type"))).claims
+    unknown = {each.key for each in claims if each.sure == "unknown"}
+    assert {("ffn", "experts"), ("attention", "qk_norm")} <= unknown

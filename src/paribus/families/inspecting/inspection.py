@@ -10,14 +10,14 @@ from typing import Any
 
 from paribus.errors import RequestError
 from paribus.families.files import Folder, open_folder
-from paribus.families.inspecting.claims import Claim, Evidence, Inspection, Sure, in_order
+from paribus.families.inspecting.claims import Claim, Evidence, Inspection, Sure, in_order, unknown
 from paribus.families.inspecting.counted import Counted, is_packed, of_config, of_tensors
 from paribus.families.inspecting.from_keys import claims_from_keys, with_unknowns
 from paribus.families.inspecting.from_tensors import claims_from_tensors
 from paribus.families.inspecting.heads import widths_that_differ
 from paribus.families.inspecting.kin import claims_of_kin, despite_keys
 from paribus.families.inspecting.known import Known, known_of, tensors_of
-from paribus.families.inspecting.layered_keys import claims_by_layer
+from paribus.families.inspecting.layered_keys import claims_by_layer, only_where_it_attends
 from paribus.families.inspecting.merging import filled_up, merged
 from paribus.families.inspecting.names import Groups, grouped
 from paribus.families.inspecting.sizes import claims_of_sizes, context_of
@@ -61,6 +61,7 @@ def inspect(path: str | os.PathLike[str], *, context: int | None = None) -> Insp
     claims = merged(said, proven, warnings)
     if known is None:
         claims = with_unknowns(filled_up(claims, claims_of_kin(_word(config.get("model_type")), claims)))
+        claims = only_where_it_attends(claims)
         warnings += [] if groups is None else widths_that_differ(claims, groups)
     claims = [*_type(config, nested), *claims, *claims_of_tokenizer(_beside(folder), warnings)]
     inspection = Inspection(
@@ -111,10 +112,12 @@ def _type(config: Mapping[str, Any], nested: str | None) -> list[Claim]:
     name = _word(config.get("model_type"))
     said = (Evidence(source="config", what=f"{nested}.model_type" if nested else "model_type", value=name),)
     found = [
-        Claim(section="model", name="type", value=name, sure="config" if name else "unknown", evidence=said)
+        Claim(section="model", name="type", value=name, sure="config", evidence=said)
+        if name
+        else unknown("model", "type")
     ]
     if nested:
-        where = (Evidence(source="config", what=nested),)
+        where = (Evidence(source="worked out", what=f"{nested} is a config of its own"),)
         found.append(Claim(section="model", name="read_from", value=nested, sure="config", evidence=where))
     if isinstance(method := config.get("quantization_config"), Mapping):
         word = _word(method.get("quant_method")) or "some method"

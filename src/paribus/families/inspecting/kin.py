@@ -32,6 +32,7 @@ _LIKE_LLAMA: _Known = {
     ("placement", "final_norm"): True,
     ("position", "kind"): "rope",
 }
+_PLAIN_QUERIES: _Known = {**_LIKE_LLAMA, ("attention", "qk_norm"): "none"}
 _GEMMA_3: _Known = {
     **_LIKE_LLAMA,
     ("norm", "gain"): "1 + w",
@@ -47,7 +48,7 @@ _OLMO_3: _Known = {
 }
 KNOWN: Mapping[str, _Known] = {
     "cohere2": {
-        **{key: value for key, value in _LIKE_LLAMA.items() if key != ("position", "kind")},
+        **{key: value for key, value in _PLAIN_QUERIES.items() if key != ("position", "kind")},
         ("norm", "kind"): "layernorm",
         ("norm", "bias"): False,
         ("placement", "residual"): "parallel",
@@ -57,17 +58,22 @@ KNOWN: Mapping[str, _Known] = {
     "deepseek_v2": _LIKE_LLAMA,
     "deepseek_v3": _LIKE_LLAMA,
     "gemma3_text": _GEMMA_3,
-    "gpt_oss": {**_LIKE_LLAMA, ("attention", "sinks"): True},
-    "granite": _LIKE_LLAMA,
+    "gpt_oss": {**_PLAIN_QUERIES, ("attention", "sinks"): True},
+    "granite": _PLAIN_QUERIES,
     "llama4_text": _LIKE_LLAMA,
-    "mixtral": _LIKE_LLAMA,
-    "olmo": {**_LIKE_LLAMA, ("norm", "kind"): "layernorm", ("norm", "gain"): "none", ("norm", "bias"): False},
+    "mixtral": _PLAIN_QUERIES,
+    "olmo": {
+        **_PLAIN_QUERIES,
+        ("norm", "kind"): "layernorm",
+        ("norm", "gain"): "none",
+        ("norm", "bias"): False,
+    },
     "olmo3": _OLMO_3,
     "olmoe": {**_LIKE_LLAMA, ("attention", "qk_norm"): "over all heads at once"},
-    "qwen2_moe": {**_LIKE_LLAMA, ("attention", "bias"): "qkv"},
+    "qwen2_moe": {**_PLAIN_QUERIES, ("attention", "bias"): "qkv"},
     "qwen3_moe": {**_LIKE_LLAMA, ("attention", "qk_norm"): "one for all heads"},
     "starcoder2": {
-        **_LIKE_LLAMA,
+        **_PLAIN_QUERIES,
         ("ffn", "gated"): False,
         ("norm", "kind"): "layernorm",
         ("norm", "bias"): True,

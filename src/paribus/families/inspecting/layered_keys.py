@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from paribus.families.inspecting.claims import Claim, Evidence, by_layer, keys_as_evidence
@@ -16,6 +17,23 @@ _WITHOUT_CACHE = ("linear_attention", "mamba", "mamba2", "conv", "recurrent", "s
 def claims_by_layer(keys: Keys, *, layers: int | None) -> list[Claim]:
     """Claims about windows, kinds of layers, experts and positions; `layers` is how many the model has."""
     return [*_windows(keys, layers), *_sparse(keys, layers), *_positions(keys, layers)]
+
+
+def only_where_it_attends(claims: Iterable[Claim]) -> list[Claim]:
+    """The claims, with the kind of attention told of the layers that attend, where some do not."""
+    claims = list(claims)
+    attending = tuple(
+        layer
+        for claim in claims
+        if claim.key == ("model", "layer_kind") and claim.value == "attention"
+        for layer in claim.layers or ()
+    )
+    return [
+        dataclasses.replace(each, layers=attending)
+        if attending and each.key == ("attention", "kind") and each.layers is None
+        else each
+        for each in claims
+    ]
 
 
 def _list(keys: Keys, name: str, layers: int | None) -> list[Any] | None:
@@ -47,8 +65,11 @@ def _windows(keys: Keys, layers: int | None) -> list[Claim]:
             ((window or "some") if each == _SLIDING else "none", (at,)) for at, each in enumerate(types)
         ]
         return found + by_layer("attention", "window", windows, "config", said)
-    if used is False or (window is None and "sliding_window" in keys.config):
-        window = None
+    if used is not False and window is None and "sliding_window" in keys.config:
+        with keys.seen() as seen:
+            keys.is_null("sliding_window")
+        return by_layer("attention", "window", [("none", ())], "config", keys_as_evidence(seen))
+    if used is False:
         return by_layer("attention", "window", [("none", ())], "config", said)
     if window is None:
         return []
