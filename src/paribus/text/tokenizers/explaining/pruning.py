@@ -1,7 +1,7 @@
 """Unigram training, told round by round: what is fitted, what is dropped, and what dropping it costs.
 
 By the readable trainer. The sentencepiece library, which `methods` trains with, begins with other pieces where it is given
-words with counts, so its vocabulary is near this one and not the same.
+words with counts, and a good part of its vocabulary differs from the one told here.
 """
 
 from __future__ import annotations
