@@ -67,7 +67,16 @@ class Reader:
             length = self._cache.length
             if length <= self._holds_until < length + self._unread.ids_BT.shape[1]:
                 self._cache, self._unread = self._cache.emptied(), self._text
-        return self._read(self._unread)
+        return self._read_whole()
+
+    def _read_whole(self) -> Tensor:
+        length, longest = self._cache.length + self._unread.ids_BT.shape[1], self._model.config.max_seq_len
+        try:
+            return self._read(self._unread)
+        except RequestError as error:
+            if self._window is not None or length <= longest:
+                raise
+            raise RequestError(f"{error}; with a window of at most {longest} tokens it goes on") from None
 
     def _through_sinks(self) -> Tensor:
         # Once the window is full each token moves all others, so it cannot be read together with them.
