@@ -45,7 +45,7 @@ def study(
         str | None,
         typer.Argument(
             metavar="[WHAT]",
-            help="ffn, activation, norm, residual, position, depth or repetition, or a study file (.yaml).",
+            help="ffn, activation, norm, residual, position, depth, repetition or tokenizer, or a study file (.yaml).",
         ),
     ] = None,
     overrides: Annotated[
@@ -76,7 +76,7 @@ def study(
     ] = None,
     match: Annotated[
         str | None,
-        typer.Option(help="What is held equal: params, flops, time or none. Default: params."),
+        typer.Option(help="What is held equal: params, flops, time or none (of tokenizers: bytes or flops)."),
     ] = None,
     margin: Annotated[
         float | None,

@@ -163,10 +163,30 @@ def _repetition(section: Mapping[str, Any] | None) -> RenderableType | None:
     return table
 
 
+def _tokenizers(section: Mapping[str, Any] | None) -> RenderableType | None:
+    """What each vocabulary costs and reads."""
+    if not section:
+        return None
+    table = _table("arm", "vocab.", "bytes a token", "context", "embeddings", "body", "read", "FLOPs")
+    for row in section["arms"]:
+        table.add_row(
+            row["name"],
+            f"{row['vocab_size']:,}",
+            f"{row['bytes_per_token']:.2f}",
+            f"{row['context_bytes']:.0f} B",
+            f"{row['embedding_params']:,}",
+            f"{row['body_params']:,}",
+            f"{row['training_bytes'] / 1e6:.2f} MB",
+            f"{row['flops']:.2g}",
+        )
+    return table
+
+
 _SECTIONS: Mapping[str, Callable[[Mapping[str, Any] | None], RenderableType | None]] = {
     "length": _length,
     "stability": _stability,
     "repetition": _repetition,
+    "tokenizers": _tokenizers,
 }
 
 

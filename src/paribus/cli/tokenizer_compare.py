@@ -65,6 +65,16 @@ def compare(
     keep: Annotated[
         Path | None, typer.Option(help="Keep the trained tokenizers in this folder, a folder each.")
     ] = None,
+    models: Annotated[
+        bool,
+        typer.Option(
+            "--train-models",
+            help="Then train models on each that loses nothing, at equal bytes and at equal FLOPs, in the folder of --keep.",
+        ),
+    ] = False,
+    preset: Annotated[
+        str, typer.Option(help="With --train-models: the size of the studies, quick, default or paper.")
+    ] = "quick",
     out: Annotated[Path | None, typer.Option(help="Write the report to this .html file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -76,6 +86,7 @@ def compare(
 
     Example: [bold]paribus tokenizer compare --methods byte_bpe --tokenizer models/gpt2 --parallel en=en.txt --parallel de=de.txt[/bold]
     """
+    from paribus.cli import tokenizer_models
     from paribus.cli.page_file import check_page
     from paribus.cli.reading import pairs, size
     from paribus.cli.stages import stages
@@ -86,6 +97,10 @@ def compare(
 
     if out is not None:
         check_page(out, option="--out")
+    if models and (keep is None or as_json):
+        raise RequestError(
+            "--train-models takes --keep FOLDER, where tokenizers and studies go, and no --json: results.json is there"
+        )
     if methods is None and not tokenizer:
         raise RequestError("there is nothing to compare: give --methods, --tokenizer or both")
     request = Request(
@@ -111,9 +126,12 @@ def compare(
         sentence=sentence,
         folder=keep,
     )
+    asked = request.to_dict()
+    results = tokenizer_models.kept_results(keep, asked) if models and keep is not None else None
     try:
-        with stages() as told:
-            results = run(request, progress=told)
+        if results is None:
+            with stages() as told:
+                results = run(request, progress=told)
     except KeyboardInterrupt:
         kept = f"; tokenizers that were trained are in {shown(keep)}" if keep and keep.exists() else ""
         typer.echo(f"stopped{kept}", err=True)
@@ -126,6 +144,11 @@ def compare(
         _show(results)
     for path in filter(None, [out, keep]):
         typer.echo(f"written: {shown(path)}", err=True)
+    if models and keep is not None:
+        tokenizer_models.keep_results(keep, asked, results)
+        tokenizer_models.train_models(
+            results, data=data, text_field=text_field, held_out=held_out, folder=keep, preset=preset
+        )
 
 
 def _show(results: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from paribus.study.settings import DECIDED, StudySettings
 from paribus.train.config import TrainConfig
 
 #: Slots whose parts `--arms` may name; an activation is that of the two-matrix feed-forward layer.
-ARM_SLOTS = (*SLOTS, "activation")
+ARM_SLOTS = (*SLOTS, "activation", "tokenizer")
 Overrides = dict[str, Any]
 
 # What every arm must share, and why.
@@ -139,6 +139,8 @@ def _value(key: str, value: Any) -> tuple[str, Overrides]:
         return _shown(name, options), {
             "model.ffn": ffn | ({"activation_options": options} if options else {})
         }
+    if key == "tokenizer":
+        return str(value), {key: str(value)}
     full = f"model.{key}" if key in SLOTS else key
     _check_key(full)
     field = full.partition(".")[2]

@@ -21,6 +21,7 @@ _BY_KIND = {
     "position": "Which position encoding is better, and how far past its trained length can each run",
     "depth": "Which placement of the norms still trains when the model is deep",
     "repetition": "What does it cost to train on the same text again",
+    "tokenizer": "Which tokenizer does a model learn best with",
 }
 
 
@@ -60,7 +61,7 @@ def notes(plan: Plan) -> tuple[str, ...]:
     """What a user should hear of before a study runs."""
     said = []
     lengths = {arm.train.seq_len for arm in plan.arms}
-    if len(lengths) > 1:
+    if len(lengths) > 1 and plan.kind != "tokenizer":
         said.append(
             "the arms read windows of different lengths, and each is scored on windows of its own length"
         )
@@ -88,6 +89,8 @@ def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
         if len(steps) == 1
         else "as many steps as the arm's own settings say"
     )
+    if plan.kind == "tokenizer":
+        return _held_equal_by_tokenizers(plan, rates)
     cut = [key for key in ("train.passes", "train.batch_size", "train.seq_len") if key in plan.varied]
     return [
         *_matched(plan),
@@ -101,6 +104,25 @@ def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
         f"Training: {schedule}, a completed schedule.",
         f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
         f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
+    ]
+
+
+def _held_equal_by_tokenizers(plan: Plan, rates: Sequence[float]) -> list[str]:
+    """What arms share that read the same documents in different tokens."""
+    train, own = plan.train, plan.data["tokenizers"]
+    contexts = [arm.train.seq_len * own[arm.name]["bytes_per_token"] for arm in plan.arms if not arm.control]
+    flops = max(abs(arm.compute_mismatch) for arm in plan.arms if not arm.control)
+    return [
+        "Body: all parameters but embedding and head, which grow with the vocabulary and are reported.",
+        f"Context: {min(contexts):.0f} to {max(contexts):.0f} bytes, in as many tokens as these are to each arm.",
+        f"Training: {train.steps:,} steps of {train.batch_size} windows, so the same bytes, a completed schedule."
+        if plan.matched == "bytes"
+        else _within("Training FLOPs, embedding and head included (the number of steps moved)", flops),
+        "Tokenizers: trained on the training documents only, with one split and normaliser.",
+        f"Held-out text: the same documents, all {plan.data['heldout_bytes']:,} bytes of them but the end of the last window.",
+        "Ends of documents: charged in every arm, as a token of no bytes.",
+        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
+        f"Objective: {train.objective}.",
     ]
 
 
@@ -143,6 +165,7 @@ def not_controlled(plan: Plan) -> list[str]:
         "params": "FLOPs and seconds",
         "flops": "seconds",
         "time": "FLOPs",
+        "bytes": "embeddings, FLOPs and seconds",
         "none": "parameters, FLOPs and seconds",
     }
     return [

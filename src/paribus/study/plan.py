@@ -29,6 +29,7 @@ MATCHES = {
     "params": "parameters",
     "flops": "parameters, and training FLOPs by the number of tokens",
     "time": "parameters, and training time by the number of tokens, from a throughput measured once",
+    "bytes": "training bytes, bytes of context, and parameters outside embedding and head",
     "none": "nothing",
 }
 
@@ -46,7 +47,8 @@ class Arm:
     """One thing that is compared: the settings it is named for, and what they come to.
 
     `mismatch` is how far its matched parameters are off the baseline's, `compute_mismatch` its training FLOPs or
-    time where these are matched too (both relative). `salted` are the slots that a placebo draws anew.
+    time where these are matched too (both relative). `salted` are the slots that a placebo draws anew. `data` is the
+    sha256 of a dataset of its own, where arms differ in their tokenizer.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Arm:
     mismatch: float = 0.0
     compute_mismatch: float = 0.0
     control: bool = False
+    data: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -73,7 +76,10 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run: an arm at a rate from a seed. `probes` is what it measures beside its loss, with options."""
+    """One run: an arm at a rate from a seed. `probes` is what it measures beside its loss, with options.
+
+    `data` is the sha256 of the arm's own dataset, None where all arms read the study's.
+    """
 
     arm: str
     rate: float
@@ -82,6 +88,7 @@ class Trial:
     train: TrainConfig
     salted: tuple[str, ...] = ()
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -206,6 +213,7 @@ class Plan(Grid[Arm, Trial]):
             train=dataclasses.replace(arm.train, init_scheme=scheme),
             salted=arm.salted,
             probes=probes,
+            data=arm.data,
         )
 
     def run_id(self, trial: Trial) -> str:

@@ -25,12 +25,13 @@ from paribus.study.arms import Overrides, baseline_name, laid_over, named_arms, 
 from paribus.study.match import Match, counter, match_width, usual_width
 from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Arm, Plan, planned_looks, slots_of
 from paribus.study.settings import StudySettings
-from paribus.text.tokenizers import get_tokenizer
+from paribus.study.tokenized import OwnText, check_tokenizers
+from paribus.text.tokenizers import Tokenizer, get_tokenizer
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.probes import make_probe
 
 #: Kinds of study whose arms get verdicts, with controls and a grid of rates that grows.
-JUDGED = ("compare", "position", "repetition")
+JUDGED = ("compare", "position", "repetition", "tokenizer")
 _DIAGNOSTICS: dict[str, dict[str, Any]] = {"health": {"num_tokens": 4096}, "reference_time": {}}
 _WIDTH = "model.d_ff"
 
@@ -42,12 +43,13 @@ def make_plan(
     study: str = "ffn",
     threads: int = 1,
     throughput: Mapping[str, float] | None = None,
+    own: Mapping[str, OwnText] | None = None,
 ) -> Plan:
     """Work out arms, widths, tokens and controls; raises `RequestError` for what cannot be compared fairly.
 
     `settings.train` has its dtype and compilation decided already (`train.program.resolve`): a study that
     goes on elsewhere must not change them in silence. `throughput` gives tokens a second by arm, for match=time;
-    without it the arms keep the baseline's tokens, as in a draft.
+    without it the arms keep the baseline's tokens, as in a draft. `own` is the text of every arm of a study of tokenizers.
     """
     for name, options in settings.probes.items():
         make_probe(name, options)  # refuses what it does not know
@@ -57,7 +59,16 @@ def make_plan(
         raise RequestError(f"{reserved!r} is the name of a control; give the part another name")
     differing = varied(named)
     _check(settings, named, differing)
-    arms = _matched(settings, named, baseline, differing)
+    if settings.kind == "tokenizer":
+        assert own is not None, "a study of tokenizers is planned when its text is prepared"
+        train = settings.train
+        named = {
+            name: own[name].fitted(
+                overrides, seq_bytes=train.seq_len, steps=train.steps, batch=train.batch_size
+            )
+            for name, overrides in named.items()
+        }
+    arms = _matched(settings, named, baseline, differing, own or {})
     if settings.match == "flops":
         cost = {arm.name: flops_per_token(arm) for arm in arms}
         arms = [_of_equal_compute(arm, arms, baseline, cost=cost) for arm in arms]
@@ -96,6 +107,7 @@ def make_plan(
 
 def _check(settings: StudySettings, named: Mapping[str, Overrides], differing: Sequence[str]) -> None:
     """Refuse what contradicts itself before anything is built."""
+    check_tokenizers(settings, differing)
     for scheme in settings.schemes or []:
         if scheme not in SCHEMES:
             raise RequestError(f"there is no initial scheme {scheme!r}; {nearest(scheme, SCHEMES)}")
@@ -119,14 +131,19 @@ def _check(settings: StudySettings, named: Mapping[str, Overrides], differing: S
 
 
 def _matched(
-    settings: StudySettings, named: Mapping[str, Overrides], baseline: str, differing: Sequence[str]
+    settings: StudySettings,
+    named: Mapping[str, Overrides],
+    baseline: str,
+    differing: Sequence[str],
+    own: Mapping[str, OwnText],
 ) -> list[Arm]:
     """The arms at their widths."""
     section = settings.model_section()
     reference = section.pop("d_ff")
+    tokenizer = own[baseline].tokenizer if own else None
 
     def build(overrides: Overrides, d_ff: int) -> tuple[ModelConfig, TrainConfig]:
-        return configured(settings, section, overrides, d_ff)
+        return configured(settings, section, overrides, d_ff, tokenizer=tokenizer)
 
     slots = slots_of(differing)
     # A swapped part is counted with the feed-forward layer; a changed size changes everything.
@@ -141,6 +158,7 @@ def _matched(
     arms = []
     for name, overrides in named.items():
         rest = {key: value for key, value in overrides.items() if key != _WIDTH}
+        tokenizer = own[name].tokenizer if own else None
         if settings.match != "none" and name != baseline and models_differ:
             match = match_width(counter(build(rest, 1)[0], counted), budget=budget, name=name)
         else:
@@ -148,7 +166,16 @@ def _matched(
             params = counter(build(rest, here)[0], counted)(here)
             match = Match(d_ff=here, params=params, mismatch=params / budget - 1)
         model, train = build(rest, match.d_ff)
-        arms.append(Arm(name=name, overrides=overrides, model=model, train=train, mismatch=match.mismatch))
+        arms.append(
+            Arm(
+                name=name,
+                overrides=overrides,
+                model=model,
+                train=train,
+                mismatch=match.mismatch,
+                data=own[name].data.sha256 if own else None,
+            )
+        )
     return arms
 
 
@@ -159,12 +186,18 @@ def matched_slots(slots: Sequence[str]) -> tuple[str, ...]:
 
 
 def configured(
-    settings: StudySettings, section: Mapping[str, Any], overrides: Overrides, d_ff: int
+    settings: StudySettings,
+    section: Mapping[str, Any],
+    overrides: Overrides,
+    d_ff: int,
+    *,
+    tokenizer: Tokenizer | None = None,
 ) -> tuple[ModelConfig, TrainConfig]:
     """Model and training of an arm, its vocabulary and lengths as its objective needs them."""
+    tokenizer = tokenizer or get_tokenizer(settings.tokenizer)
     section, train = laid_over(overrides, section, settings.train)
     objective = objective_for(train, section["architecture"])
-    vocab_size = objective.vocab_size(get_tokenizer(settings.tokenizer).vocab_size, seq_len=train.seq_len)
+    vocab_size = objective.vocab_size(tokenizer.vocab_size, seq_len=train.seq_len)
     longest = objective.lengths(train.seq_len).longest
     model = ModelConfig(**{**section, "vocab_size": vocab_size, "max_seq_len": longest, "d_ff": d_ff})
     return model, dataclasses.replace(train, objective=objective.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.model.count import on_meta
 from paribus.model.initialise import roles
 from paribus.study import describe, environment, memory, results, speed
+from paribus.study.arms import named_arms
 from paribus.study.division import Division, divide, settle
 from paribus.study.engine import Listener, execute
 from paribus.study.folder import LEDGER, PLAN, hold, open_folder, planned_threads
@@ -24,7 +25,9 @@ from paribus.study.pages.report import write_report
 from paribus.study.plan import Arm, Plan
 from paribus.study.planning import make_plan
 from paribus.study.settings import StudySettings
+from paribus.study.tokenized import OwnText, own_texts
 from paribus.text.data import Dataset, check_size, default_cache, prepare, unigram_bits_per_byte
+from paribus.text.data.dataset import TOKENIZER as KEPT_TOKENIZER
 from paribus.text.tokenizers import get_tokenizer, located
 from paribus.train.config import objective_for
 from paribus.train.evaluation import heldout_examples, heldout_groups
@@ -68,24 +71,39 @@ def make(
     train, why_eager = resolve(settings.train)
     settings = settings.model_copy(update={"train": train})
     memory.check_shape(settings.model_section())
-    draft = make_plan(settings, data={"name": settings.data}, study=study)
+    own = None
+    if settings.kind == "tokenizer":
+        if not here:
+            raise RequestError(
+                "a study of tokenizers runs on this machine, where the text of each arm is prepared"
+            )
+        own = own_texts(
+            settings, named_arms(settings), leave_out=tuple(leave_out), say=say, progress=progress
+        )
+        everything = max(text.data.heldout.num_tokens for text in own.values())
+        settings = settings.model_copy(
+            update={"train": dataclasses.replace(settings.train, heldout_tokens=everything)}
+        )
+    draft = make_plan(settings, data={"name": settings.data}, study=study, own=own)
     division, notes = divide(draft, workers=workers, threads=threads or (None if here else 1))
     for arm in draft.arms:
         _check_arm(draft, arm)
-    tokenizer = get_tokenizer(settings.tokenizer)
-    data = prepare(
-        settings.data,
-        tokenizer=tokenizer,
-        cache=default_cache(),
-        text_field=settings.text_field,
-        leave_out=leave_out,
-        progress=progress,
-    )
+    if own is not None:
+        data = own[draft.baseline].data
+    else:
+        data = prepare(
+            settings.data,
+            tokenizer=get_tokenizer(settings.tokenizer),
+            cache=default_cache(),
+            text_field=settings.text_field,
+            leave_out=leave_out,
+            progress=progress,
+        )
     for arm in draft.arms:
-        _check_data(arm, data)
+        _check_data(arm, own[arm.name].data if own is not None and not arm.control else data)
     if why_eager is not None:
         notes = (*notes, f"the models will run without torch.compile, about half as fast: {why_eager}")
-    plan = dataclasses.replace(draft, data=_described(settings, draft, data))
+    plan = dataclasses.replace(draft, data=_described(settings, draft, data, own))
     if threads is None:
         begun = (lambda plan: planned_threads(folder(plan))) if folder is not None else (lambda plan: None)
         division = settle(plan, division, workers=workers, begun=begun, say=say)
@@ -107,12 +125,13 @@ def make(
     return dataclasses.replace(prepared, plan=final, notes=(*prepared.notes, found.note()))
 
 
-def _described(settings: StudySettings, plan: Plan, data: Dataset) -> dict[str, Any]:
+def _described(
+    settings: StudySettings, plan: Plan, data: Dataset, own: Mapping[str, OwnText] | None
+) -> dict[str, Any]:
     """What a plan says of its text: how to find it, what it is, and what of it is scored."""
-    tokenizer = get_tokenizer(settings.tokenizer)
     objective = objective_for(plan.train, plan.arm(plan.baseline).model.architecture)
     examples = heldout_examples(objective, data, plan.train)
-    return {
+    described = {
         "name": data.name,
         "source": settings.data,
         "text_field": settings.text_field,
@@ -122,7 +141,16 @@ def _described(settings: StudySettings, plan: Plan, data: Dataset) -> dict[str, 
         "train_bytes": data.train.num_bytes,
         "train_tokens": data.train.num_tokens,
         "heldout_bytes": data.heldout.num_bytes,
-        "scored_bytes": examples.scored_bytes(tokenizer.byte_lengths),
+        "scored_bytes": examples.scored_bytes(data.open_tokenizer().byte_lengths),
+    }
+    if own is not None:
+        # Windows of different lengths begin in different documents, so there is no one table of bytes by document.
+        kept = data.folder / KEPT_TOKENIZER
+        return described | {
+            "tokenizer": str(kept) if kept.is_dir() else data.tokenizer,
+            "tokenizers": {name: text.describe() for name, text in own.items()},
+        }
+    return described | {
         "group_bytes": heldout_groups(examples, data, plan.train).num_bytes.tolist(),
         "tokenizer": located(settings.tokenizer),
         **({"unigram_bpb": unigram_bits_per_byte(data)} if plan.kind == "depth" else {}),

@@ -61,12 +61,12 @@ class StudySettings(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["compare", "position", "depth", "repetition"] = "compare"
+    kind: Literal["compare", "position", "depth", "repetition", "tokenizer"] = "compare"
     slot: str = "ffn"
     arms: list[PartSpec] | None = pydantic.Field(default=None, min_length=1)
     vary: dict[str, Annotated[list[Any], pydantic.Field(min_length=1)]] = {}
     baseline: str | None = None
-    match: Literal["params", "flops", "time", "none"] = "params"
+    match: Literal["params", "flops", "time", "bytes", "none"] = "params"
     margin: float | None = pydantic.Field(default=None, gt=0)
     schemes: list[str] | None = pydantic.Field(default=None, min_length=1)
     until_resolved: bool = False

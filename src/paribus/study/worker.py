@@ -35,10 +35,19 @@ class TrialRunner:
         self.data, self.checkpoints, self.checkpoint_seconds = data, checkpoints, checkpoint_seconds
         self._graph: str | None = None
         self._program: Program | None = None
+        self._own: Dataset | None = None
 
     def forget(self) -> None:
         """Drop the program, whatever state a trial that raised has left it in."""
         self._graph = self._program = None
+
+    def _data(self, trial: Trial) -> Dataset:
+        """The study's dataset, or that of the trial's arm, which lies beside it."""
+        if trial.data is None or trial.data == self.data.sha256:
+            return self.data
+        if self._own is None or self._own.sha256 != trial.data:
+            self._own = load_dataset(self.data.folder.parent / trial.data)
+        return self._own
 
     def run(self, trial: Trial, *, progress: Callable[[int, int], None]) -> dict[str, Any]:
         """The result of one trial as plain data."""
@@ -48,7 +57,7 @@ class TrialRunner:
             self._graph = trial.graph
         result = run(
             self._program,
-            self.data,
+            self._data(trial),
             trial.train,
             seed=trial.seed,
             rate=trial.rate,

@@ -12,12 +12,14 @@ from paribus.study.engine import Ran, Results
 from paribus.study.kinds.length import length_section
 from paribus.study.kinds.repetition import repetition_section
 from paribus.study.kinds.stability import stability_section
+from paribus.study.kinds.tokenizers import tokenizers_section
 from paribus.study.plan import Plan
 
 _SECTIONS = {
     "position": ("length", length_section),
     "depth": ("stability", stability_section),
     "repetition": ("repetition", repetition_section),
+    "tokenizer": ("tokenizers", tokenizers_section),
 }
 
 

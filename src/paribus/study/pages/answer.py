@@ -25,6 +25,7 @@ _QUESTIONS = {
     "position": "How far beyond the length it was trained at can each arm read?",
     "depth": "How deep and how fast can each placement be trained?",
     "repetition": "What does it cost to read the same text again?",
+    "tokenizer": "Which tokenizer does a model learn best with?",
     "ladder": "Does the difference grow or shrink with the size of the model?",
 }
 

@@ -136,3 +136,12 @@ def test_contenders_that_cannot_be(methods: list[str], sizes: list[int], options
 def test_requests_that_cannot_be(fields: Any, said: str) -> None:
     with pytest.raises(RequestError, match=said):
         Request(**{"source": "stdlib", "contenders": contenders(["byte"], [257]), **fields})
+
+
+def test_a_smaller_held_out_side_is_a_part_of_a_larger_one(source: Path) -> None:
+    """So models can be scored on less than a comparison held out, and their tokenizers have not seen it."""
+    sides = []
+    for share in (0.05, 0.3):
+        data = divided(source, cache=source.parent / "cache", held_out=share)
+        sides.append(set(SideText(data.heldout, data.open_tokenizer())))
+    assert sides[0] < sides[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -61,15 +63,21 @@ class Request:
             raise RequestError(f"alpha is {self.alpha:g}: it is a number above 0")
         if self.sentence is not None and not utf8(self.sentence).strip():
             raise RequestError("the sentence to show is empty")
-        if (
-            self.folder is not None
-            and self.folder.exists()
-            and (not self.folder.is_dir() or any(self.folder.iterdir()))
-        ):
-            raise RequestError(f"{shown(self.folder)} is there already; give a folder that is not")
         for name in ("train_bytes", "score_bytes"):
             if (given := getattr(self, name)) is not None and given < 1:
                 raise RequestError(f"{name} is {given}: at least 1 byte is taken")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, by which two requests are known to be the same."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        contenders = [each.to_dict() for each in self.contenders]
+        plain = {
+            **fields,
+            "contenders": contenders,
+            "folder": None if self.folder is None else str(self.folder),
+        }
+        found: dict[str, Any] = json.loads(json.dumps(plain))
+        return found
 
 
 def _tell_nobody(stage: str, done: int, total: int, unit: str) -> None:
@@ -83,6 +91,8 @@ def compare(request: Request, *, progress: Told = _tell_nobody) -> dict[str, Any
     lossless ones by bytes a token, which are compared only if they were trained on the same text; `lossy` the others.
     Raises `RequestError` for a source that cannot be used, and if every contender was refused.
     """
+    if (folder := request.folder) is not None and folder.exists():
+        raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
     data = divided(
         request.source,
         cache=default_cache(),
@@ -113,7 +123,7 @@ def compare(request: Request, *, progress: Told = _tell_nobody) -> dict[str, Any
                     {"label": row["label"], "reason": f"it is {same} again: the text has no more pieces"}
                 )
             else:
-                rows.append(row)
+                rows.append(row | {"folder": folder.name})
     if not rows:
         raise RequestError("; ".join(f"{each['label']}: {each['reason']}" for each in refused))
     return _result(request, data, sentence, rows, refused)
