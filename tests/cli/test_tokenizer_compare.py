@@ -65,8 +65,8 @@ def test_options_that_cannot_be_are_one_sentence(source: Path, options: str, sai
 def test_models_of_every_lossless_tokenizer_are_studied_twice_and_again_from_where_it_was(
     source: Path, tmp_path: Path
 ) -> None:
-    tiny = "model.d_model=12 model.num_layers=1 model.num_heads=2 train.tokens=1280 train.batch_size=4"
-    tiny += " train.seq_len=16 train.heldout_tokens=9000 train.compile=off seeds=2"
+    tiny = "model.d_model=12 model.num_layers=1 model.num_heads=2 train.tokens=640 train.batch_size=4"
+    tiny += " train.seq_len=16 train.heldout_tokens=2000 train.compile=off seeds=1 rates=[4e-2,8e-2,16e-2]"
     settings = " ".join(f"--study {each}" for each in tiny.split())
     texts = [" ".join(f"w{number * 997 + k}" for k in range(150)) for number in range(80)]
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
