@@ -51,6 +51,8 @@ def test_tables_report_and_tokenizers_come_of_one_command(source: Path, tmp_path
         ("--methods byte_bpe --parallel de", "LANG=FILE"),
         ("--methods byte_bpe --out report.pdf", "--out is an .html file"),
         ("--methods byte_bpe --train-bytes much", "--train-bytes takes a size"),
+        ("--methods byte_bpe --train-models", "takes --keep FOLDER"),
+        ("--methods byte_bpe --study seeds=2", "give that too"),
         ("--tokenizer no/where", "no tokenizer 'no/where'"),
     ],
 )
@@ -60,16 +62,39 @@ def test_options_that_cannot_be_are_one_sentence(source: Path, options: str, sai
 
 
 @pytest.mark.slow
+def test_models_of_every_lossless_tokenizer_are_studied_twice_and_again_from_where_it_was(
+    source: Path, tmp_path: Path
+) -> None:
+    tiny = "model.d_model=12 model.num_layers=1 model.num_heads=2 train.tokens=640 train.batch_size=4"
+    tiny += " train.seq_len=16 train.heldout_tokens=2000 train.compile=off seeds=1 rates=[4e-2,8e-2,16e-2]"
+    settings = " ".join(f"--study {each}" for each in tiny.split())
+    texts = [" ".join(f"w{number * 997 + k}" for k in range(150)) for number in range(80)]
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    command = [
+        *["tokenizer", "compare", "--methods", "byte_bpe,byte", "--vocab-size", "300", "--train-models"]
+    ]
+    command += ["--data", str(source), "--keep", f"{tmp_path}/kept", *settings.split()]
+    assert (done := RUNNER.invoke(app, command)).exit_code == 0, done.output
+    for match in ("bytes", "flops"):
+        found = json.loads((tmp_path / "kept" / f"study-{match}" / "results.json").read_text())
+        assert [arm["name"] for arm in found["arms"]] == ["byte_bpe:300", "byte:300"]
+        assert found["matched"] == match and found["data"]["heldout_bytes"] < source.stat().st_size / 5
+    again = RUNNER.invoke(app, command)
+    assert again.exit_code == 0 and "training byte_bpe" not in again.stderr
+    other = RUNNER.invoke(app, [*command, "--alpha", "2"])
+    assert isinstance(other.exception, RequestError) and "another comparison" in str(other.exception)
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_a_comparison_in_one_line(source: Path, tmp_path: Path) -> None:
-    line = " ".join(f"w{number}" for number in range(3000))
-    source.write_text("".join(json.dumps({"text": f"{n} {line}"}) + "\n" for n in range(3000)))
+    texts = (" ".join(f"w{number * 997 + k}" for k in range(800)) for number in range(3000))
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     command = [sys.executable, "-m", "paribus", "tokenizer", "compare", "--methods", "wordpiece", "--data"]
     with subprocess.Popen(
         [*command, str(source)], stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as run:
         assert run.stderr is not None
-        while not run.stderr.readline().startswith("training"):
-            pass
+        assert any(line.startswith("training") for line in run.stderr)
         run.send_signal(signal.SIGINT)
         said = run.stderr.read()
     assert run.returncode == 130 and said.splitlines()[-1] == "stopped"

@@ -75,6 +75,13 @@ def compare(
     preset: Annotated[
         str, typer.Option(help="With --train-models: the size of the studies, quick, default or paper.")
     ] = "quick",
+    study: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="With --train-models: a setting of the studies, as train.tokens=1e6; repeat.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the report to this .html file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -101,6 +108,8 @@ def compare(
         raise RequestError(
             "--train-models takes --keep FOLDER, where tokenizers and studies go, and no --json: results.json is there"
         )
+    if study and not models:
+        raise RequestError("--study is for the studies of --train-models; give that too")
     if methods is None and not tokenizer:
         raise RequestError("there is nothing to compare: give --methods, --tokenizer or both")
     request = Request(
@@ -147,7 +156,13 @@ def compare(
     if models and keep is not None:
         tokenizer_models.keep_results(keep, asked, results)
         tokenizer_models.train_models(
-            results, data=data, text_field=text_field, held_out=held_out, folder=keep, preset=preset
+            results,
+            data=data,
+            text_field=text_field,
+            held_out=held_out,
+            folder=keep,
+            preset=preset,
+            overrides=study or [],
         )
 
 

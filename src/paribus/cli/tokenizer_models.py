@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,14 @@ def keep_results(folder: Path, request: Mapping[str, Any], results: Mapping[str,
 
 
 def train_models(
-    results: Mapping[str, Any], *, data: str, text_field: str, held_out: float, folder: Path, preset: str
+    results: Mapping[str, Any],
+    *,
+    data: str,
+    text_field: str,
+    held_out: float,
+    folder: Path,
+    preset: str,
+    overrides: Sequence[str] = (),
 ) -> None:
     """Models at equal bytes and at equal FLOPs for every lossless tokenizer, a study each in `folder`.
 
@@ -60,7 +67,8 @@ def train_models(
     most = int(held_out * list_source(data).num_bytes)
     for match in ("bytes", "flops"):
         asked = {"arms": arms, "baseline": labels[0], "match": match, "data": data, "text_field": text_field}
-        settings = resolve(preset, asked, study="tokenizer")
+        settings = resolve(preset, asked, overrides, study="tokenizer")
         if settings.train.heldout_tokens > most:
-            settings = resolve(preset, asked, [f"train.heldout_tokens={most}"], study="tokenizer")
+            fewer = [*overrides, f"train.heldout_tokens={most}"]
+            settings = resolve(preset, asked, fewer, study="tokenizer")
         run_study("tokenizer", settings, Running(out=folder / f"study-{match}"))
