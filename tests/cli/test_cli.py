@@ -199,6 +199,7 @@ def test_one_seed_runs_and_cannot_tell(paribus: Paribus, corpus: Path, tmp_path:
     assert "holds a different study" in _sentence(paribus(*arguments, "--seeds", 2))
 
 
+@pytest.mark.slow
 def test_a_user_part_from_a_file_is_an_arm(paribus: Paribus, corpus: Path, tmp_path: Path) -> None:
     part = tmp_path / "mine.py"
     part.write_text(
@@ -228,6 +229,7 @@ def test_a_user_part_from_a_file_is_an_arm(paribus: Paribus, corpus: Path, tmp_p
     assert [arm["name"] for arm in json.loads(done.stdout)["arms"]] == ["relu", "Mine"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_loses_nothing(
     paribus: Paribus, corpus: Path, tmp_path: Path
 ) -> None:

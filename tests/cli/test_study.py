@@ -150,6 +150,7 @@ def test_a_command_takes_nothing_of_other_studies() -> None:
         assert _refused(*command, *more).startswith(f"{odd} is for studies of our own trainer")
 
 
+@pytest.mark.slow
 def test_a_ladder_can_be_looked_at_first() -> None:
     shown = _run(
         *("ffn", "--arms", "relu,swiglu", "--ladder", "8k,20k", "--data", "corpus.txt", "--seeds", "1"),

@@ -96,6 +96,7 @@ def _interrupt_when(command: list[str], out: Path, *, trials: int) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_kills_and_ctrl_c_change_nothing(corpus: Path, tmp_path: Path, undisturbed: Any) -> None:
     out = tmp_path / "killed"
     command = _command(corpus, out)

@@ -63,6 +63,7 @@ def test_the_machine_is_that_of_the_trial_and_not_of_the_last_session(finished: 
     assert reproduce.reproduce(reproduce.find_run(plan.run_id(there), runs)).elsewhere == ("machine",)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_comes_out_again_and_elsewhere_by_diverging(corpus: Path, tmp_path: Path) -> None:
     part = tmp_path / "part.py"
     part.write_text(

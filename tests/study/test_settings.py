@@ -5,7 +5,14 @@ from paribus.study.planning import make_plan
 from paribus.study.settings import load_yaml, resolve, size_names, study_names
 
 
-@pytest.mark.parametrize("study", study_names())
+@pytest.mark.parametrize("size", size_names())
+def test_every_preset_of_tokenizers_names_them_once(size: str) -> None:
+    settings = resolve(size, {}, study="tokenizer")  # its plan needs the text that they are trained on
+    assert settings.arms is not None and settings.baseline in settings.arms
+    assert len(set(settings.arms)) == len(settings.arms) >= 2
+
+
+@pytest.mark.parametrize("study", [name for name in study_names() if name != "tokenizer"])
 @pytest.mark.parametrize("size", size_names())
 def test_every_preset_makes_a_plan(study: str, size: str) -> None:
     plan = make_plan(resolve(size, {}, study=study), data={"name": "text"}, study=study)
