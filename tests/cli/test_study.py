@@ -42,6 +42,7 @@ def test_help_is_that_of_the_question_and_names_the_other_commands() -> None:
     assert "STUDY" in _run("show", "--help")
 
 
+@pytest.mark.slow
 def test_a_grid_by_itself_is_a_study(tmp_path: Path) -> None:
     out = tmp_path / "out"
     shown = _run(

@@ -45,6 +45,7 @@ def test_a_changed_card_makes_its_page_stale(own_registry: registry.Registry) ->
     assert changed == {"norm.md", "README.md"}
 
 
+@pytest.mark.slow
 def test_writing_gives_pages_figures_and_hashes(tmp_path: Path) -> None:
     write(tmp_path)
     assert {path.name for path in tmp_path.glob("*.md")} == set(pages())

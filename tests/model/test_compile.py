@@ -76,7 +76,9 @@ def test_inductor_gives_the_same_model(make_config: MakeConfig, slot: str, name:
     assert_compiles(make_config(num_layers=1, **swapped(slot, name)), backend="inductor")
 
 
-@pytest.mark.parametrize("parts", [{}, OTHERS], ids=["default", "others"])
+@pytest.mark.parametrize(
+    "parts", [pytest.param({}, id="default"), pytest.param(OTHERS, id="others", marks=pytest.mark.slow)]
+)
 def test_two_models_with_no_part_in_common_are_compiled_by_inductor(
     make_config: MakeConfig, parts: dict[str, str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_options_of_attention_are_one_graph_too(what: str) -> None:
     assert_same(lambda x: layer(x, **given), layer, backend="aot_eager", dtype=torch.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slot", "name"), INDUCTOR)
 def test_inductor_gives_the_same_output_and_gradients(slot: str, name: str) -> None:
     assert_compiles(slot, name, backend="inductor")

@@ -137,6 +137,7 @@ def test_every_trial_ran_once(undisturbed: tuple[dict[str, Any], Any]) -> None:
     assert sorted(ran) == sorted(trial.key for trial in plan.trials(plan.rates))
 
 
+@pytest.mark.slow
 def test_a_killed_study_runs_only_what_was_missing_and_ends_the_same(
     tmp_path: Path, undisturbed: tuple[dict[str, Any], Any]
 ) -> None:

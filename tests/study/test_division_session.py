@@ -80,6 +80,7 @@ def test_elsewhere_nothing_is_measured(
     assert "measuring" in said[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(environment.cores() == 1, reason="on one core there is nothing to divide")
 def test_stopping_a_measurement_leaves_no_process(tmp_path: Path) -> None:
     corpus, logs = write_corpus(tmp_path / "corpus.txt"), tmp_path / "logs"

@@ -71,6 +71,7 @@ def test_a_part_that_can_no_longer_be_read_fails_its_trial(planned: Planned, tmp
     assert "cannot be imported: SyntaxError" in results[gone[0].key]["reason"]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_trial_goes_on_from_its_checkpoint(planned: Planned, tmp_path: Path) -> None:
     plan, data = planned
     trial = dataclasses.replace(

@@ -184,7 +184,9 @@ def test_what_a_check_says_of_itself() -> None:
     assert Check(case="", form="", error=math.nan, **given).share == math.inf
 
 
-@pytest.mark.parametrize(("slot", "name"), [("norm", "rmsnorm"), ("attention", "mha")])
+@pytest.mark.parametrize(
+    ("slot", "name"), [("norm", "rmsnorm"), pytest.param("attention", "mha", marks=pytest.mark.slow)]
+)
 def test_compiled_parts_pass_too(slot: str, name: str, fresh_compiler: None) -> None:
     checks = check(registry.get(slot, name), setting(compiled=True))
     assert all(each.passed for each in checks)
