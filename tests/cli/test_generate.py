@@ -154,6 +154,26 @@ def test_weights_are_written_in_the_dtype_asked_for(folder: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("stored", "fast", "computed"),
+    [
+        ("bfloat16", True, "bfloat16"),
+        ("float16", True, "bfloat16"),
+        ("bfloat16", False, "float32"),
+        ("float16", False, "float32"),
+        ("float32", True, "float32"),
+    ],
+)
+def test_half_precision_is_computed_in_where_the_machine_multiplies_in_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, fast: bool, computed: str
+) -> None:
+    run("convert", folder, tmp_path / "stored", "--dtype", stored)
+    monkeypatch.setattr("paribus.families.texts.multiplies_in_bfloat16", lambda device_type: fast)
+    assert json.loads(run("generate", tmp_path / "stored", "Once", "-n", 2, "--json"))["dtype"] == computed
+    asked = ("--dtype", "bfloat16", "--json")
+    assert json.loads(run("generate", tmp_path / "stored", "Once", "-n", 2, *asked))["dtype"] == "bfloat16"
+
+
+@pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (("--to", "gpt2"), "gpt2 has no such model: .*swiglu"),

@@ -50,7 +50,12 @@ def generate(
         typer.Option("--chat/--no-chat", help="In the model's chat template. Default: if it has one."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts of a file that run together.")] = 8,
-    dtype: Annotated[str, typer.Option(help=f"To compute in: {', '.join(DTYPES)}.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help=f"To compute in: {', '.join(DTYPES)}. auto: that of the weights, or float32 where half precision is slow."
+        ),
+    ] = "auto",
     own_parts: Annotated[
         bool, typer.Option(help="Import the parts that a model of yours has from files.")
     ] = False,
@@ -113,7 +118,8 @@ def generate(
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         rate = f", {clock.rate:,.1f} a second after the first" if clock.rate else ""
-        typer.echo(f"{sum(row['tokens'] for row in made):,} tokens{rate}", err=True)
+        computed = str(model.dtype).removeprefix("torch.")
+        typer.echo(f"{sum(row['tokens'] for row in made):,} tokens{rate}, in {computed}", err=True)
 
 
 def _texts(prompt: str | None, prompts: Path | None) -> list[str]:

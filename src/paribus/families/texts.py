@@ -15,6 +15,7 @@ from paribus.errors import RequestError
 from paribus.families.files.config import read_config
 from paribus.families.loading import Origin, load
 from paribus.model.transformer import Transformer
+from paribus.ops.precision import multiplies_in_bfloat16
 from paribus.text.tokenizers import ByteTokenizer, Tokenizer, get_tokenizer, holds_tokenizer
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
 from paribus.text.tokenizers.older_files import kind_in
@@ -68,22 +69,28 @@ def open_text_model(
 ) -> TextModel:
     """The checkpoint at `path` with its tokenizer.
 
-    It computes in `dtype`, or in that of its weights; float16, which CPUs are slow at, is taken as bfloat16 there.
+    It computes in `dtype`, or in the dtype of its weights. In place of half precision that the CPU does not multiply
+    in, that is bfloat16 if it does in that, else float32.
     Raises `RequestError` as `load` does, and for a folder without a tokenizer that can be read.
     """
     model = load(path, own_parts=own_parts)
     assert isinstance(model.origin, Origin)
     home = model.origin.path if model.origin.path.is_dir() else model.origin.path.parent
     coder = _coder(home, model)
-    stored = model.embedding.weight.dtype
-    computing = dtype or (torch.bfloat16 if stored == torch.float16 else stored)
     return TextModel(
         model=model,
         coder=coder,
         stop=_stop(home, model.origin.config, coder),
         start=_start(model.origin.config),
-        dtype=computing,
+        dtype=dtype or _computing(model.embedding.weight),
     )
+
+
+def _computing(weight: torch.Tensor) -> torch.dtype:
+    """In which dtype to compute with weights like this one."""
+    if weight.dtype not in (torch.bfloat16, torch.float16):
+        return weight.dtype
+    return torch.bfloat16 if multiplies_in_bfloat16(weight.device.type) else torch.float32
 
 
 def _coder(home: Path, model: Transformer) -> Coder:

@@ -27,6 +27,7 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
+from paribus.ops.precision import multiplies_in_bfloat16
 from paribus.ops.training_cross_entropy import parts_that_fit, training_cross_entropy
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
@@ -227,12 +228,7 @@ def resolve(train: TrainConfig) -> tuple[TrainConfig, str | None]:
     """
     dtype = train.dtype
     if dtype == "auto":
-        fast = (
-            torch.cuda.is_bf16_supported()
-            if device_type() == "cuda"
-            else torch.cpu._is_avx512_bf16_supported()
-        )
-        dtype = "bfloat16" if fast else "float32"
+        dtype = "bfloat16" if multiplies_in_bfloat16(device_type()) else "float32"
     compile_, why_eager = train.compile, None
     if compile_ == "auto":
         why_eager = missing_compiler() if device_type() == "cpu" else None
