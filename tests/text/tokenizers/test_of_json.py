@@ -1,10 +1,11 @@
 """A checkpoint's tokenizer.json as a `Tokenizer`: its bytes are counted, and it goes with the data."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from paribus.errors import RequestError
 from paribus.text.data import load_dataset, prepare
@@ -54,6 +55,83 @@ def test_what_a_normaliser_loses_is_said(tmp_path: Path) -> None:
         "decomposed characters",
         "capital letters",
     )
+
+
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+def test_a_space_that_is_put_before_a_text_is_said_to_lose(scheme: str, tmp_path: Path) -> None:
+    tokenizer = llama_like()
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=scheme), decoders.Fuse()]
+    )
+    found = get_tokenizer(str(saved(tokenizer, tmp_path)))
+    kept = found.decode(found.encode(" cat")) == " cat"
+    assert kept == (scheme == "never")
+    assert found.loses == (() if kept else ("whether a text begins with a space",))
+
+
+def changed(folder: Path, **fields: object) -> str:
+    """The folder of a tokenizer.json in which these fields are others; `model` adds to the model."""
+    content = json.loads(llama_like().to_str())
+    content["model"] |= fields.pop("model", {})
+    (folder / "tokenizer.json").write_text(json.dumps(content | fields))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"normalizer": {"type": "NFX"}},
+            r"its normalizer 'NFX' is none that tokenizers has: did you mean NFD or",
+        ),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Odd"}]}},
+            "its normalizer 'Odd' is none",
+        ),
+        ({"pre_tokenizer": {"type": "Odd"}}, "its pre_tokenizer 'Odd' is none"),
+        ({"post_processor": {"type": "Odd"}}, "its post_processor 'Odd' is none"),
+        ({"decoder": {"type": "Odd"}}, "its decoder 'Odd' is none"),
+        (
+            {"model": {"type": "Odd"}},
+            "its model 'Odd' is none that tokenizers has: known: BPE, Unigram, Word",
+        ),
+        ({"model": {"merges": [["\u2581", "c"]] * 2}}, "its merge 2, of '\u2581' and 'c', is there twice"),
+        (
+            {"model": {"merges": ["\u2581 c", "c a", "\u2581 c"]}},
+            "its merge 3, of '\u2581' and 'c', is there tw",
+        ),
+        (
+            {"model": {"merges": [["\u2581", "c"], ["c", ""]]}},
+            "its merge 2, of 'c' and '', makes one of the two",
+        ),
+        (
+            {"model": {"merges": [["c", "##"]], "continuing_subword_prefix": "##"}},
+            "its merge 1, of 'c' and '##', makes one of the two again",
+        ),
+        ({"model": {"vocab": {"</s>": 2**30}, "merges": []}}, "gives a piece the id 1,073,741,824"),
+        ({"model": {"vocab": {"</s>": -1}}}, "is no tokenizer: "),
+    ],
+)
+def test_what_of_a_file_cannot_be_used_is_named(tmp_path: Path, fields: dict[str, object], said: str) -> None:
+    with pytest.raises(RequestError, match=said) as error:
+        get_tokenizer(changed(tmp_path, **fields))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "[" * 100_000, "\ud800"])
+def test_a_file_that_is_none_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RequestError, match="is no tokenizer: ") as error:
+        get_tokenizer(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_link_that_leads_nowhere_is_no_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(RequestError, match="holds no tokenizer"):
+        get_tokenizer(str(tmp_path))
 
 
 def test_prepared_data_keep_their_tokenizer(tmp_path: Path) -> None:

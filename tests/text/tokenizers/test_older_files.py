@@ -56,6 +56,7 @@ def test_berts_files_encode_as_transformers_does(tmp_path: Path) -> None:
         ("vocab.json", '{"a": "b"}', "vocab.json is no tokenizer"),
         ("merges.txt", "#version\na b c\n", "merges.txt has no pair in line 2"),
         ("merges.txt", "q q\n", "vocab.json is no tokenizer"),
+        ("merges.txt", "t h\nt h\n", "its merge 2, of 't' and 'h', is there twice"),
     ],
 )
 def test_broken_files_are_one_sentence(tmp_path: Path, name: str, content: str, said: str) -> None:
