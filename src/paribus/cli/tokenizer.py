@@ -111,10 +111,9 @@ def train(
     from paribus.cli.display import Display
     from paribus.cli.reading import pairs, size
     from paribus.text.tokenizers.recipe import Recipe
-    from paribus.text.tokenizers.training import train_on, write_tokenizer
+    from paribus.text.tokenizers.training import check_new_folder, train_on, write_tokenizer
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(f"{out} is there already; give a folder that is not")
+    check_new_folder(out)
     recipe = Recipe(
         method=method,
         vocab_size=vocab_size,
