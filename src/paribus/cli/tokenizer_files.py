@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
+from paribus.cli.text_options import WhichTokenizer
 from paribus.errors import RequestError, nearest
-
-_WHICH = "bytes, or the folder or file of a tokenizer."
 
 
 def show(
-    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    which: WhichTokenizer,
+    as_json: JsonOption = False,
 ) -> None:
     """What a tokenizer is: its algorithm, size, normaliser, split, special tokens, and what it loses.
 

@@ -29,6 +29,16 @@ def test_a_text_does_not_become_a_special_token(tmp_path: Path) -> None:
     assert not {0, 1} & set(tokenizer.encode("<s>a</s>").tolist())
 
 
+def test_added_tokens_stand_for_their_text_and_special_ones_for_none(tmp_path: Path) -> None:
+    library = byte_level()
+    library.add_tokens(["<größe>"])
+    tokenizer = get_tokenizer(str(saved(library, tmp_path)))
+    ids = tokenizer.encode("a <größe>")
+    assert ids[-1] == 288 and tokenizer.byte_lengths[288] == len("<größe>".encode())
+    assert tokenizer.byte_lengths[ids].sum() == len("a <größe>".encode())
+    assert tokenizer.byte_lengths[0] == 0  # <s>
+
+
 def test_the_end_is_the_one_that_the_folder_names(tmp_path: Path) -> None:
     assert get_tokenizer(str(saved(byte_level(), tmp_path / "b"))).end_of_document == 1  # </s>
     assert get_tokenizer(str(saved(byte_level(), tmp_path / "a", eos_token="<s>"))).end_of_document == 0
@@ -152,6 +162,8 @@ def test_a_changed_file_is_another_tokenizer(tmp_path: Path) -> None:
     first = get_tokenizer(str(saved(byte_level(), tmp_path)))
     second = get_tokenizer(str(saved(llama_like(), tmp_path)))
     assert first.name != second.name and second.vocab_size == 263
+    other_end = get_tokenizer(str(saved(llama_like(), tmp_path / "other", eos_token="c")))
+    assert other_end.name != second.name
 
 
 def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
