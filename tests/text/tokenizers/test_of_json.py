@@ -130,6 +130,32 @@ def test_what_of_a_file_cannot_be_used_is_named(tmp_path: Path, fields: dict[str
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"normalizer": {"type": "Sequence", "normalizers": 7}},
+        {"model": {"merges": [["a", {}], ["a", {}]]}},
+        {"model": {"merges": [[], ["\u2581", 1.5]]}},
+        {"model": {"merges": ["a b c"]}},
+        {"model": {"merges": {"a": "b"}}},
+    ],
+)
+def test_parts_of_another_kind_than_they_should_be_are_one_sentence(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    with pytest.raises(RequestError, match="is no tokenizer: ") as error:
+        get_tokenizer(changed(tmp_path, **fields))
+    assert "\n" not in str(error.value)
+
+
+def test_a_word_without_an_unknown_token_is_one_sentence(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordPiece({"[SEP]": 0, "cat": 1}, unk_token="[UNK]"))
+    found = get_tokenizer(str(saved(tokenizer, tmp_path)))
+    assert found.encode("cat").tolist() == [1]
+    with pytest.raises(RequestError, match=r"cannot encode this: .*Missing \[UNK\]"):
+        found.encode("dog")
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "[" * 100_000, "\ud800"])
 def test_a_file_that_is_none_is_one_sentence(content: str, tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes(content.encode("utf-8", "surrogatepass"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from paribus.errors import RequestError, nearest, shown
@@ -28,7 +28,8 @@ def component_parts(tree: Mapping[str, Any], key: str) -> Iterator[Mapping[str, 
     while waiting:
         part = waiting.pop(0)
         if isinstance(part, Mapping) and part.get("type") == "Sequence":
-            waiting = [*(part.get(members) or ()), *waiting]
+            inside = part.get(members)
+            waiting = [*(inside if isinstance(inside, list) else ()), *waiting]
         elif isinstance(part, Mapping):
             yield part
 
@@ -51,9 +52,11 @@ def unknown_component(content: bytes) -> str | None:
 def check_json_merges(content: bytes, where: str) -> None:
     """`check_merges` for the model of a `tokenizer.json`, if it merges; `where` names the file in messages."""
     model = _tree(content).get("model")
-    if isinstance(model, Mapping) and isinstance(merges := model.get("merges"), Sequence):
-        pairs = (tuple(merge.split(" ") if isinstance(merge, str) else merge) for merge in merges)
-        check_merges(pairs, where, inside=str(model.get("continuing_subword_prefix") or ""))
+    if not isinstance(model, Mapping) or not isinstance(merges := model.get("merges"), list):
+        return
+    pairs = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    if all(_is_pair(pair) for pair in pairs):  # the library refuses others
+        check_merges(map(tuple, pairs), where, inside=str(model.get("continuing_subword_prefix") or ""))
 
 
 def check_merges(pairs: Iterable[tuple[str, ...]], where: str, *, inside: str = "") -> None:
@@ -69,6 +72,10 @@ def check_merges(pairs: Iterable[tuple[str, ...]], where: str, *, inside: str = 
         if not pair[0] or not pair[-1].removeprefix(inside):
             raise RequestError(f"{said} makes one of the two again")
         seen.add(pair)
+
+
+def _is_pair(merge: object) -> bool:
+    return isinstance(merge, list) and len(merge) == 2 and all(isinstance(part, str) for part in merge)
 
 
 def _tree(content: bytes) -> Mapping[str, Any]:

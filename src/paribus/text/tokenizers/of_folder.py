@@ -80,11 +80,10 @@ class FolderTokenizer:
     def encode(self, text: str, *, special: bool = False, around: bool = True) -> list[int]:
         """Ids of `text`, with what the tokenizer puts around it (a first token, perhaps) unless `around` is false.
 
-        Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate.
+        Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate,
+        and for a character that the tokenizer does not know and has no token for.
         """
-        utf8(text)
-        self._tokenizer.encode_special_tokens = not special
-        return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+        return self._ids(text, special=special, around=around)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens left out."""
@@ -113,9 +112,15 @@ class FolderTokenizer:
 
     def encode_rendered(self, text: str) -> list[int]:
         """Ids of what a chat template has written: the special tokens in it are its own."""
+        return self._ids(text, special=True, around=False)
+
+    def _ids(self, text: str, *, special: bool, around: bool) -> list[int]:
         utf8(text)
-        self._tokenizer.encode_special_tokens = False
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        self._tokenizer.encode_special_tokens = not special
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+        except Exception as error:  # the library looks for its unknown token only when it needs it
+            raise RequestError(f"the tokenizer cannot encode this: {shown(error, at_most=200)}") from error
 
     @property
     def special_tokens(self) -> list[str]:
