@@ -1,4 +1,6 @@
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,19 +11,19 @@ from paribus.errors import ParibusError
 
 from .studies import Done, Studies
 
+Here = Callable[[typer.Typer, str], Callable[..., Done]]
+
 
 @pytest.fixture
-def studies_in(
+def in_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Studies:
-    """The four commands in this process, started in `tmp_path`, on a terminal of 200 columns."""
+) -> Here:
+    """Calls of an app, its name before the arguments, started in `tmp_path`, on a terminal of 200 columns."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
-    register(app)
 
-    def call(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["paribus study", *map(str, arguments)])
+    def call(app: typer.Typer, name: str, *arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", [*name.split(), *map(str, arguments)])
         capsys.readouterr()
         code = 0
         try:
@@ -34,4 +36,12 @@ def studies_in(
         said = capsys.readouterr()
         return Done(returncode=code, stdout=said.out, stderr=said.err)
 
-    return call
+    return lambda app, name: functools.partial(call, app, name)
+
+
+@pytest.fixture
+def studies_in(in_this_process: Here) -> Studies:
+    """The four commands on finished studies."""
+    app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="rich")
+    register(app)
+    return in_this_process(app, "study")

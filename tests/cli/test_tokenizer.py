@@ -1,14 +1,12 @@
 """`paribus tokenizer` in this process: what it prints, what it writes, and how it refuses."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from paribus.cli import app
-from paribus.errors import ParibusError
 from paribus.text.tokenizers import get_tokenizer
 
 from .studies import Done
@@ -18,26 +16,9 @@ Call = Callable[..., Done]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+def call(in_this_process: Callable[..., Call], tmp_path: Path) -> Call:
     (tmp_path / "text.txt").write_text(TEXT)
-
-    def called(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["paribus", "tokenizer", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            app()
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
-        except ParibusError as error:
-            code = error.exit_code
-            print(f"paribus: {error}", file=sys.stderr)
-        said = capsys.readouterr()
-        return Done(returncode=code, stdout=said.out, stderr=said.err)
-
-    return called
+    return in_this_process(app, "paribus tokenizer")
 
 
 @pytest.fixture
@@ -80,6 +61,27 @@ def test_json_says_what_was_made(call: Call, tmp_path: Path) -> None:
     assert found["vocab_size"] <= 60 and found["bytes"] >= 1000
 
 
+def test_bytes_take_no_text(call: Call) -> None:
+    done = call("train", "--method", "byte", "--data", "text.txt", "--out", "own")
+    assert done.returncode == 0 and "257 tokens from 0.0 MB" in done.stderr
+
+
+def test_a_tokenizer_is_made_below_folders_that_are_not_there_and_in_an_empty_one(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for out in ("empty", "new/deep"):
+        assert call("train", "--method", "byte", "--data", "text.txt", "--out", out).returncode == 0
+        assert get_tokenizer(str(tmp_path / out)).vocab_size == 257
+
+
+def test_a_place_that_cannot_be_written_is_told_before_training(call: Call, trained: Path) -> None:
+    for command in (["train", "--data", "nowhere.txt", "--out"], ["convert", "own"]):
+        done = call(*command, "text.txt/new")
+        assert done.returncode == 2 and "text.txt/new cannot be written: " in done.stderr
+        assert "text.txt is a file" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_fewer_tokens_than_asked_for_are_said(call: Call) -> None:
     done = call("train", "--data", "text.txt", "--vocab-size", "9000", "--out", "own", "--method", "word")
     assert done.returncode == 0 and "9,000 tokens were asked for: the text has no more to make" in done.stderr
@@ -112,6 +114,13 @@ def test_a_tokenizer_is_shown_and_converted(call: Call, trained: Path, tmp_path:
         == get_tokenizer(str(trained)).encode("the cat").tolist()
     )
     assert "byte-level BPE" in call("show", "theirs").stdout
+
+
+def test_what_convert_does_not_know_is_one_sentence(call: Call, trained: Path) -> None:
+    done = call("convert", "own", "new", "--to", "huggingface")
+    assert "no format 'huggingface': known: paribus, tiktoken, tokenizer.json" in done.stderr
+    done = call("convert", "own", "new", "--split", "gpt2")
+    assert "--split is for a file of ranks, and own says itself how text is cut" in done.stderr
 
 
 def test_methods_are_listed(call: Call) -> None:
@@ -148,6 +157,7 @@ def test_segmenters_are_scored_and_shown(call: Call, tmp_path: Path) -> None:
         (["decode", "bytes", "300"], "id 300 is not in the vocabulary of 'bytes', which is 0 to 256"),
         (["encode", "bytes", "text", "--dropout", "0.1"], "bytes was not trained by paribus"),
         (["convert", "bytes", "new"], "bytes was not trained by paribus"),
+        (["decode", "bytes", str(10**30)], f"id {10**30} is not in the vocabulary of 'bytes'"),
         (["convert", "x.tiktoken", "new"], "a file of ranks does not say how text is cut: give --split"),
         (
             ["segment", "text.txt", "--methods", "forwrd"],

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.cli.page_file import check_page
+from paribus.cli.text_options import FieldOption
 from paribus.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -45,14 +47,12 @@ def audit(
         typer.Option(help="Write the cleaned set to this new .jsonl, and beside it a ledger of what went."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the report to this .html file.")] = None,
-    text_field: Annotated[
-        str, typer.Option(help="The field or column of .jsonl and .parquet with the text.")
-    ] = "text",
+    text_field: FieldOption = "text",
     workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: all cores.")] = None,
     memory: Annotated[
         float, typer.Option(help="GB for sorting runs; less takes longer and finds the same.")
     ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """How repeated a text is: exact and near copies, runs of tokens seen before, and what it is worth in training.
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.errors import RequestError, nearest
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -28,7 +29,7 @@ def convert(
     own_parts: Annotated[
         bool, typer.Option(help="Import the parts that a model of yours has from files.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Load a checkpoint and write it again: to transformers' layout, to our own, or as another family.
 

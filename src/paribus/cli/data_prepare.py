@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
+from paribus.cli.text_options import FieldOption
+
 if TYPE_CHECKING:
     from paribus.text.data import Dataset
 
@@ -31,12 +34,8 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that tokenise. Default: one a core.")
     ] = None,
-    text_field: Annotated[
-        str, typer.Option(help="The field of .jsonl or .parquet rows that holds the text.")
-    ] = "text",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    text_field: FieldOption = "text",
+    as_json: JsonOption = False,
 ) -> None:
     """Tokenise text into memory-mapped shards, with documents apart and a held-out share.
 
@@ -81,9 +80,7 @@ def prepare(
 
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder that paribus data prepare has made.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Read every shard against its checksum. Ends with code 1 if one was changed, cut or swapped.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def generate(
     own_parts: Annotated[
         bool, typer.Option(help="Import the parts that a model of yours has from files.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Text that a checkpoint goes on with, shown as it comes.
 

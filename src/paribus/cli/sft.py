@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from paribus.cli.json_option import JsonOption
+
 
 def sft(
     source: Annotated[
@@ -44,9 +46,7 @@ def sft(
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Count lines that cannot be used, and pass them over.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Pack conversations for fine-tuning, and say where every token went.
 

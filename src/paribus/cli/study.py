@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from paribus.cli import reading, reproduce, studies, study_sft
+from paribus.cli.json_option import JsonOption
 from paribus.cli.running import ASKING, Running, ask, run_command, run_ladder, run_study
 from paribus.cli.text_options import DataOption, TextFieldOption
 from paribus.errors import RequestError
@@ -150,9 +151,7 @@ def study(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and the minutes it would take, and stop.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train small models that differ in one thing only, and say which is better.
 

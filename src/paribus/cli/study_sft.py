@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def study_sft(
     passes: Annotated[int, typer.Option(min=1, help="How often each share is read.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study. Default: runs/sft-DATA.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch. Default: one a core.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fine-tune on an eighth, a quarter, half and all of the data, and compare the loss on held-out answers.
 

@@ -9,6 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
+from paribus.cli.text_options import (
+    FieldOption,
+    MinCountOption,
+    NormaliserOption,
+    SplitOption,
+    UnknownOption,
+    WhichTokenizer,
+)
 from paribus.cli.tokenizer_compare import compare
 from paribus.cli.tokenizer_explain import explain
 from paribus.cli.tokenizer_files import convert, show
@@ -23,12 +32,10 @@ app.command("convert")(convert)
 app.command("segment")(segment)
 app.command("explain")(explain)
 
-_WHICH = "bytes, or the folder or file of a tokenizer."
-
 
 @app.command("methods")
 def methods(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The methods that can be trained, the splits and the normalisers.
 
@@ -81,17 +88,11 @@ def train(
     data: Annotated[
         str, typer.Option(help="stdlib, or a text file, a folder, .jsonl, .jsonl.gz or .parquet.")
     ] = "stdlib",
-    text_field: Annotated[
-        str, typer.Option(help="The field of .jsonl or .parquet rows that holds the text.")
-    ] = "text",
-    normaliser: Annotated[str, typer.Option(help="What is done to the text before.")] = "none",
-    split: Annotated[str, typer.Option(help="How text is cut into words; no piece is longer.")] = "gpt4",
-    unknown: Annotated[
-        str, typer.Option(help="What becomes of unseen characters: bytes (nothing is lost) or token.")
-    ] = "bytes",
-    min_count: Annotated[
-        int | None, typer.Option(help="Least count of what is merged. Default: the method's own.")
-    ] = None,
+    text_field: FieldOption = "text",
+    normaliser: NormaliserOption = "none",
+    split: SplitOption = "gpt4",
+    unknown: UnknownOption = "bytes",
+    min_count: MinCountOption = None,
     special: Annotated[
         list[str] | None, typer.Option(help="A special token, which text never becomes; may be repeated.")
     ] = None,
@@ -102,7 +103,7 @@ def train(
         str | None,
         typer.Option("--most-bytes", help="Train on the first documents of so many bytes, as 30M."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a tokenizer on your text and write it to a folder, which --tokenizer takes everywhere.
 
@@ -111,10 +112,9 @@ def train(
     from paribus.cli.display import Display
     from paribus.cli.reading import pairs, size
     from paribus.text.tokenizers.recipe import Recipe
-    from paribus.text.tokenizers.training import train_on, write_tokenizer
+    from paribus.text.tokenizers.training import check_new_folder, train_on, write_tokenizer
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RequestError(f"{out} is there already; give a folder that is not")
+    check_new_folder(out)
     recipe = Recipe(
         method=method,
         vocab_size=vocab_size,
@@ -164,7 +164,7 @@ def train(
 
 @app.command("encode")
 def encode(
-    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
+    which: WhichTokenizer,
     text: Annotated[str | None, typer.Argument(help="The text. Default: what comes in on stdin.")] = None,
     dropout: Annotated[
         float | None, typer.Option(help="Pass over merges at random with this probability (BPE-dropout).")
@@ -176,7 +176,7 @@ def encode(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of --dropout and --alpha.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The ids of a text, and what each stands for.
 
@@ -210,7 +210,7 @@ def encode(
 
 @app.command("decode")
 def decode(
-    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
+    which: WhichTokenizer,
     ids: Annotated[list[int], typer.Argument(help="Ids by blanks.")],
 ) -> None:
     """The text of ids.

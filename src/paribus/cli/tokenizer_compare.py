@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
+from paribus.cli.text_options import FieldOption, MinCountOption, NormaliserOption, SplitOption, UnknownOption
 from paribus.errors import RequestError, shown
 
 
@@ -26,9 +28,7 @@ def compare(
     data: Annotated[
         str, typer.Option(help="stdlib, text, .jsonl, .parquet, a folder of these, or a prepared dataset.")
     ] = "stdlib",
-    text_field: Annotated[
-        str, typer.Option(help="The field of .jsonl or .parquet rows that holds the text.")
-    ] = "text",
+    text_field: FieldOption = "text",
     held_out: Annotated[
         float, typer.Option(help="Share of the text, by documents, that no tokenizer is trained on.")
     ] = 0.1,
@@ -36,16 +36,10 @@ def compare(
         str | None, typer.Option(help="Train on so many bytes of the other documents, as 30M. Default: all.")
     ] = None,
     score_bytes: Annotated[str, typer.Option(help="Measure on so many bytes of held-out text.")] = "4M",
-    normaliser: Annotated[
-        str, typer.Option(help="What is done to the text before, for all methods.")
-    ] = "none",
-    split: Annotated[
-        str, typer.Option(help="How text is cut into words, for all methods and for counting words.")
-    ] = "gpt4",
-    unknown: Annotated[
-        str, typer.Option(help="What becomes of unseen characters: bytes (nothing is lost) or token.")
-    ] = "bytes",
-    min_count: Annotated[int | None, typer.Option(help="Least count of what is merged or kept.")] = None,
+    normaliser: NormaliserOption = "none",
+    split: SplitOption = "gpt4",
+    unknown: UnknownOption = "bytes",
+    min_count: MinCountOption = None,
     option: Annotated[
         list[str] | None, typer.Option(help="KEY=VALUE for the methods that have it; may be repeated.")
     ] = None,
@@ -83,7 +77,7 @@ def compare(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the report to this .html file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train tokenizers on the same text in the same way, and measure them on documents that none has seen.
 

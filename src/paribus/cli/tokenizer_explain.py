@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.cli.page_file import check_page
+from paribus.cli.text_options import FieldOption, MinCountOption
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -38,9 +40,7 @@ def explain(
         str | None,
         typer.Option(help="Train on stdlib, a text file, a folder, .jsonl, .jsonl.gz or .parquet."),
     ] = None,
-    text_field: Annotated[
-        str, typer.Option(help="The field of .jsonl or .parquet rows that holds the text.")
-    ] = "text",
+    text_field: FieldOption = "text",
     most: Annotated[
         str | None,
         typer.Option("--most-bytes", help="Train on the first documents of so many bytes, as 1M."),
@@ -50,11 +50,9 @@ def explain(
     n_best: Annotated[int, typer.Option(help="Paths through a lattice to show.")] = 5,
     normaliser: Annotated[str | None, typer.Option(help="For training. Default: none.")] = None,
     split: Annotated[str | None, typer.Option(help="For training. Default: gpt4.")] = None,
-    min_count: Annotated[
-        int | None, typer.Option(help="Least count of what is merged or kept. Default: the method's own.")
-    ] = None,
+    min_count: MinCountOption = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this .html file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Step through the training of a tokenizer, or through how one encodes a text.
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from paribus.errors import RequestError
-
-_WHICH = "bytes, or the folder or file of a tokenizer."
+from paribus.cli.json_option import JsonOption
+from paribus.cli.text_options import WhichTokenizer
+from paribus.errors import RequestError, nearest
 
 
 def show(
-    which: Annotated[str, typer.Argument(metavar="TOKENIZER", help=_WHICH)],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    which: WhichTokenizer,
+    as_json: JsonOption = False,
 ) -> None:
     """What a tokenizer is: its algorithm, size, normaliser, split, special tokens, and what it loses.
 
@@ -53,7 +53,7 @@ def convert(
     """
     from paribus.cli.display import Display
     from paribus.text.tokenizers import get_tokenizer
-    from paribus.text.tokenizers.formats.exporting import exported
+    from paribus.text.tokenizers.formats.exporting import FORMATS, exported
     from paribus.text.tokenizers.formats.importing import from_ranks
     from paribus.text.tokenizers.trained import TrainedTokenizer
     from paribus.text.tokenizers.training import write_files
@@ -68,7 +68,11 @@ def convert(
             raise RequestError(
                 f"{which} was not trained by paribus: its own files are what other libraries read"
             )
+        if split is not None:
+            raise RequestError(f"--split is for a file of ranks, and {which} says itself how text is cut")
         tokenizer = found
+    if to not in (*FORMATS, "paribus"):
+        raise RequestError(f"there is no format {to!r}: {nearest(to, (*FORMATS, 'paribus'))}")
     files = tokenizer.files() if to == "paribus" else exported(tokenizer, to)
     written = write_files(files, out)
     Display().say(f"{tokenizer.name} written to {out}: {', '.join(written)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.errors import RequestError
 
 
@@ -27,7 +28,7 @@ def segment(
     show: Annotated[
         str | None, typer.Option(help="A text without spaces that every method is to cut, instead of scores.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare ways to cut text into words: precision, recall and F1 with intervals, beside maximum matching.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from paribus.cli.json_option import JsonOption
 from paribus.cli.text_options import DataOption, TextFieldOption
 
 if TYPE_CHECKING:
@@ -58,9 +59,7 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of torch. Default: one a core, or as it began.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train one model, and save it where it can be loaded from.
 

@@ -86,5 +86,29 @@ def test_any_slice_of_an_encoding_is_the_encoding_of_its_text(word: str, data: s
     assert merge_bytes(text, model.ranks) == ids[start:end]
 
 
+@settings(max_examples=100)
+@given(word=st.text("abc ehlorst\u00e9", max_size=40))
+def test_appending_bytes_gives_what_encoding_all_of_them_gives(word: str) -> None:
+    """The last token at each byte follows from those before: the one that neighbours its forerunner in an encoding."""
+    text, lasts = word.encode(), list[int]()
+    for end in range(1, len(text) + 1):
+        fitting = []
+        for start in range(end):
+            token = MODEL.ranks.get(text[start:end])
+            before = lasts[start - 1 : start] if start else []
+            if token is None:
+                continue
+            joined = b"".join(MODEL.pieces[number] for number in [*before, token])
+            if merge_bytes(joined, MODEL.ranks) == [*before, token]:
+                fitting.append(token)
+        assert len(fitting) == 1
+        lasts += fitting
+    ids, end = list[int](), len(text)
+    while end:
+        ids.insert(0, lasts[end - 1])
+        end -= len(MODEL.pieces[ids[0]])
+    assert ids == MODEL.encode_word(word)
+
+
 def test_methods_have_names_of_their_own() -> None:
     assert all(name == row.name for name, row in METHODS.items())

@@ -42,7 +42,7 @@ def test_a_character_cut_in_two_decodes_to_the_replacement_character() -> None:
     assert ByteTokenizer().decode([0x61, 0xC3]) == "a\N{REPLACEMENT CHARACTER}"
 
 
-@pytest.mark.parametrize("wrong", [-1, 257, 65536])
+@pytest.mark.parametrize("wrong", [-1, 257, 65536, 10**30])
 def test_an_id_outside_the_vocabulary_is_refused_by_name(wrong: int) -> None:
     with pytest.raises(RequestError, match=f"id {wrong} .* 0 to 256"):
         ByteTokenizer().decode([97, wrong])

@@ -1,10 +1,11 @@
 """A checkpoint's tokenizer.json as a `Tokenizer`: its bytes are counted, and it goes with the data."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from paribus.errors import RequestError
 from paribus.text.data import load_dataset, prepare
@@ -26,6 +27,16 @@ def test_ids_stand_for_as_many_bytes_as_the_text_has(make: object, text: str, tm
 def test_a_text_does_not_become_a_special_token(tmp_path: Path) -> None:
     tokenizer = get_tokenizer(str(saved(byte_level(), tmp_path)))
     assert not {0, 1} & set(tokenizer.encode("<s>a</s>").tolist())
+
+
+def test_added_tokens_stand_for_their_text_and_special_ones_for_none(tmp_path: Path) -> None:
+    library = byte_level()
+    library.add_tokens(["<größe>"])
+    tokenizer = get_tokenizer(str(saved(library, tmp_path)))
+    ids = tokenizer.encode("a <größe>")
+    assert ids[-1] == 288 and tokenizer.byte_lengths[288] == len("<größe>".encode())
+    assert tokenizer.byte_lengths[ids].sum() == len("a <größe>".encode())
+    assert tokenizer.byte_lengths[0] == 0  # <s>
 
 
 def test_the_end_is_the_one_that_the_folder_names(tmp_path: Path) -> None:
@@ -56,6 +67,109 @@ def test_what_a_normaliser_loses_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("scheme", ["always", "first", "never"])
+def test_a_space_that_is_put_before_a_text_is_said_to_lose(scheme: str, tmp_path: Path) -> None:
+    tokenizer = llama_like()
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme)
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=scheme), decoders.Fuse()]
+    )
+    found = get_tokenizer(str(saved(tokenizer, tmp_path)))
+    kept = found.decode(found.encode(" cat")) == " cat"
+    assert kept == (scheme == "never")
+    assert found.loses == (() if kept else ("whether a text begins with a space",))
+
+
+def changed(folder: Path, **fields: object) -> str:
+    """The folder of a tokenizer.json in which these fields are others; `model` adds to the model."""
+    content = json.loads(llama_like().to_str())
+    content["model"] |= fields.pop("model", {})
+    (folder / "tokenizer.json").write_text(json.dumps(content | fields))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"normalizer": {"type": "NFX"}},
+            r"its normalizer 'NFX' is none that tokenizers has: did you mean NFD or",
+        ),
+        (
+            {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Odd"}]}},
+            "its normalizer 'Odd' is none",
+        ),
+        ({"pre_tokenizer": {"type": "Odd"}}, "its pre_tokenizer 'Odd' is none"),
+        ({"post_processor": {"type": "Odd"}}, "its post_processor 'Odd' is none"),
+        ({"decoder": {"type": "Odd"}}, "its decoder 'Odd' is none"),
+        (
+            {"model": {"type": "Odd"}},
+            "its model 'Odd' is none that tokenizers has: known: BPE, Unigram, Word",
+        ),
+        ({"model": {"merges": [["\u2581", "c"]] * 2}}, "its merge 2, of '\u2581' and 'c', is there twice"),
+        (
+            {"model": {"merges": ["\u2581 c", "c a", "\u2581 c"]}},
+            "its merge 3, of '\u2581' and 'c', is there tw",
+        ),
+        (
+            {"model": {"merges": [["\u2581", "c"], ["c", ""]]}},
+            "its merge 2, of 'c' and '', makes one of the two",
+        ),
+        (
+            {"model": {"merges": [["c", "##"]], "continuing_subword_prefix": "##"}},
+            "its merge 1, of 'c' and '##', makes one of the two again",
+        ),
+        ({"model": {"vocab": {"</s>": 2**30}, "merges": []}}, "gives a piece the id 1,073,741,824"),
+        ({"model": {"vocab": {"</s>": -1}}}, "is no tokenizer: "),
+    ],
+)
+def test_what_of_a_file_cannot_be_used_is_named(tmp_path: Path, fields: dict[str, object], said: str) -> None:
+    with pytest.raises(RequestError, match=said) as error:
+        get_tokenizer(changed(tmp_path, **fields))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"normalizer": {"type": "Sequence", "normalizers": 7}},
+        {"model": {"merges": [["a", {}], ["a", {}]]}},
+        {"model": {"merges": [[], ["\u2581", 1.5]]}},
+        {"model": {"merges": ["a b c"]}},
+        {"model": {"merges": {"a": "b"}}},
+    ],
+)
+def test_parts_of_another_kind_than_they_should_be_are_one_sentence(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    with pytest.raises(RequestError, match="is no tokenizer: ") as error:
+        get_tokenizer(changed(tmp_path, **fields))
+    assert "\n" not in str(error.value)
+
+
+def test_a_word_without_an_unknown_token_is_one_sentence(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordPiece({"[SEP]": 0, "cat": 1}, unk_token="[UNK]"))
+    found = get_tokenizer(str(saved(tokenizer, tmp_path)))
+    assert found.encode("cat").tolist() == [1]
+    with pytest.raises(RequestError, match=r"cannot encode this: .*Missing \[UNK\]"):
+        found.encode("dog")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", '"text"', "[" * 100_000, "\ud800"])
+def test_a_file_that_is_none_is_one_sentence(content: str, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(RequestError, match="is no tokenizer: ") as error:
+        get_tokenizer(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_link_that_leads_nowhere_is_no_tokenizer(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(RequestError, match="holds no tokenizer"):
+        get_tokenizer(str(tmp_path))
+
+
 def test_prepared_data_keep_their_tokenizer(tmp_path: Path) -> None:
     source = tmp_path / "text.txt"
     source.write_text("\n\n".join(f"The cat sat {number} times on {number**3}." for number in range(900)))
@@ -74,6 +188,8 @@ def test_a_changed_file_is_another_tokenizer(tmp_path: Path) -> None:
     first = get_tokenizer(str(saved(byte_level(), tmp_path)))
     second = get_tokenizer(str(saved(llama_like(), tmp_path)))
     assert first.name != second.name and second.vocab_size == 263
+    other_end = get_tokenizer(str(saved(llama_like(), tmp_path / "other", eos_token="c")))
+    assert other_end.name != second.name
 
 
 def test_an_id_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from paribus.errors import RequestError
 from paribus.text.tokenizers import get_tokenizer
 from paribus.text.tokenizers.formats.sentencepiece_model import UNKNOWN, Piece, read_model, write_model
+from paribus.text.tokenizers.formats.wire import field
 
 LINES = ["the cat sat on the mat", "the other cat, the hat", "Größe und Gruß 猫"] * 20
 EXACT = {"normalization_rule_name": "identity", "remove_extra_whitespaces": False, "add_dummy_prefix": False}
@@ -69,6 +70,23 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
 def test_what_is_no_model_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(RequestError, match="is no SentencePiece model: "):
         get_tokenizer(written(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        field(1, field(1, b"a") + field(3, b"x")),
+        field(1, field(1, b"a") + field(2, b"x")),
+        field(1, field(1, b"a") + field(3, float("inf"))),
+        field(1, field(1, 7)),
+        field(1, field(1, b"a")) + field(2, field(3, 9)),
+        field(1, field(1, b"a")) + field(2, field(40, float("nan"))),
+        field(2, field(3, 1)),
+    ],
+)
+def test_a_field_of_another_kind_than_it_should_be_is_one_sentence(content: bytes) -> None:
+    with pytest.raises(RequestError, match="it is no SentencePiece model: "):
+        read_model(content, "it")
 
 
 @settings(max_examples=150, deadline=None)

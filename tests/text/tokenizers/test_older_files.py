@@ -41,11 +41,39 @@ def test_gpt2s_files_encode_as_transformers_does(tmp_path: Path) -> None:
     }
 
 
+def test_a_space_before_a_text_and_other_ends_are_as_the_config_says(tmp_path: Path) -> None:
+    config = {"add_prefix_space": True, "eos_token": "z"}
+    (gpt2(tmp_path) / "tokenizer_config.json").write_text(json.dumps(config))
+    found, theirs = get_tokenizer(str(tmp_path)), GPT2Tokenizer.from_pretrained(tmp_path)
+    assert found.encode("cat").tolist() == theirs.encode("cat")
+    assert found.decode(found.encode("ca")) == " ca" and found.loses == (
+        "whether a text begins with a space",
+    )
+    assert found.end_of_document == found._library.ids()["z"] and "z" in found.special_tokens
+
+
+def test_merges_may_be_of_signs(tmp_path: Path) -> None:
+    folder = gpt2(tmp_path)
+    vocabulary = json.loads((folder / "vocab.json").read_text())
+    (folder / "vocab.json").write_text(json.dumps(vocabulary | {"##": len(vocabulary)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n# #\n")
+    assert FolderTokenizer(folder).encode("##") == [len(vocabulary)]
+
+
 def test_berts_files_encode_as_transformers_does(tmp_path: Path) -> None:
     ours, theirs = FolderTokenizer(bert(tmp_path)), BertTokenizer.from_pretrained(tmp_path)
     for text in ("The cats sat.", "DER Hund", "", "\u732b"):
         assert ours.encode(text) == theirs.encode(text)
     assert get_tokenizer(str(tmp_path)).end_of_document == 3
+
+
+def test_a_cased_bert_with_lines_of_windows(tmp_path: Path) -> None:
+    folder = bert(tmp_path)
+    (folder / "vocab.txt").write_bytes(
+        (folder / "vocab.txt").read_bytes().replace(b"\n", b"\r\n") + b"Der\r\n"
+    )
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert FolderTokenizer(folder).encode("Der der") == [2, 11, 10, 3]
 
 
 @pytest.mark.parametrize(
@@ -56,6 +84,7 @@ def test_berts_files_encode_as_transformers_does(tmp_path: Path) -> None:
         ("vocab.json", '{"a": "b"}', "vocab.json is no tokenizer"),
         ("merges.txt", "#version\na b c\n", "merges.txt has no pair in line 2"),
         ("merges.txt", "q q\n", "vocab.json is no tokenizer"),
+        ("merges.txt", "t h\nt h\n", "its merge 2, of 't' and 'h', is there twice"),
     ],
 )
 def test_broken_files_are_one_sentence(tmp_path: Path, name: str, content: str, said: str) -> None:

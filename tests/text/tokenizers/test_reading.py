@@ -68,6 +68,8 @@ def changed(change: Callable[[dict[str, Any]], object], method: str = "bpe") -> 
             changed(lambda it: it["model"]["pieces"].append("h"), "byte_bpe"),
             "the piece b'h' is there twice",
         ),
+        (changed(lambda it: it["model"]["pieces"].append(""), "byte_bpe"), "is empty"),
+        (changed(lambda it: it["model"].update(bytes="!!"), "byte_bpe"), "not all 256, each once"),
     ],
 )
 def test_a_broken_file_is_one_sentence(tmp_path: Path, given: object, said: str) -> None:

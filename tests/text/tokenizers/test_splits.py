@@ -52,6 +52,6 @@ def test_a_long_text_is_cut_at_line_ends() -> None:
 
 @pytest.mark.parametrize("normaliser", NORMALISERS.values(), ids=lambda row: row.name)
 def test_a_normaliser_that_changes_text_says_so(normaliser) -> None:  # type: ignore[no-untyped-def]
-    text = "A e\u0301 \uff21 \ufb01 \u212b"
+    text = "A e\u0301 \uff21 \ufb01 \u212b \u039f\u03a3"
     assert (normaliser.apply(text) != text) == bool(normaliser.loses)
     assert normaliser.apply(normaliser.apply(text)) == normaliser.apply(text)

@@ -36,7 +36,14 @@ def line(piece: bytes, rank: object) -> bytes:
         (write_ranks(PIECES) + line(b"x y", 3), "gives the rank 3 twice"),
         (write_ranks(PIECES) + line(b"x y", 300), "has 259 ranks, and they are not all of 0 to 258"),
         (write_ranks(PIECES) + line(b"ab", 258), "has a piece twice"),
-        (write_ranks(PIECES[1:]), "lacks 1 of the 256 bytes, the first is 0"),
+        (write_ranks(PIECES[1:]), "lacks 1 of the 256 bytes among its first ranks, the first is 0"),
+        (
+            write_ranks([b"ab", *PIECES[:256]]),
+            "lacks 1 of the 256 bytes among its first ranks, the first is 255",
+        ),
+        (line(b"", 0), "is no file of ranks: line 1"),
+        (line(b"a", 1.5), "is no file of ranks: line 1"),
+        (line(b"a", -1), "has 1 ranks, and they are not all of 0 to 0"),
     ],
 )
 def test_a_file_that_is_none_is_one_sentence(content: bytes, said: str) -> None:

@@ -129,6 +129,17 @@ def test_what_normaliser_and_split_lose_is_said() -> None:
             "special tokens have different names",
         ),
         ({"method": "bpe", "vocab_size": 300, "min_count": 0}, "min_count is 0: it is at least 1"),
+        *(
+            (
+                {"method": "unigram", "vocab_size": 400, "options": {"longest": longest}},
+                "longest is .*, 1 to 512",
+            )
+            for longest in (0, 513, 2.5, "many")
+        ),
+        (
+            {"method": "sentencepiece_bpe", "vocab_size": 400, "min_count": 10**6},
+            "no word to train on that occurs 1,000,000 times or more",
+        ),
     ],
 )
 def test_a_recipe_that_cannot_be_is_one_sentence(fields: dict[str, object], said: str) -> None:

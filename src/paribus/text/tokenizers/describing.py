@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from paribus.text.tokenizers.formats.sentencepiece_model import CONTROL, UNKNOWN
 from paribus.text.tokenizers.of_json import JsonTokenizer
 from paribus.text.tokenizers.of_sentencepiece import SentencePieceTokenizer
 from paribus.text.tokenizers.protocol import Tokenizer
@@ -37,7 +38,7 @@ def describe(tokenizer: Tokenizer) -> dict[str, Any]:
             "normaliser": model.normaliser or "none",
             "split": "a space begins a word" if model.escape_whitespaces else "none",
             "byte_fallback": model.byte_fallback,
-            "special_tokens": [piece.text for piece in model.pieces if piece.kind in (2, 3)],
+            "special_tokens": [piece.text for piece in model.pieces if piece.kind in (CONTROL, UNKNOWN)],
         }
     else:
         found |= {"algorithm": "bytes", "normaliser": "none", "split": "none", "special_tokens": []}

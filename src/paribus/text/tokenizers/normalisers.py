@@ -25,6 +25,11 @@ def _form(form: str) -> Callable[[str], str]:
     return lambda text: unicodedata.normalize(form, text)  # type: ignore[arg-type]
 
 
+def _lower(text: str) -> str:
+    # Each character by itself, as other libraries do it: Python makes a sigma at the end of a word another letter.
+    return text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
+
+
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
@@ -35,7 +40,7 @@ NORMALISERS: dict[str, Normaliser] = {
         Normaliser("none", lambda text: text),
         Normaliser("nfc", _form("NFC"), ("decomposed characters",)),
         Normaliser("nfkc", _form("NFKC"), ("what NFKC folds, such as full-width letters",)),
-        Normaliser("lowercase", str.lower, ("capital letters",)),
+        Normaliser("lowercase", _lower, ("capital letters",)),
         Normaliser("nfkc_casefold", _folded, ("what NFKC folds", "capital letters")),
     )
 }

@@ -15,7 +15,9 @@ from paribus.errors import ParibusError, RequestError, shown
 from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.json_faults import check_json_merges, unknown_component
 from paribus.text.tokenizers.older_files import kind_in, read_older
+from paribus.text.tokenizers.recipe import MOST_TOKENS
 from paribus.text.tokenizers.unicode import utf8
 
 FILE = "tokenizer.json"
@@ -42,6 +44,8 @@ class FolderTokenizer:
         older = None if (folder / FILE).is_file() else kind_in(folder)
         path = in_folder(folder, older or FILE)
         content = bytes_of(path, "a tokenizer", at_most=_MOST_BYTES)
+        if older is None:
+            check_json_merges(content, place(path))
         try:
             self._tokenizer = (
                 read_older(folder, older, self._config) if older else Tokenizer.from_buffer(content)
@@ -49,11 +53,16 @@ class FolderTokenizer:
         except ParibusError:
             raise
         except Exception as error:
-            raise RequestError(f"{place(path)} is no tokenizer: {shown(error, at_most=200)}") from error
+            said = (None if older else unknown_component(content)) or shown(error, at_most=200)
+            raise RequestError(f"{place(path)} is no tokenizer: {said}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         # One more than the largest id: some files leave numbers out.
         self.vocab_size: int = max(self.ids().values(), default=-1) + 1
+        if self.vocab_size > MOST_TOKENS:
+            raise RequestError(
+                f"{place(path)} gives a piece the id {self.vocab_size - 1:,}: at most {MOST_TOKENS:,} ids are read"
+            )
         self.template = _template(folder, self._config)
 
     def ids(self) -> dict[str, int]:
@@ -71,11 +80,10 @@ class FolderTokenizer:
     def encode(self, text: str, *, special: bool = False, around: bool = True) -> list[int]:
         """Ids of `text`, with what the tokenizer puts around it (a first token, perhaps) unless `around` is false.
 
-        Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate.
+        Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate,
+        and for a character that the tokenizer does not know and has no token for.
         """
-        utf8(text)
-        self._tokenizer.encode_special_tokens = not special
-        return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+        return self._ids(text, special=special, around=around)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens left out."""
@@ -104,9 +112,15 @@ class FolderTokenizer:
 
     def encode_rendered(self, text: str) -> list[int]:
         """Ids of what a chat template has written: the special tokens in it are its own."""
+        return self._ids(text, special=True, around=False)
+
+    def _ids(self, text: str, *, special: bool, around: bool) -> list[int]:
         utf8(text)
-        self._tokenizer.encode_special_tokens = False
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        self._tokenizer.encode_special_tokens = not special
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+        except Exception as error:  # the library looks for its unknown token only when it needs it
+            raise RequestError(f"the tokenizer cannot encode this: {shown(error, at_most=200)}") from error
 
     @property
     def special_tokens(self) -> list[str]:

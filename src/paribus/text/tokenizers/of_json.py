@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError, shown
+from paribus.text.tokenizers.json_faults import component_parts
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer, in_folder
 from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
 from paribus.text.tokenizers.unicode import BYTE_OF_LETTER, utf8
@@ -52,7 +53,7 @@ class JsonTokenizer:
         self._folder = folder
         self._library = FolderTokenizer(folder)
         self._json: dict[str, Any] = json.loads(self._library.json())
-        self._decoders = {part["type"]: part for part in _parts(self._json.get("decoder"), "decoders")}
+        self._decoders = {part["type"]: part for part in component_parts(self._json, "decoder")}
         self.vocab_size: int = self._library.vocab_size
         self.end_of_document: int = self._end()
         self.byte_lengths: npt.NDArray[np.int64] = self._byte_lengths()
@@ -112,9 +113,9 @@ class JsonTokenizer:
     def describe(self) -> dict[str, Any]:
         """Algorithm, normaliser, split and special tokens as the file names them."""
         model = self._json["model"]
-        before = [part["type"] for part in _parts(self._json.get("pre_tokenizer"), "pretokenizers")]
+        before = [part["type"] for part in component_parts(self._json, "pre_tokenizer")]
         kind = f"byte-level {model.get('type')}" if "ByteLevel" in before else str(model.get("type"))
-        normalisers = [part["type"] for part in _parts(self._json.get("normalizer"), "normalizers")]
+        normalisers = [part["type"] for part in component_parts(self._json, "normalizer")]
         special = [added["content"] for added in self._json.get("added_tokens") or () if added["special"]]
         return {
             "algorithm": kind,
@@ -161,22 +162,14 @@ class JsonTokenizer:
         return "Metaspace" in self._decoders or replaced == _SPACE
 
     def _losses(self) -> Iterator[str]:
-        for part in _parts(self._json.get("normalizer"), "normalizers"):
+        for part in component_parts(self._json, "normalizer"):
             if part["type"] in _LOSES:
                 yield _LOSES[part["type"]]
+        for part in component_parts(self._json, "pre_tokenizer"):
+            if part.get("add_prefix_space") or part.get("prepend_scheme", "never") != "never":
+                yield "whether a text begins with a space"
         if "ByteLevel" not in self._decoders:
             if not self._writes_blanks():
                 yield "the blanks between words"
             if not self._json["model"].get("byte_fallback"):
                 yield "characters that it does not know"
-
-
-def _parts(part: Any, members: str) -> Iterator[Mapping[str, Any]]:
-    """The parts of a normaliser or decoder; those of a sequence one by one."""
-    if not isinstance(part, Mapping):
-        return
-    if part.get("type") == "Sequence":
-        for each in part.get(members) or ():
-            yield from _parts(each, members)
-    else:
-        yield part

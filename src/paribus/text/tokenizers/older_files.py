@@ -13,6 +13,7 @@ from paribus.errors import RequestError
 from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.json_faults import check_merges
 
 _MOST_BYTES = 64 * 2**20
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -29,6 +30,7 @@ def _gpt2(folder: Path, config: Mapping[str, Any]) -> Any:
         if len(parts := line.split()) != 2:
             raise RequestError(f"{place(folder / 'merges.txt')} has no pair in line {number:,}")
         merges.append((parts[0], parts[1]))
+    check_merges(merges, place(folder / "merges.txt"))
     tokenizer = Tokenizer(models.BPE(vocabulary, merges))
     prefix = bool(config.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)

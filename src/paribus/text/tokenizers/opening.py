@@ -57,8 +57,8 @@ def holds_tokenizer(folder: Path) -> bool:
 
 def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of each file that may belong to the tokenizer at `path`."""
-    files = [path] if not path.is_dir() else sorted(path.glob("*"))
-    states = [(file.name, file.stat()) for file in files if file == path or file.name in _BELONG]
+    files = [path] if not path.is_dir() else [file for file in sorted(path.glob("*")) if file.name in _BELONG]
+    states = [(file.name, file.stat()) for file in files if file.is_file()]
     return tuple((name, state.st_size, state.st_mtime_ns) for name, state in states)
 
 

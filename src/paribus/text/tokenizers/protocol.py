@@ -60,7 +60,10 @@ def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:
 
 def known_ids(ids: Sequence[int] | TokenArray, tokenizer: Tokenizer) -> npt.NDArray[np.int64]:
     """`ids` as an array. Raises `RequestError` for one outside [0, vocab_size)."""
-    array = np.asarray(ids, dtype=np.int64)
+    try:
+        array = np.asarray(ids, dtype=np.int64)
+    except OverflowError:  # an integer of more than 64 bits
+        array = np.asarray(ids, dtype=object)
     unknown = array[(array < 0) | (array >= tokenizer.vocab_size)]
     if unknown.size:
         raise RequestError(

@@ -31,7 +31,6 @@ class Split:
             raise RequestError(
                 "cutting text into words takes the package regex: pip install 'paribus[tokenizers]'"
             ) from None
-        # Spaces and line ends count as they stand: no verbose flag; version 1 folds cases by Unicode's full table.
         return regex.compile(self.pattern)
 
     def words(self, text: str) -> list[str]:

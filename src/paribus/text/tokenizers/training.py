@@ -50,7 +50,7 @@ class SourceText:
     ) -> None:
         self._listing = list_source(source)
         self.name = self._listing.name
-        self.seen: dict[str, int] = {}
+        self.seen = {"documents": 0, "bytes": 0}
         self._text_field, self._most_bytes, self._progress = text_field, most_bytes, progress
 
     def documents(self) -> Iterator[str]:
@@ -75,6 +75,20 @@ class SourceText:
             self._progress(self._listing.num_bytes, self._listing.num_bytes)
 
 
+def check_new_folder(folder: Path) -> None:
+    """Raises `RequestError` if something is there already, or if a folder cannot be made there."""
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
+        above = next(each for each in folder.absolute().parents if each.exists())
+    except OSError as error:
+        raise RequestError(f"{shown(folder)} cannot be written: {error.strerror or error}") from error
+    if not above.is_dir():
+        raise RequestError(f"{shown(folder)} cannot be written: {shown(above)} is a file")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise RequestError(f"{shown(folder)} cannot be written: permission denied in {shown(above)}")
+
+
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> tuple[str, ...]:
     """Write the files of `tokenizer` into a new folder; their names. Raises as `write_files` does."""
     return write_files(tokenizer.files(), folder)
@@ -85,8 +99,7 @@ def write_files(files: Mapping[str, bytes], folder: Path) -> tuple[str, ...]:
 
     Raises `RequestError` if something is there already, and `WorkError` if the disk fails.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
+    check_new_folder(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:

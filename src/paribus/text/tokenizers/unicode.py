@@ -35,6 +35,11 @@ BYTE_OF_LETTER: Mapping[str, int] = MappingProxyType(
 )
 
 
+def to_letters(piece: bytes) -> str:
+    """`piece` with each byte written as its letter."""
+    return "".join(map(LETTER_OF_BYTE.__getitem__, piece))
+
+
 def from_letters(text: str) -> bytes:
     """The bytes that `text` writes in letters. Raises `RequestError` for a letter that stands for none."""
     try:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.reference import BPE, largest_pair_count, train_bpe
-from paribus.text.tokenizers.reference.bpe import gpt2_characters
+from paribus.text.tokenizers.unicode import LETTER_OF_BYTE
 from tests.text.tokenizers.reference.conftest import PATTERN
 from tests.text.tokenizers.reference.replay import replay
 
@@ -127,7 +127,7 @@ def test_ids_and_encodings_equal_those_of_hf_tokenizers(text: str, words: dict[s
     )
     theirs.train_from_iterator([text], trainer)
     ours = train_bpe(words, vocab_size=2000, order="gpt2", specials=["<end>"])
-    characters = gpt2_characters()
+    characters = [LETTER_OF_BYTE[value] for value in range(256)]
     names = ["<end>", *("".join(characters[value] for value in piece) for piece in ours.pieces[1:])]
     assert names == sorted(theirs.get_vocab(), key=theirs.get_vocab().__getitem__)
     assert [number for word in text_words(text) for number in ours.encode_word(word)] == theirs.encode(

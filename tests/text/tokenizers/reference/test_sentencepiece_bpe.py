@@ -18,6 +18,7 @@ from paribus.text.tokenizers.reference import (
     sentences,
     train_sentencepiece_bpe,
 )
+from paribus.text.tokenizers.reference.sentencepiece_text import SPECIALS
 
 LINES = [
     "  two  spaces and <s>a name</s> of a token ",
@@ -69,6 +70,16 @@ def trained(lines: list[str], size: int, *, dummy_prefix: bool = True, **options
 def test_vectors_of_the_library(lines: list[str], pieces: str) -> None:
     model = trained(lines, 20 - 3, dummy_prefix=False)
     assert " ".join(model.tokens[3:]) == pieces
+
+
+def test_a_symbol_of_the_user_is_one_piece_and_merges_stop_at_it() -> None:
+    """The library's vector of user-defined symbols."""
+    specials = (*SPECIALS, "app")
+    words = sentencepiece_words(
+        sentences(["pen", "pineapple", "apple"], dummy_prefix=False, specials=specials)
+    )
+    model = train_sentencepiece_bpe(words, vocab_size=20 - 3, specials=specials)
+    assert " ".join(model.tokens[3:]) == "app le en in ine pen pine ne pe e l n p i"
 
 
 def test_pieces_and_scores_equal_the_library_in_order(lines: list[str]) -> None:

@@ -72,6 +72,17 @@ def test_seeds_are_as_many_as_the_librarys(ours: Unigram, library: tuple[object,
     assert ours.seeds == int(re.findall(r"Initialized (\d+) seed pieces", library[1])[0])
 
 
+def test_the_seeds_of_hf_tokenizers_example() -> None:
+    """Its vector of seeds with log-probabilities; the space is an underscore, for here none ends a piece."""
+    words = {"This_is_a": 1, "こんにちは友達": 1}
+    found = seed_scores(words, dict(words), rules=PieceRules(), most=100)
+    total = math.log(sum(found.values()))
+    seeds = {seed: math.log(score) - total for seed, score in found.items()}
+    once, twice = -3.258096538021482, -2.5649493574615367
+    expected = dict.fromkeys("Tahこんにちは友達", once) | dict.fromkeys("_is", twice)
+    assert seeds == pytest.approx(expected | {"is_": -1.466337068793427, "s_": -1.871802176901591}, abs=1e-12)
+
+
 def test_sizes_and_likelihoods_follow_the_library_step_by_step(
     ours: Unigram, library: tuple[object, str]
 ) -> None:

@@ -19,7 +19,7 @@ from paribus.text.tokenizers.recipe import END
 from paribus.text.tokenizers.reference.applying import merge_bytes
 from paribus.text.tokenizers.splits import get_split
 from paribus.text.tokenizers.trained import TrainedTokenizer
-from paribus.text.tokenizers.unicode import LETTER_OF_BYTE
+from paribus.text.tokenizers.unicode import to_letters
 
 #: What `exported` writes: the name of the format, and the file that other libraries look for.
 FORMATS = {"tokenizer.json": "tokenizer.json", "tiktoken": "ranks.tiktoken"}
@@ -102,7 +102,7 @@ def tokenizer_json(tokenizer: TrainedTokenizer) -> dict[str, Any]:
 
 
 def _of_bytes(model: ByteBPE) -> dict[str, Any]:
-    vocabulary = {_letters(piece): rank for rank, piece in enumerate(model.pieces)}
+    vocabulary = {to_letters(piece): rank for rank, piece in enumerate(model.pieces)}
     return _bpe(vocabulary, list(_merges(model)), byte_fallback=False)
 
 
@@ -113,7 +113,7 @@ def _merges(model: ByteBPE) -> Iterator[list[str]]:
         parts = merge_bytes(piece, known)
         if len(parts) != 2:
             raise RequestError(f"the piece {piece!r} is not made of two others, so it has no merge")
-        yield [_letters(model.pieces[part]) for part in parts]
+        yield [to_letters(model.pieces[part]) for part in parts]
         known[piece] = rank
 
 
@@ -157,10 +157,6 @@ def _ranks(tokenizer: TrainedTokenizer) -> bytes:
     if not isinstance(tokenizer.model, ByteBPE):
         raise RequestError(f"tiktoken has byte-level BPE only, and this is {tokenizer.recipe.method}")
     return write_ranks(tokenizer.model.pieces)
-
-
-def _letters(piece: bytes) -> str:
-    return "".join(map(LETTER_OF_BYTE.__getitem__, piece))
 
 
 def _as_json(content: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ _MOST_BYTES = 256 * 2**20
 def from_ranks(path: Path, *, split: str, specials: tuple[str, ...] = ()) -> TrainedTokenizer:
     """Byte-level BPE of tiktoken's ranks, with the words of `split`. Raises `RequestError` for a file that is none.
 
-    Ids 0 to 255 are the bytes here; a file that gives them other ranks is refused, for its ids would change.
+    Ids are the file's ranks.
     """
     pieces = read_ranks(bytes_of(path, "a tokenizer", at_most=_MOST_BYTES), place(path))
     recipe = Recipe(

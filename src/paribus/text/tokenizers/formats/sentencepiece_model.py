@@ -43,7 +43,7 @@ def read_model(content: bytes, where: str) -> SentencePieceModel:
     """The model in the bytes of a file; `where` names it in messages. Raises `RequestError` if it is none."""
     try:
         return _read(content)
-    except (Malformed, UnicodeDecodeError, AttributeError, TypeError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         raise RequestError(f"{where} is no SentencePiece model: {error}") from error
 
 

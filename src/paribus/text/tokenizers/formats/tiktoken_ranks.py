@@ -12,7 +12,8 @@ from paribus.errors import RequestError, shown
 def read_ranks(content: bytes, where: str) -> tuple[bytes, ...]:
     """The pieces by rank; `where` names the file in messages.
 
-    Raises `RequestError` for a line that is none, and for ranks that are not 0, 1, 2, … each once.
+    Raises `RequestError` for a line that is none, for ranks that are not 0, 1, 2, … each once, and for a file whose first
+    256 are not the bytes, in whatever order.
     """
     found: dict[int, bytes] = {}
     for number, line in enumerate(content.splitlines(), 1):
@@ -26,9 +27,9 @@ def read_ranks(content: bytes, where: str) -> tuple[bytes, ...]:
                 f"{where} is no file of ranks: line {number:,}, {shown(line[:60].decode('latin-1'))!r}, is not a piece "
                 "in base64 and its rank"
             ) from error
-        if found_rank in found or not decoded:
+        if found_rank in found:
             raise RequestError(
-                f"{where} gives the rank {found_rank:,} twice, or to no bytes, in line {number:,}"
+                f"{where} gives the rank {found_rank:,} twice, the second time in line {number:,}"
             )
         found[found_rank] = decoded
     if not found or sorted(found) != list(range(len(found))):
@@ -38,8 +39,10 @@ def read_ranks(content: bytes, where: str) -> tuple[bytes, ...]:
     pieces = tuple(found[rank] for rank in range(len(found)))
     if len(set(pieces)) < len(pieces):
         raise RequestError(f"{where} has a piece twice")
-    if missing := [value for value in range(256) if bytes((value,)) not in set(pieces)]:
-        raise RequestError(f"{where} lacks {len(missing)} of the 256 bytes, the first is {missing[0]}")
+    if missing := sorted({bytes((value,)) for value in range(256)} - {*pieces[:256]}):
+        raise RequestError(
+            f"{where} lacks {len(missing)} of the 256 bytes among its first ranks, the first is {missing[0][0]}"
+        )
     return pieces
 
 

@@ -19,16 +19,20 @@ from paribus.text.tokenizers.reference.applying import merge_bytes
 from paribus.text.tokenizers.reference.bpe import train_bpe
 from paribus.text.tokenizers.splits import get_split
 from paribus.text.tokenizers.trained import Fast
-from paribus.text.tokenizers.unicode import LETTER_OF_BYTE, from_letters, utf8
+from paribus.text.tokenizers.unicode import from_letters, to_letters, utf8
 
 #: A pair of bytes occurs at most once a byte.
 _MOST_BYTES = 2**31 - 1
 #: tiktoken's regular expressions overflow their stack in a run of some millions of blanks.
 _LONGEST_RUN = 2**16
+_ALPHABET = bytes(range(256))
 
 
 class ByteBPE:
-    """Pieces in the order of their ranks, the 256 bytes first; the lowest rank of joined bytes is merged first."""
+    """Pieces in the order of their ranks, the 256 bytes first; the lowest rank of joined bytes is merged first.
+
+    Training gives the bytes their own values as ranks; files of others may give them another order.
+    """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
         self.pieces: tuple[bytes, ...] = tuple(pieces)
@@ -43,13 +47,22 @@ class ByteBPE:
         return merge_bytes(utf8(word), self.ranks, dropout=amount, rng=rng)
 
     def state(self) -> dict[str, Any]:
-        """Pieces after the bytes, each byte written as the letter that GPT-2 gives it."""
-        return {"pieces": ["".join(map(LETTER_OF_BYTE.__getitem__, piece)) for piece in self.pieces[256:]]}
+        """Pieces after the bytes, each byte written as the letter that GPT-2 gives it, and the bytes if they have an
+        order of their own.
+        """
+        alphabet = b"".join(self.pieces[:256])
+        order = {} if alphabet == _ALPHABET else {"bytes": to_letters(alphabet)}
+        return {**order, "pieces": [to_letters(piece) for piece in self.pieces[256:]]}
 
 
 def restore(state: Mapping[str, Any]) -> ByteBPE:
-    """Raises `RequestError` for a piece that is there twice: which of its ids would stand for it?"""
-    model = ByteBPE([*(bytes((value,)) for value in range(256)), *map(from_letters, state["pieces"])])
+    """Raises `RequestError` for a piece that is there twice (which of its ids would stand for it?) or of no bytes."""
+    alphabet = from_letters(state["bytes"]) if "bytes" in state else _ALPHABET
+    if sorted(alphabet) != list(_ALPHABET):
+        raise RequestError("its bytes are not all 256, each once")
+    model = ByteBPE([*(bytes((value,)) for value in alphabet), *map(from_letters, state["pieces"])])
+    if b"" in model.ranks:
+        raise RequestError(f"the piece with id {model.ranks[b'']:,} is empty")
     if len(model.ranks) < len(model.pieces):
         twice = next(piece for rank, piece in enumerate(model.pieces) if model.ranks[piece] != rank)
         raise RequestError(f"the piece {twice!r} is there twice")

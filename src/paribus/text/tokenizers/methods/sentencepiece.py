@@ -98,10 +98,18 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
                 f"vocab_size {recipe.vocab_size:,} leaves {room:,} pieces, and the text has {len(alphabet):,} "
                 "characters: give a larger one or a lower coverage"
             )
+        least, longest = recipe.min_count or 1, recipe.options.get("longest", LONGEST)
+        if not isinstance(longest, int) or not 1 <= longest <= _MOST_LONGEST:
+            raise RequestError(
+                f"longest is {longest!r}: it is a whole number of characters, 1 to {_MOST_LONGEST}"
+            )
+        seen = taken(words, least)
+        if not seen:
+            raise RequestError(f"there is no word to train on that occurs {least:,} times or more")
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_lines(words, recipe.min_count or 1),
+                sentence_iterator=_lines(seen),
                 model_writer=out,
                 input_format="tsv",
                 model_type=kind,
@@ -114,7 +122,7 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
                 split_by_unicode_script=False,
                 split_by_number=False,
                 split_by_whitespace=False,
-                max_sentencepiece_length=int(recipe.options.get("longest", LONGEST)),
+                max_sentencepiece_length=longest,
                 max_sentence_length=2**30,
                 unk_id=0,
                 bos_id=-1,
@@ -139,13 +147,13 @@ def taken(words: Mapping[str, int], least: int) -> dict[str, int]:
     return {word: count for word, count in words.items() if count >= least and _RESERVED.isdisjoint(word)}
 
 
-def _lines(words: Mapping[str, int], least: int) -> Iterator[str]:
-    for word, count in taken(words, least).items():
+def _lines(words: Mapping[str, int]) -> Iterator[str]:
+    for word, count in words.items():
         yield f"{written(word)}\t{count}"
 
 
 #: As the library has it.
-LONGEST = 16
+LONGEST, _MOST_LONGEST = 16, 512
 _OPTIONS = {"coverage": COVERAGE, "longest": LONGEST}
 _UNIGRAM, _BPE = _restoring(Unigram), _restoring(SentencePieceBPE)
 UNIGRAM = Method(

@@ -17,7 +17,8 @@ from paribus.errors import RequestError, nearest, shown
 from paribus.text.tokenizers.reference.applying import merge_bytes, merge_ids
 from paribus.text.tokenizers.reference.choosing import ByCount, grow
 from paribus.text.tokenizers.reference.pairs import Merge, Pairs
-from paribus.text.tokenizers.reference.words import byte_values, checked, code_points, utf8
+from paribus.text.tokenizers.reference.words import byte_values, checked, code_points
+from paribus.text.tokenizers.unicode import LETTER_OF_BYTE, utf8
 
 ORDERS = ("value", "gpt2")
 UNITS = ("bytes", "characters")
@@ -111,7 +112,7 @@ def train_bpe(
     if unit == "bytes":
         symbols, lengths = byte_values(list(kept)), [len(utf8(word)) for word in kept]
         alphabet = (
-            list(range(256)) if order == "value" else sorted(range(256), key=gpt2_characters().__getitem__)
+            list(range(256)) if order == "value" else sorted(range(256), key=LETTER_OF_BYTE.__getitem__)
         )
         units = [bytes((value,)) for value in alphabet]
     else:
@@ -143,14 +144,3 @@ def train_bpe(
         specials=tuple(specials),
         unknown=None if unknown is None else list(specials).index(unknown),
     )
-
-
-def gpt2_characters() -> list[str]:
-    """[256]: the printable character that stands for each byte in GPT-2's files.
-
-    A byte that is a printable character of Latin-1 other than the space stands for itself; the others, in order, take
-    the code points from 256 on.
-    """
-    itself = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    others = iter(range(256, 512))
-    return [chr(value if value in itself else next(others)) for value in range(256)]

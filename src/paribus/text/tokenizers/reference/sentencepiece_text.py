@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paribus.text.tokenizers.reference.words import utf8
+from paribus.text.tokenizers.unicode import utf8
 
 SPACE = "\u2581"  # stands for a space, at the start of words
 BOUNDARY = "\u001f"  # no piece crosses it

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from paribus.errors import RequestError
 from paribus.text.tokenizers.reference.choosing import ByCount, ByLikelihood, Chooser, grow
 from paribus.text.tokenizers.reference.pairs import Merge, Pairs, pair_of
-from paribus.text.tokenizers.reference.words import Ints, checked, code_points, utf8
+from paribus.text.tokenizers.reference.words import Ints, checked, code_points
+from paribus.text.tokenizers.unicode import utf8
 
 UNKNOWN = "[UNK]"
 PREFIX = "##"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.errors import RequestError, shown
+from paribus.text.tokenizers.unicode import utf8
 
 Ints = npt.NDArray[np.int64]
 
@@ -32,16 +33,6 @@ def checked(words: Mapping[str, int]) -> dict[str, int]:
         )
     utf8("".join(found))
     return found
-
-
-def utf8(text: str) -> bytes:
-    """UTF-8 of `text`. Raises `RequestError` for a lone surrogate, which has no UTF-8 form."""
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise RequestError(
-            f"there is a lone surrogate U+{ord(text[error.start]):04X}, which has no UTF-8 form: remove or replace it"
-        ) from error
 
 
 def code_points(words: Sequence[str]) -> Ints:
