@@ -186,13 +186,13 @@ def test_weights_do_not_come_from_elsewhere(copy: Path, tmp_path: Path) -> None:
 def test_what_is_not_whole_is_refused(copy: Path) -> None:
     (copy / WEIGHTS).write_bytes(b"no tensors")
     changed(copy, weights=hashlib.sha256(b"no tensors").hexdigest())
-    with pytest.raises(RequestError, match="the weights of the segmenter are no safetensors"):
+    with pytest.raises(RequestError, match="the file of weights of the segmenter is no safetensors"):
         get_tokenizer(str(copy))
     fewer = save({"out.weight": torch.zeros(4, 2)})
     (copy / WEIGHTS).write_bytes(fewer)
     changed(copy, weights=hashlib.sha256(fewer).hexdigest())
     with pytest.raises(
-        RequestError, match="the weights of the segmenter do not hold the net of the description"
+        RequestError, match="the file of weights of the segmenter does not hold the net of its description"
     ):
         get_tokenizer(str(copy))
     changed(copy, weights=None)

@@ -104,10 +104,10 @@ def tagger_of(content: Mapping[str, Any], weights: bytes, where: str) -> tuple[T
         tensors = load_bytes(weights)
     except SafetensorError as error:
         raise RequestError(
-            f"the weights of {where} are no safetensors: {shown(error, at_most=80)}"
+            f"the file of weights of {where} is no safetensors: {shown(error, at_most=80)}"
         ) from error
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    _check(config, found, f"the weights of {where}", "the description")
+    _check(config, found, f"the file of weights of {where}", "its description")
     return _filled(config, tensors), alphabet
 
 
