@@ -29,13 +29,18 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
+def _lowered(text: str) -> str:
+    # Every letter by itself, as other libraries do it: str.lower asks whether a sigma ends a word.
+    return text.replace("\N{GREEK CAPITAL LETTER SIGMA}", "\N{GREEK SMALL LETTER SIGMA}").lower()
+
+
 NORMALISERS: dict[str, Normaliser] = {
     row.name: row
     for row in (
         Normaliser("none", lambda text: text),
         Normaliser("nfc", _form("NFC"), ("decomposed characters",)),
         Normaliser("nfkc", _form("NFKC"), ("what NFKC folds, such as full-width letters",)),
-        Normaliser("lowercase", str.lower, ("capital letters",)),
+        Normaliser("lowercase", _lowered, ("capital letters",)),
         Normaliser("nfkc_casefold", _folded, ("what NFKC folds", "capital letters")),
     )
 }
