@@ -63,8 +63,9 @@ def json_model(tokenizer: TrainedTokenizer) -> JsonModel:
     else:
         raise RequestError(f"no other library has the method {method}, so it has no tokenizer.json")
     vocabulary = {name: number for number, name in enumerate(names)}
+    without_text = next((name for name, piece in zip(names, model.pieces, strict=True) if not piece), None)
     return JsonModel(
-        model=_bpe(vocabulary, merges, byte_fallback=unknown is None, unknown=unknown),
+        model=_bpe(vocabulary, merges, byte_fallback=unknown is None, unknown=without_text),
         decoder=_JOINED,
         unknown=unknown,
     )
