@@ -44,15 +44,15 @@ def methods(
     from rich.table import Table
 
     from paribus.cli.display import Display
-    from paribus.text.tokenizers.methods import METHODS
+    from paribus.text.tokenizers.methods import get_method, method_names
     from paribus.text.tokenizers.normalisers import NORMALISERS
     from paribus.text.tokenizers.splits import SPLITS
 
+    rows = [get_method(name) for name in method_names()]
     if as_json:
         tree = {
             "methods": {
-                row.name: {"summary": row.summary, "options": dict(row.options or {})}
-                for row in METHODS.values()
+                row.name: {"summary": row.summary, "options": dict(row.options or {})} for row in rows
             },
             "splits": {
                 row.name: {"pattern": row.pattern, "summary": row.summary, "loses": row.loses}
@@ -63,8 +63,8 @@ def methods(
         typer.echo(json.dumps(tree, indent=2, ensure_ascii=False))
         return
     display = Display()
-    for title, rows in (
-        ("methods", [(row.name, row.summary) for row in METHODS.values()]),
+    for title, lines in (
+        ("methods", [(row.name, row.summary) for row in rows]),
         ("splits", [(row.name, row.summary) for row in SPLITS.values()]),
         (
             "normalisers",
@@ -75,8 +75,8 @@ def methods(
         ),
     ):
         table = Table(title=title, title_justify="left", box=None, show_header=False)
-        for row in rows:
-            table.add_row(*row)
+        for line in lines:
+            table.add_row(*line)
         display.show(table)
 
 

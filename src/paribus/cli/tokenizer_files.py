@@ -41,7 +41,10 @@ def convert(
     which: Annotated[str, typer.Argument(metavar="TOKENIZER", help="The folder or file of a tokenizer.")],
     out: Annotated[Path, typer.Argument(help="The folder to write; it must not be there yet.")],
     to: Annotated[
-        str, typer.Option(help="tokenizer.json, tiktoken, or paribus for a file of tiktoken's ranks.")
+        str,
+        typer.Option(
+            help="tokenizer.json, sentencepiece, tiktoken, or paribus for a file of tiktoken's ranks."
+        ),
     ] = "tokenizer.json",
     split: Annotated[
         str | None, typer.Option(help="How text is cut, for a file of ranks, which does not say.")

@@ -22,7 +22,7 @@ from paribus.text.data.corpus import list_source
 from paribus.text.data.dataset import holds_dataset
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
 from paribus.text.tokenizers.comparing.sides import SideText
-from paribus.text.tokenizers.methods import METHODS, Corpus, train_tokenizer
+from paribus.text.tokenizers.methods import Corpus, method_names, train_tokenizer
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.training import write_tokenizer
 
@@ -125,7 +125,7 @@ def own_texts(
 def _tokenizer(given: str, by_bytes: Dataset, say: Callable[[str], None]) -> Tokenizer:
     """What METHOD:SIZE, a name or a path says; one to be trained is trained on the training side, or found again."""
     method, colon, size = given.partition(":")
-    if not (colon and size.isdecimal() and method in METHODS):
+    if not (colon and size.isdecimal() and method in method_names()):
         return get_tokenizer(given)
     recipe = Recipe(method=method, vocab_size=int(size))
     key = json.dumps([by_bytes.sha256, recipe.to_dict(), digest("text")], sort_keys=True)

@@ -128,7 +128,9 @@ def train_neural(
         allowed = nearest(min(wrong), [each.name for each in fields(FitConfig)])
         raise RequestError(f"there is no setting {min(wrong)!r} of training a segmenter; {allowed}")
     if net not in _NETS:
-        raise RequestError(f"there is no net {net!r} for a segmenter; {nearest(net, _NETS)}")
+        raise RequestError(f"there is no net {net!r} for a segmenter; {nearest(str(net), _NETS)}")
+    if not 0 <= seed < 2**63:
+        raise RequestError(f"a seed is a whole number from 0 to {2**63 - 1}; it is {seed}")
     if encoder is not None:
         fitting = {"rate": FitConfig.rate / 10, "hide": 0.0, **fitting}
     config = FitConfig(**fitting)

@@ -5,6 +5,7 @@ A segmenter joins by one row; a network's row is in `paribus.train.segmenter`, f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,10 +161,20 @@ def train_segmenter(method: Method | str, sentences: Sequence[Sentence] = (), **
     >>> train_segmenter("hmm", sentences_of(["我 喜欢 北京"]), smoothing=0.5)
     """
     row = get_method(method) if isinstance(method, str) else method
-    for option in options:
+    for option, given in options.items():
         if option not in row.options:
             known = nearest(option, row.options) if row.options else "it has none"
             raise RequestError(f"{row.name} has no option {option!r}; {known}")
+        _check_kind(row, option, given)
     if row.needs_text and not sentences and options.get("words") is None:
         raise RequestError(f"{row.name} learns from {row.learns_from}, and none was given")
     return row.train(sentences, **{**row.options, **options})
+
+
+def _check_kind(row: Method, option: str, given: Any) -> None:
+    """Raise `RequestError` for a word where the option is a number, or anything but a path where it has no default."""
+    default = row.options[option]
+    kind: Any = {int: int, float: int | float, str: object}.get(type(default), str | os.PathLike | None)
+    if not isinstance(given, kind):
+        wanted = "the path of a file or folder" if default is None else f"a number such as {default:g}"
+        raise RequestError(f"{row.name} takes {wanted} as {option}, not {given!r}")

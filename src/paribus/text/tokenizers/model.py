@@ -22,7 +22,14 @@ class Model(Protocol):
         """Ids whose pieces join to the UTF-8 of `word`, unless the method loses some of it."""
 
     def state(self) -> Mapping[str, Any]:
-        """All that the method's `restore` needs, as JSON has it."""
+        """All that the method's `restore` needs, as JSON has it, but for the `weights()` of one that is `Weighted`."""
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A model that may have what JSON does not hold. Its `restore` finds these bytes in the state, under `weights`."""
+
+    def weights(self) -> bytes | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

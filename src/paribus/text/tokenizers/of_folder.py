@@ -85,6 +85,14 @@ class FolderTokenizer:
         """
         return self._ids(text, special=special, around=around)
 
+    def leaves_out(self, text: str) -> bool:
+        """Whether some of `text` is in none of the words that it is cut into."""
+        split = self._tokenizer.pre_tokenizer
+        if split is None:
+            return False
+        spans = [span for _, span in split.pre_tokenize_str(text)]
+        return len({place for start, end in spans for place in range(start, end)}) < len(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens left out."""
         return self._tokenizer.decode(list(ids), skip_special_tokens=True)

@@ -27,6 +27,9 @@ from paribus.text.tokenizers.unicode import BYTE_OF_LETTER, utf8
 _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[SEP]")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # what SentencePiece writes a space as
+_BLANKS = " a\n\n  b\t, 1 "
+#: Decoders that put blanks between pieces.
+_BY_BLANKS = frozenset({"WordPiece", "BPEDecoder", "CTC"})
 #: What a normaliser loses, by its type; those that are left out lose nothing.
 _LOSES = {
     "Lowercase": "capital letters",
@@ -141,6 +144,10 @@ class JsonTokenizer:
         for piece, number in self._library.ids().items():
             if number < self.vocab_size:
                 lengths[number] = count(piece)
+        model = self._json["model"]
+        unknown = self._library.ids().get(model.get("unk_token") or "", model.get("unk_id"))
+        if unknown is not None:
+            lengths[unknown] = 0
         for added in self._json.get("added_tokens") or ():
             lengths[added["id"]] = 0 if added["special"] else len(utf8(added["content"]))
         lengths[self.end_of_document] = 0
@@ -148,13 +155,17 @@ class JsonTokenizer:
 
     def _counting(self) -> Callable[[str], int]:
         """How many bytes of text a piece stands for, by the decoder that puts pieces together."""
+        inside = self._json["model"].get("continuing_subword_prefix") or ""
         if "ByteLevel" in self._decoders:
             return lambda piece: (
-                len(piece) if all(letter in BYTE_OF_LETTER for letter in piece) else len(utf8(piece))
+                len(letters)
+                if BYTE_OF_LETTER.keys() >= set(letters := piece.replace(inside, "") if inside else piece)
+                else len(utf8(letters))
             )
         if self._writes_blanks():
             return lambda piece: 1 if _BYTE.fullmatch(piece) else len(utf8(piece.replace(_SPACE, " ")))
-        inside = self._json["model"].get("continuing_subword_prefix") or ""
+        if "ByteFallback" in self._decoders:
+            return lambda piece: 1 if _BYTE.fullmatch(piece) else len(utf8(piece))
         return lambda piece: len(utf8(piece.removeprefix(inside) or piece))
 
     def _writes_blanks(self) -> bool:
@@ -168,8 +179,18 @@ class JsonTokenizer:
         for part in component_parts(self._json, "pre_tokenizer"):
             if part.get("add_prefix_space") or part.get("prepend_scheme", "never") != "never":
                 yield "whether a text begins with a space"
-        if "ByteLevel" not in self._decoders:
-            if not self._writes_blanks():
-                yield "the blanks between words"
-            if not self._json["model"].get("byte_fallback"):
-                yield "characters that it does not know"
+        if not self._writes_blanks() and (self._puts_blanks() or self._library.leaves_out(_BLANKS)):
+            yield "the blanks between words"
+        if not (self._json["model"].get("byte_fallback") or self._has_bytes()):
+            yield "characters that it does not know"
+
+    def _puts_blanks(self) -> bool:
+        """Whether pieces are joined by blanks: where they are not, a blank is part of a piece."""
+        return not self._decoders or not _BY_BLANKS.isdisjoint(self._decoders)
+
+    def _has_bytes(self) -> bool:
+        """Whether every byte is a piece. Byte-level BPE may be taken to have them all; WordPiece takes words it knows."""
+        if "ByteLevel" not in self._decoders or self._json["model"].get("type") != "WordPiece":
+            return "ByteLevel" in self._decoders
+        inside = self._json["model"]["continuing_subword_prefix"]
+        return BYTE_OF_LETTER.keys() <= {piece.replace(inside, "") for piece in self._library.ids()}

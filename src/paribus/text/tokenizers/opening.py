@@ -9,7 +9,7 @@ from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.of_json import JsonTokenizer
 from paribus.text.tokenizers.of_sentencepiece import SentencePieceTokenizer
 from paribus.text.tokenizers.protocol import Tokenizer
-from paribus.text.tokenizers.trained import FILE
+from paribus.text.tokenizers.trained import FILE, WEIGHTS
 
 
 def _trained(path: Path) -> Tokenizer:
@@ -63,5 +63,12 @@ def stamp(path: Path) -> tuple[tuple[str, int, int], ...]:
 
 
 _BELONG = frozenset(
-    {*_KINDS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"}
+    {
+        *_KINDS,
+        WEIGHTS,
+        "merges.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+    }
 )

@@ -1,4 +1,4 @@
-"""A tokenizer that was trained here: a recipe, a model of pieces, and one JSON file that keeps both.
+"""A tokenizer that was trained here: a recipe, a model of pieces, and the JSON file that keeps both.
 
 Ids are those of the model's pieces, then the special tokens, of which the last ends a document. Special tokens are
 never made of text.
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.fallback import Fallback
-from paribus.text.tokenizers.model import Model, Sampled, Sampling
+from paribus.text.tokenizers.model import Model, Sampled, Sampling, Weighted
 from paribus.text.tokenizers.normalisers import get_normaliser
 from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
 from paribus.text.tokenizers.recipe import END, Recipe
@@ -26,11 +26,17 @@ from paribus.text.tokenizers.splits import get_split
 from paribus.text.tokenizers.unicode import utf8
 
 FILE = "paribus-tokenizer.json"
+#: Beside it, for a method that learns weights; the JSON file has their digest, so that neither changes alone.
+WEIGHTS = "paribus-tokenizer.safetensors"
 FORMAT = 1
 #: Words whose ids are remembered; with more the oldest half is forgotten.
 _REMEMBERED = 2**18
 
 Fast = Callable[[str], Sequence[int]]
+
+
+def digest_of(weights: bytes) -> str:
+    return hashlib.sha256(weights).hexdigest()
 
 
 class TrainedTokenizer:
@@ -102,7 +108,7 @@ class TrainedTokenizer:
         Raises `RequestError` for a method that has no random encodings, or none of the kind asked for.
         """
         utf8(text)
-        inner = self.model.inner if isinstance(self.model, Fallback) else self.model
+        inner = self._inner
         if not isinstance(inner, Sampled):
             raise RequestError(f"the method {self.recipe.method} has no random encodings")
         amount = getattr(how, inner.takes)
@@ -128,16 +134,28 @@ class TrainedTokenizer:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON has it; `restored` in `methods` reads it again."""
+        weights = self._weights
         return {
             "format": FORMAT,
             "recipe": self.recipe.to_dict(),
             "model": dict(self.model.state()),
+            **({} if weights is None else {"weights": digest_of(weights)}),
             "trained_on": self.trained_on,
         }
 
     def files(self) -> dict[str, bytes]:
-        """The one file that makes this tokenizer."""
-        return {FILE: (json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()}
+        """The file that makes this tokenizer, and that of its weights, if it has any."""
+        described = (json.dumps(self.to_dict(), ensure_ascii=False, indent=1) + "\n").encode()
+        weights = self._weights
+        return {FILE: described} if weights is None else {FILE: described, WEIGHTS: weights}
+
+    @property
+    def _inner(self) -> Model:
+        return self.model.inner if isinstance(self.model, Fallback) else self.model
+
+    @cached_property
+    def _weights(self) -> bytes | None:
+        return self._inner.weights() if isinstance(self._inner, Weighted) else None
 
     def _encode_word(self, word: str) -> list[int]:
         ids = self.model.encode_word(word)

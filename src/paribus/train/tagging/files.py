@@ -9,12 +9,16 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
+from safetensors.torch import save as save_bytes
 
 from paribus.errors import RequestError, WorkError, shown
 from paribus.families import native
@@ -40,15 +44,8 @@ def save_tagger(tagger: Tagger, alphabet: Alphabet, folder: Path) -> None:
     folder = folder.expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{shown(folder)} is there already; give a folder that is not")
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "method": METHOD,
-        "net": _net(tagger),
-        "alphabet": _letters(alphabet),
-    }
     try:
-        described = json.dumps(content, ensure_ascii=False).encode()
+        described = json.dumps(description_of(tagger, alphabet), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise RequestError("its alphabet has half a surrogate pair, which no UTF-8 file holds") from None
     tensors = [
@@ -74,7 +71,47 @@ def load_tagger(folder: Path) -> tuple[Tagger, Alphabet]:
     folder = folder.expanduser()
     path = folder / DESCRIPTION
     where = shown(path)
-    content = _description(path, where)
+    config, alphabet = _described(_description(path, where), where)
+    header = read_header(folder / WEIGHTS)
+    found = {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
+    _check(config, found, shown(folder / WEIGHTS), DESCRIPTION)
+    return _filled(config, load_file(folder / WEIGHTS)), alphabet
+
+
+def description_of(tagger: Tagger, alphabet: Alphabet) -> dict[str, Any]:
+    """What a tagger is made of, all but its weights, as JSON has it."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "method": METHOD,
+        "net": _net(tagger),
+        "alphabet": _letters(alphabet),
+    }
+
+
+def weights_of(tagger: Tagger) -> bytes:
+    """The weights as the bytes of a safetensors file."""
+    return save_bytes({name: tensor.detach().contiguous() for name, tensor in tagger.state_dict().items()})
+
+
+def tagger_of(content: Mapping[str, Any], weights: bytes, where: str) -> tuple[Tagger, Alphabet]:
+    """The tagger of a `description_of` and the `weights_of`; `where` says in messages where these stand.
+
+    Raises `RequestError` with one sentence for whatever is not as it should be.
+    """
+    config, alphabet = _described(content, where)
+    try:
+        tensors = load_bytes(weights)
+    except SafetensorError as error:
+        raise RequestError(
+            f"the file of weights of {where} is no safetensors: {shown(error, at_most=80)}"
+        ) from error
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    _check(config, found, f"the file of weights of {where}", "its description")
+    return _filled(config, tensors), alphabet
+
+
+def _described(content: Mapping[str, Any], where: str) -> tuple[RecurrentConfig | ModelConfig, Alphabet]:
     if content.get("format") != FORMAT or content.get("method") != METHOD:
         raise RequestError(f"{where} describes no neural segmenter of paribus")
     if content.get("version") != VERSION:
@@ -82,21 +119,31 @@ def load_tagger(folder: Path) -> tuple[Tagger, Alphabet]:
             f"{where} is of version {shown(content.get('version'), at_most=40)}, and version {VERSION} is read here"
         )
     try:
-        alphabet, config = _alphabet(content.get("alphabet")), _config(content.get("net"))
+        return _config(content.get("net")), _alphabet(content.get("alphabet"))
     except RequestError as error:
         raise RequestError(f"in {where} {error}") from None
+
+
+def _check(
+    config: RecurrentConfig | ModelConfig,
+    found: Mapping[str, tuple[int, ...]],
+    weights: str,
+    description: str,
+) -> None:
+    """Raise `RequestError` unless the tensors found are those of the net."""
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape) for name, tensor in _unfilled(config).state_dict().items()}
-    header = read_header(folder / WEIGHTS)
-    found = {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise RequestError(
-                f"{shown(folder / WEIGHTS)} does not hold the net of {DESCRIPTION}: {shown(name, at_most=80)} differs"
+                f"{weights} does not hold the net of {description}: {shown(name, at_most=80)} differs"
             )
+
+
+def _filled(config: RecurrentConfig | ModelConfig, tensors: Mapping[str, torch.Tensor]) -> Tagger:
     tagger = build_tagger(config, seed=0)
-    tagger.load_state_dict(load_file(folder / WEIGHTS))
-    return tagger.eval(), alphabet
+    tagger.load_state_dict(tensors)
+    return tagger.eval()
 
 
 def _unfilled(config: RecurrentConfig | ModelConfig) -> Tagger:

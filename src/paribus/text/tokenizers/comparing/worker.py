@@ -27,7 +27,7 @@ from paribus.text.tokenizers.comparing.measuring import Measures, measure
 from paribus.text.tokenizers.comparing.parity import parity
 from paribus.text.tokenizers.comparing.pieces import shown_tokens
 from paribus.text.tokenizers.comparing.sides import SideText
-from paribus.text.tokenizers.methods import Corpus, train_tokenizer
+from paribus.text.tokenizers.methods import Corpus, get_method, train_tokenizer
 from paribus.text.tokenizers.opening import open_tokenizer
 from paribus.text.tokenizers.splits import get_split
 from paribus.text.tokenizers.training import write_tokenizer
@@ -87,6 +87,7 @@ def _train(contender: Contender, data: Dataset, job: dict[str, Any], send: Send)
     expected = SideText(data.train, data.open_tokenizer(), most_bytes=job["train_bytes"]).expected_bytes
     telling = _Telling(send, "training", expected)
     text = SideText(data.train, data.open_tokenizer(), most_bytes=job["train_bytes"], told=telling)
+    get_method(contender.recipe.method)  # the library that a method comes from is not its own cost
     before = memory.resident()
     memory.forget_peak()
     began = time.perf_counter()

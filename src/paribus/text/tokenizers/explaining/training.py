@@ -10,7 +10,7 @@ from paribus.text.tokenizers.explaining.cutting import TopDownTraining, explain_
 from paribus.text.tokenizers.explaining.merge_methods import MERGE_METHODS
 from paribus.text.tokenizers.explaining.merging import MergeTraining, explain_merges
 from paribus.text.tokenizers.explaining.pruning import UnigramTraining, explain_unigram
-from paribus.text.tokenizers.methods import METHODS, Corpus
+from paribus.text.tokenizers.methods import Corpus, method_names
 from paribus.text.tokenizers.recipe import Recipe
 
 Training: TypeAlias = MergeTraining | TopDownTraining | UnigramTraining
@@ -20,7 +20,7 @@ EXPLAINED = (*MERGE_METHODS, cutting.METHOD, pruning.METHOD)
 
 def check_method(name: str) -> None:
     """Raise `RequestError` for a method whose training has no steps to show."""
-    if name in METHODS and name not in EXPLAINED:
+    if name in method_names() and name not in EXPLAINED:
         raise RequestError(
             f"the training of {name} has no steps to show; those that have: {', '.join(EXPLAINED)}"
         )

@@ -82,15 +82,27 @@ def _read(content: bytes) -> SentencePieceModel:
     )
 
 
-def write_model(pieces: Sequence[Piece], *, algorithm: str, byte_fallback: bool) -> bytes:
+def write_model(
+    pieces: Sequence[Piece],
+    *,
+    algorithm: str,
+    byte_fallback: bool,
+    escape_whitespaces: bool = True,
+    end: int = -1,
+) -> bytes:
     """The bytes of a `.model` with these pieces that leaves text as it is: no normaliser, no blank put in or taken out.
 
-    The first piece is the unknown one. `algorithm` is "unigram" or "bpe".
+    One piece is the unknown one. `algorithm` is one of `ALGORITHMS`; `end` is the id that ends a text. Without
+    `escape_whitespaces` pieces have blanks as the text has them.
     """
     kind = next(number for number, name in ALGORITHMS.items() if name == algorithm)
+    unknown = next(number for number, piece in enumerate(pieces) if piece.kind == UNKNOWN)
     trainer = field(3, kind) + field(4, len(pieces)) + field(35, int(byte_fallback))
-    trainer += b"".join(field(number, -1) for number in (41, 42, 43)) + field(40, 0)
-    normaliser = field(1, b"identity") + field(3, 0) + field(4, 0) + field(5, 1)
+    trainer += field(40, unknown) + field(41, -1) + field(42, end) + field(43, -1)
+    trainer += field(45, pieces[unknown].text.encode())
+    if end >= 0:
+        trainer += field(47, pieces[end].text.encode())
+    normaliser = field(1, b"identity") + field(3, 0) + field(4, 0) + field(5, int(escape_whitespaces))
     body = b"".join(
         field(_PIECES, field(1, piece.text.encode()) + field(2, float(piece.score)) + field(3, piece.kind))
         for piece in pieces

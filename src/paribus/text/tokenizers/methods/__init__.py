@@ -1,10 +1,14 @@
 """The methods by which a tokenizer can be trained, and the one way to train and to read again.
 
-A method joins by one row in `METHODS`.
+A method joins by one row in `METHODS`, or from elsewhere through the entry-point group `paribus.tokenizer_methods`, of
+which each name is that of the `Method` it leads to. So methods that take a network come from `paribus.train`, which this
+wing may not import.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,9 +24,18 @@ from paribus.text.tokenizers.methods.sentencepiece import SENTENCEPIECE_BPE, UNI
 from paribus.text.tokenizers.methods.wordpiece import WORDPIECE, WORDPIECE_LIKELIHOOD, WORDPIECE_TOPDOWN
 from paribus.text.tokenizers.model import Model
 from paribus.text.tokenizers.recipe import Recipe
-from paribus.text.tokenizers.trained import TrainedTokenizer
+from paribus.text.tokenizers.trained import TrainedTokenizer, digest_of
 
-__all__ = ["METHODS", "Corpus", "Method", "get_method", "restored", "room_of", "train_tokenizer"]
+__all__ = [
+    "METHODS",
+    "Corpus",
+    "Method",
+    "get_method",
+    "method_names",
+    "restored",
+    "room_of",
+    "train_tokenizer",
+]
 
 #: Segmenters whose segments are pieces; `characters` is the method `char`.
 _SEGMENTED = [segmented_method(row, name) for name, row in SEGMENTERS.items() if name != "characters"]
@@ -44,11 +57,29 @@ METHODS: dict[str, Method] = {
 }
 
 
+ENTRY_POINT_GROUP = "paribus.tokenizer_methods"
+
+
+def method_names() -> tuple[str, ...]:
+    """Names of all methods; those that come from elsewhere are not loaded for it."""
+    return (*METHODS, *_offered())
+
+
 def get_method(name: str) -> Method:
     """The method called `name`. Raises `RequestError` for an unknown one."""
-    if name not in METHODS:
-        raise RequestError(f"there is no method {name!r}: {nearest(name, METHODS)}")
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    if name not in _offered():
+        raise RequestError(f"there is no method {name!r}: {nearest(name, method_names())}")
+    found = _offered()[name].load()
+    if not isinstance(found, Method) or found.name != name:
+        raise RequestError(f"the entry point {name!r} of {ENTRY_POINT_GROUP} leads to no method of that name")
+    return found
+
+
+@functools.cache
+def _offered() -> Mapping[str, importlib.metadata.EntryPoint]:
+    return {entry.name: entry for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def train_tokenizer(
@@ -79,12 +110,20 @@ def room_of(method: Method, recipe: Recipe) -> int:
     return room
 
 
-def restored(content: Mapping[str, Any]) -> TrainedTokenizer:
-    """The tokenizer of which `content` is the `to_dict()`."""
+def restored(content: Mapping[str, Any], weights: bytes | None = None) -> TrainedTokenizer:
+    """The tokenizer of which `content` is the `to_dict()`, with the weights that it had, if any.
+
+    Raises `RequestError` for weights that are not those.
+    """
     fields = dict(content["recipe"])
     recipe = Recipe(**{**fields, "specials": tuple(fields["specials"])})
     method = get_method(recipe.method)
-    return _put_together(method, recipe, method.restore(content["model"]), content["trained_on"])
+    state = dict(content["model"])
+    if (digest := content.get("weights")) is not None:
+        if weights is None or digest_of(weights) != digest:
+            raise RequestError("its weights are not those that it was written with")
+        state["weights"] = weights
+    return _put_together(method, recipe, method.restore(state), content["trained_on"])
 
 
 def _put_together(

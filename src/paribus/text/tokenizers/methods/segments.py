@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,19 @@ class Segments:
         return {"texts": list(self.texts)}
 
 
-def segmented_method(row: SegmenterMethod, name: str) -> Method:
+@dataclass(frozen=True)
+class Keeping:
+    """How segmenters are kept: `content` as JSON, `weights` beside that, if any, and `restore(content, weights)`."""
+
+    content: Callable[[Any], Mapping[str, Any]]
+    restore: Callable[[Mapping[str, Any], bytes | None], Segmenter]
+    weights: Callable[[Any], bytes | None] = lambda segmenter: None
+
+
+_AS_JSON = Keeping(content_of, lambda content, weights: segmenter_of(dict(content), "the tokenizer"))
+
+
+def segmented_method(row: SegmenterMethod, name: str, keeping: Keeping = _AS_JSON) -> Method:
     """The segmenter of `row` as a method of making tokenizers: its segments of words, the most frequent ones as pieces.
 
     What it learns from is given by its own options and, where it needs one, by the option `segmented`, the path of a
@@ -54,16 +67,24 @@ def segmented_method(row: SegmenterMethod, name: str) -> Method:
     def train(recipe: Recipe, corpus: Corpus, room: int) -> _Kept:
         given = {key: value for key, value in recipe.options.items() if key in row.options}
         path = recipe.options.get("segmented")
+        if path is None and row.needs_text and given.get("words") is None:
+            raise RequestError(
+                f"{name} learns from {row.learns_from}: give the option segmented, a file of a sentence a line whose words "
+                "are divided by spaces"
+            )
         sentences = read_segmented(Path(str(path)).expanduser()) if path is not None else []
         segmenter = train_segmenter(row, sentences, **given)
-        return _Kept(segmenter, train_segments(segmenter.segment, recipe, corpus, room).texts)
+        return _Kept(segmenter, train_segments(segmenter.segment, recipe, corpus, room).texts, keeping)
+
+    def restore(state: Mapping[str, Any]) -> _Kept:
+        return _Kept(keeping.restore(state["segmenter"], state.get("weights")), state["texts"], keeping)
 
     options = {**row.options, **({"segmented": None} if row.needs_text else {}), "coverage": COVERAGE}
     return Method(
         name=name,
         summary=f"{row.summary}; learns from {row.learns_from}",
         train=train,
-        restore=lambda state: _Kept(segmenter_of(dict(state["segmenter"]), "the tokenizer"), state["texts"]),
+        restore=restore,
         options=options,
     )
 
@@ -71,12 +92,15 @@ def segmented_method(row: SegmenterMethod, name: str) -> Method:
 class _Kept(Segments):
     """Segments whose segmenter is kept with them."""
 
-    def __init__(self, segmenter: Segmenter, texts: Iterable[str]) -> None:
+    def __init__(self, segmenter: Segmenter, texts: Iterable[str], keeping: Keeping) -> None:
         super().__init__(segmenter.segment, texts)
-        self.segmenter = segmenter
+        self.segmenter, self._keeping = segmenter, keeping
 
     def state(self) -> dict[str, Any]:
-        return {"segmenter": content_of(self.segmenter), "texts": list(self.texts)}
+        return {"segmenter": dict(self._keeping.content(self.segmenter)), "texts": list(self.texts)}
+
+    def weights(self) -> bytes | None:
+        return self._keeping.weights(self.segmenter)
 
 
 def train_segments(segment: Segment, recipe: Recipe, corpus: Corpus, room: int) -> Segments:

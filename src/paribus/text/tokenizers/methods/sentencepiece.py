@@ -28,6 +28,9 @@ _WRITTEN = str.maketrans(_PRIVATE)
 _READ = str.maketrans({letter: character for character, letter in _PRIVATE.items()})
 _RESERVED = frozenset(_PRIVATE.values())
 
+#: Scores are multiples of this, so that the sums of a word are exact, and alike, in 32 bits and in 64: up to 2^14.
+SCORE_STEP = 2.0**-10
+
 Reference: TypeAlias = Unigram | SentencePieceBPE
 
 
@@ -137,7 +140,9 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
             ) from error
         library = sentencepiece.SentencePieceProcessor(model_proto=out.getvalue())
         pieces = range(1, library.get_piece_size())
-        return restore({"pieces": [[read(library.id_to_piece(n)), library.get_score(n)] for n in pieces]})
+        scores = (round(library.get_score(number) / SCORE_STEP) * SCORE_STEP for number in pieces)
+        texts = (read(library.id_to_piece(number)) for number in pieces)
+        return restore({"pieces": [[text, score] for text, score in zip(texts, scores, strict=True)]})
 
     return train
 

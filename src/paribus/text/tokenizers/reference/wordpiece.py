@@ -48,11 +48,14 @@ class WordPiece:
     def pieces(self) -> tuple[bytes, ...]:
         """[vocab_size]: the bytes that each id stands for, none for a special token."""
         return tuple(
-            b""
-            if number < len(self.specials)
-            else utf8(token[len(self.prefix) :] if _goes_on(token, self.prefix) else token)
+            b"" if number < len(self.specials) else utf8(self.form(token)[1])
             for number, token in enumerate(self.tokens)
         )
+
+    def form(self, token: str) -> tuple[bool, str]:
+        """Whether a token goes on a word, and its text."""
+        goes_on = _goes_on(token, self.prefix)
+        return goes_on, token[len(self.prefix) :] if goes_on else token
 
     @cached_property
     def _ids(self) -> dict[str, int]:
