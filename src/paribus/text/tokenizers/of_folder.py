@@ -6,6 +6,7 @@ Chat templates are rendered in Jinja's sandbox: a template is text from a strang
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
 from paribus.text.tokenizers.older_files import kind_in, read_older
+from paribus.text.tokenizers.text_only import text_only
 from paribus.text.tokenizers.unicode import utf8
 
 FILE = "tokenizer.json"
@@ -52,6 +54,7 @@ class FolderTokenizer:
             raise RequestError(f"{place(path)} is no tokenizer: {shown(error, at_most=200)}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._of_text = text_only(self._tokenizer)
         # One more than the largest id: some files leave numbers out.
         self.vocab_size: int = max(self.ids().values(), default=-1) + 1
         self.template = _template(folder, self._config)
@@ -74,8 +77,9 @@ class FolderTokenizer:
         Names of special tokens inside the text are text, unless `special`. Raises `RequestError` for a lone surrogate.
         """
         utf8(text)
-        self._tokenizer.encode_special_tokens = not special
-        return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+        tokenizer = self._tokenizer if special else self._of_text
+        tokenizer.encode_special_tokens = not special
+        return list(tokenizer.encode(text, add_special_tokens=around).ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of `ids`, special tokens left out."""
@@ -84,10 +88,17 @@ class FolderTokenizer:
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation in the model's own form, up to where its answer begins.
 
-        A message has a `role` and a `content`. Raises `RequestError` if there is no template or it refuses.
+        A message has a `role` and a `content`. Raises `RequestError` if there is no template or it refuses, and for a
+        content with the name of a special token, which would become that token.
         """
         if self.template is None:
             raise RequestError("the checkpoint has no chat template; leave --chat out")
+        for name, message in itertools.product(self.special_tokens, messages):
+            if name in message["content"]:
+                raise RequestError(
+                    f"a message holds {shown(name)!r}, which would become a special token: write it otherwise, or "
+                    "leave --chat out"
+                )
         return self.encode_rendered(self.render(messages, answer_next=True))
 
     def render(
