@@ -7,6 +7,7 @@ and what it has a use of its own for are written as private letters; it sees no 
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -27,6 +28,9 @@ _PRIVATE = dict(zip(" \t\n\r\0\x1f\u2581\u2585", map(chr, range(0xF8F0, 0xF8F8))
 _WRITTEN = str.maketrans(_PRIVATE)
 _READ = str.maketrans({letter: character for character, letter in _PRIVATE.items()})
 _RESERVED = frozenset(_PRIVATE.values())
+
+#: Training Unigram takes time in proportion to the length of a word to the power of 1.7, so longer ones are cut for it.
+LONGEST_WORD = 4096
 
 Reference: TypeAlias = Unigram | SentencePieceBPE
 
@@ -101,7 +105,7 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_lines(words, recipe.min_count or 1),
+                sentence_iterator=_lines(_cut(words) if kind == "unigram" else words, recipe.min_count or 1),
                 model_writer=out,
                 input_format="tsv",
                 model_type=kind,
@@ -137,6 +141,15 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
 def taken(words: Mapping[str, int], least: int) -> dict[str, int]:
     """The words that training sees: those that occur `least` times, without what stands for something else."""
     return {word: count for word, count in words.items() if count >= least and _RESERVED.isdisjoint(word)}
+
+
+def _cut(words: Mapping[str, int]) -> dict[str, int]:
+    """Words of up to `LONGEST_WORD` characters: longer ones in parts."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for start in range(0, len(word), LONGEST_WORD):
+            counts[word[start : start + LONGEST_WORD]] += count
+    return dict(counts)
 
 
 def _lines(words: Mapping[str, int], least: int) -> Iterator[str]:
