@@ -6,6 +6,7 @@ Chat templates are rendered in Jinja's sandbox: a template is text from a strang
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from paribus.files.opening import bytes_of, place
 from paribus.text.tokenizers.json_faults import check_json_merges, unknown_component
 from paribus.text.tokenizers.older_files import kind_in, read_older
 from paribus.text.tokenizers.recipe import MOST_TOKENS
+from paribus.text.tokenizers.text_only import text_only
 from paribus.text.tokenizers.unicode import utf8
 
 FILE = "tokenizer.json"
@@ -57,6 +59,7 @@ class FolderTokenizer:
             raise RequestError(f"{place(path)} is no tokenizer: {said}") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._of_text = text_only(self._tokenizer)
         # One more than the largest id: some files leave numbers out.
         self.vocab_size: int = max(self.ids().values(), default=-1) + 1
         if self.vocab_size > MOST_TOKENS:
@@ -100,10 +103,17 @@ class FolderTokenizer:
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         """Ids of a conversation in the model's own form, up to where its answer begins.
 
-        A message has a `role` and a `content`. Raises `RequestError` if there is no template or it refuses.
+        A message has a `role` and a `content`. Raises `RequestError` if there is no template or it refuses, and for a
+        content with the name of a special token, which would become that token.
         """
         if self.template is None:
             raise RequestError("the checkpoint has no chat template; leave --chat out")
+        for name, message in itertools.product(self.special_tokens, messages):
+            if name in message["content"]:
+                raise RequestError(
+                    f"a message holds {shown(name)!r}, which would become a special token: write it otherwise, or "
+                    "leave --chat out"
+                )
         return self.encode_rendered(self.render(messages, answer_next=True))
 
     def render(
@@ -124,9 +134,10 @@ class FolderTokenizer:
 
     def _ids(self, text: str, *, special: bool, around: bool) -> list[int]:
         utf8(text)
-        self._tokenizer.encode_special_tokens = not special
+        tokenizer = self._tokenizer if special else self._of_text
+        tokenizer.encode_special_tokens = not special
         try:
-            return list(self._tokenizer.encode(text, add_special_tokens=around).ids)
+            return list(tokenizer.encode(text, add_special_tokens=around).ids)
         except Exception as error:  # the library looks for its unknown token only when it needs it
             raise RequestError(f"the tokenizer cannot encode this: {shown(error, at_most=200)}") from error
 

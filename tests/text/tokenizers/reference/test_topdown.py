@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
-from paribus.text.tokenizers.reference import train_wordpiece_topdown
+from paribus.text.tokenizers.reference import topdown, train_wordpiece_topdown
 
 small_words = st.dictionaries(
     st.text("abc", min_size=1, max_size=7), st.integers(1, 6), min_size=1, max_size=8
@@ -121,3 +121,21 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence() -> None:
         train_wordpiece_topdown({"ab": 3}, vocab_size=40, lowered_by="keep")
     with pytest.raises(RequestError, match="no word is left"):
         train_wordpiece_topdown({"a" * 60: 3}, vocab_size=40)
+
+
+def test_a_bound_on_pieces_leaves_shorter_ones_as_they_were() -> None:
+    words = {"abcde" * 9: 3, "abc": 5, "bcd": 2}
+    whole = train_wordpiece_topdown(words, vocab_size=2000, lowered_by="all", rounds=1)
+    bound = train_wordpiece_topdown(words, vocab_size=2000, lowered_by="all", rounds=1, longest_piece=4)
+    short = {token for token in whole.tokens if len(token.removeprefix("##")) < 4}
+    assert short == {token for token in bound.tokens if len(token.removeprefix("##")) < 4}
+    assert max(len(token.removeprefix("##")) for token in bound.tokens[1:]) == 4 < len("abcde")
+
+
+def test_more_substrings_than_there_is_memory_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topdown, "MOST_SUBSTRINGS", 10)
+    words = {"abcd": 2}  # 4 + 3 + 2 + 1
+    assert train_wordpiece_topdown(words, vocab_size=30)
+    with pytest.raises(RequestError, match="these words have 11, more than 10: take less text"):
+        train_wordpiece_topdown({**words, "e": 1}, vocab_size=30)
+    assert train_wordpiece_topdown({**words, "e": 1}, vocab_size=30, longest_piece=2)  # 4 + 3 + 1

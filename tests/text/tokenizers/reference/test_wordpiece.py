@@ -149,3 +149,27 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(train: Callable[..., Wo
         train({"ab": 1}, vocab_size=30, specials=["<unk>"])
     with pytest.raises(RequestError, match="no words"):
         train({}, vocab_size=30)
+
+
+@given(
+    pieces=st.lists(st.text("ab#", min_size=1, max_size=40), max_size=8),
+    prefix=st.sampled_from(["##", ""]),
+    order=st.lists(st.integers(0, 9), max_size=6),
+)
+def test_encoding_takes_the_longest_piece_however_long(
+    pieces: list[str], prefix: str, order: list[int]
+) -> None:
+    tokens = ["[UNK]", *dict.fromkeys([*"ab#", *(prefix + letter for letter in "ab#"), *pieces])]
+    word = "".join(tokens[1:][number % (len(tokens) - 1)] for number in order) + "a"
+    model = WordPiece(tokens=tuple(tokens), unknown=0, specials=("[UNK]",), prefix=prefix, longest_word=999)
+    known, expected, start = set(tokens[1:]), [], 0
+    while start < len(word):
+        found = (
+            token
+            for end in range(len(word), start, -1)
+            for token in [(prefix if start else "") + word[start:end]]
+            if token in known and (start or not prefix or not re.match(r"##.", token))
+        )
+        expected.append(next(found))
+        start += len(expected[-1]) - (len(prefix) if start else 0)
+    assert [model.tokens[number] for number in model.encode_word(word)] == expected

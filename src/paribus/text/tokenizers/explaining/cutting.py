@@ -8,7 +8,7 @@ from paribus.text.tokenizers.explaining.merging import WordNow
 from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.methods.coverage import covered
-from paribus.text.tokenizers.methods.wordpiece import ANY_LENGTH
+from paribus.text.tokenizers.methods.wordpiece import ANY_LENGTH, LONGEST_PIECE
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.topdown import train_wordpiece_topdown
 
@@ -60,6 +60,7 @@ def explain_topdown(recipe: Recipe, corpus: Corpus, *, steps: int, most_words: i
         lowest=recipe.min_count or 1,
         longest_word=ANY_LENGTH,
         most_characters=ANY_LENGTH,
+        longest_piece=LONGEST_PIECE,
     )
     inside = [
         KeptPiece(token, trained.counts[token])

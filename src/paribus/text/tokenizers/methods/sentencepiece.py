@@ -7,6 +7,7 @@ and what it has a use of its own for are written as private letters; it sees no 
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -30,6 +31,9 @@ _RESERVED = frozenset(_PRIVATE.values())
 
 #: Scores are multiples of this, so that the sums of a word are exact, and alike, in 32 bits and in 64: up to 2^14.
 SCORE_STEP = 2.0**-10
+
+#: Training Unigram takes time in proportion to the length of a word to the power of 1.7, so longer ones are cut for it.
+LONGEST_WORD = 4096
 
 Reference: TypeAlias = Unigram | SentencePieceBPE
 
@@ -112,7 +116,7 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_lines(seen),
+                sentence_iterator=_lines(_cut(seen) if kind == "unigram" else seen),
                 model_writer=out,
                 input_format="tsv",
                 model_type=kind,
@@ -150,6 +154,15 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
 def taken(words: Mapping[str, int], least: int) -> dict[str, int]:
     """The words that training sees: those that occur `least` times, without what stands for something else."""
     return {word: count for word, count in words.items() if count >= least and _RESERVED.isdisjoint(word)}
+
+
+def _cut(words: Mapping[str, int]) -> dict[str, int]:
+    """Words of up to `LONGEST_WORD` characters: longer ones in parts."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for start in range(0, len(word), LONGEST_WORD):
+            counts[word[start : start + LONGEST_WORD]] += count
+    return dict(counts)
 
 
 def _lines(words: Mapping[str, int]) -> Iterator[str]:

@@ -18,6 +18,8 @@ from paribus.text.tokenizers.reference.wordpiece import (
 
 #: No word is too long: an unknown word would lose its text.
 ANY_LENGTH = 2**62
+#: Of a word of n characters not all n^2 / 2 substrings are counted. TensorFlow Text takes no longer words.
+LONGEST_PIECE = 50
 
 
 class WordPieces:
@@ -57,6 +59,7 @@ def _topdown(recipe: Recipe, corpus: Corpus, room: int) -> WordPieces:
         lowest=recipe.min_count or 1,
         longest_word=ANY_LENGTH,
         most_characters=ANY_LENGTH,
+        longest_piece=LONGEST_PIECE,
     )
     return restore({"tokens": trained.tokens})
 

@@ -23,6 +23,7 @@ from paribus.text.tokenizers.unicode import utf8
 
 UNKNOWN = "[UNK]"
 PREFIX = "##"
+_SHORT = 16
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,14 @@ class WordPiece:
         return {token: number for number, token in enumerate(self.tokens) if number >= len(self.specials)}
 
     @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self.tokens))
+    def _long(self) -> dict[str, list[tuple[str, str]]]:
+        """Tokens of more than `_SHORT` characters, the longest first, with their text; by prefix and first characters."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for token in sorted(self._ids, key=len, reverse=True):
+            prefix = self.prefix if _goes_on(token, self.prefix) else ""
+            if len(token) > len(prefix) + _SHORT:
+                found.setdefault(token[: len(prefix) + _SHORT], []).append((token, token[len(prefix) :]))
+        return found
 
     def encode_word(self, word: str) -> list[int]:
         """Ids of one word: the longest piece that starts it, the longest that goes on, and so forth.
@@ -76,18 +83,24 @@ class WordPiece:
         ids: list[int] = []
         start = 0
         while start < len(word):
-            prefix = self.prefix if start else ""
-            for end in range(min(len(word), start + self._longest), start, -1):
-                token = prefix + word[start:end]
-                if (found := self._ids.get(token)) is not None and (
-                    start or not _goes_on(token, self.prefix)
-                ):
-                    ids.append(found)
-                    start = end
-                    break
-            else:
+            token = self._token_at(word, start)
+            if token is None:
                 return [self.unknown]
+            ids.append(self._ids[token])
+            start += len(token) - (len(self.prefix) if start else 0)
         return ids
+
+    def _token_at(self, word: str, start: int) -> str | None:
+        """The longest token there; only those of up to `_SHORT` characters are looked for length by length."""
+        prefix = self.prefix if start else ""
+        for token, text in self._long.get(prefix + word[start : start + _SHORT], ()):
+            if word.startswith(text, start):
+                return token
+        for end in range(min(len(word), start + _SHORT), start, -1):
+            token = prefix + word[start:end]
+            if token in self._ids and (start or not _goes_on(token, self.prefix)):
+                return token
+        return None
 
 
 def train_wordpiece(
