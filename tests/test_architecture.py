@@ -10,6 +10,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "paribus"
 #: floor by first word under `paribus`; the wing `text` may use the ground only, and every floor may use it
 FLOORS = {
+    "cores": 0,
     "errors": 0,
     "files": 0,
     "registry": 0,

@@ -79,11 +79,11 @@ def verdict(
     A bank is made by: [bold]paribus study ffn --arms relu --seeds 40 --out runs/bank[/bold]
     """
     from paribus.cli.display import Display
+    from paribus.cores import cores
     from paribus.study.calibration import simulation as calibration
     from paribus.study.calibration.bank import read_bank, resample, studies_in
     from paribus.study.calibration.page import page, verdict_of
     from paribus.study.calibration.parallel import Processes
-    from paribus.study.environment import cores
 
     calibration.check_simulations(simulations)
     if out is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,13 +47,14 @@ def prepare(
     Example: [bold]paribus data prepare wiki.jsonl.gz --out wiki/ --text-field body --held-out 0.01[/bold]
     """
     from paribus.cli.display import Display
+    from paribus.cores import cores
     from paribus.text.data.build import Recipe
     from paribus.text.data.preparing import prepare_folder
     from paribus.text.tokenizers import get_tokenizer
 
     display = Display()
     began = time.perf_counter()
-    workers = workers or _cores()
+    workers = workers or cores()
     try:
         with display.bytes("reading text") as reading, display.tokens("writing shards") as writing:
             recipe = Recipe(
@@ -101,11 +101,6 @@ def check(
         )
     else:
         display.out.print(f"{folder} is as it was written: {read:,} bytes match their checksums")
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _document(dataset: Dataset, *, seconds: float | None, workers: int) -> dict[str, Any]:

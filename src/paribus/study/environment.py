@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
+from paribus.cores import cores
 from paribus.source import digest
 
-
-def cores() -> int:
-    """Cores this process may use: its affinity, or less where a control group limits it."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return min(here, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control group, or "max" for no limit
-        return here
+__all__ = ["cores", "describe", "trials_at_a_time"]
 
 
 def trials_at_a_time(threads: int) -> int:

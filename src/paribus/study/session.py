@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paribus.cores import cores
 from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.model.count import on_meta
 from paribus.model.initialise import roles
@@ -97,6 +98,7 @@ def make(
             cache=default_cache(),
             text_field=settings.text_field,
             leave_out=leave_out,
+            workers=cores(),
             progress=progress,
         )
     for arm in draft.arms:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paribus.cores import cores
 from paribus.errors import RequestError
 from paribus.source import digest
 from paribus.study.arms import Overrides, varied
@@ -104,6 +105,7 @@ def own_texts(
             text_field=settings.text_field,
             held_out=share,
             leave_out=leave_out,
+            workers=cores(),
             progress=progress,
         )
 

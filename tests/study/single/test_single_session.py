@@ -14,6 +14,7 @@ import yaml
 
 import paribus
 from paribus.errors import RequestError, WorkError
+from paribus.study.single import session
 from paribus.study.single.folder import CHECKPOINT, MODEL, PLAN, RESULT, SETTINGS
 from paribus.study.single.session import Prepared, make, settings_file
 from paribus.study.single.settings import resolve
@@ -62,6 +63,17 @@ def test_a_run_leaves_everything_in_its_folder(prepare: Prepare, tmp_path: Path)
     model = paribus.load(tmp_path / "run" / MODEL)
     assert model.origin.family.model_type == result["saved"]["family"] == "llama"
     assert sum(parameter.numel() for parameter in model.parameters()) == result["params"]
+
+
+def test_raw_text_is_prepared_on_all_cores_with_one_result(
+    prepare: Prepare, pools: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = []
+    for number in (1, 3):
+        monkeypatch.setattr(session, "cores", lambda number=number: number)
+        monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / f"cache {number}"))
+        made.append(prepare().plan)
+    assert pools == [3] and made[0] == made[1]
 
 
 def test_the_settings_beside_a_result_ask_for_the_same_run(prepare: Prepare, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def read(path: Path, format: str, text_field: str = "text") -> list[Document]:
     status = path.stat()
     found, before = [], 0
     for span in spans_of(SourceFile(path, status.st_size, status.st_mtime_ns, format)):
-        for text, position in documents_of(span, text_field):
+        for text, position, _ in documents_of(span, text_field):
             found.append(Document(text, before + min(position, span.size)))
         before += span.size
     return found

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 import yaml
 
+from paribus.cores import cores
 from paribus.errors import RequestError, WorkError
 from paribus.families.saving import save
 from paribus.model.count import num_params
@@ -83,6 +84,7 @@ def make(
             cache=default_cache(),
             text_field=settings.text_field,
             leave_out=leave_out,
+            workers=cores(),
             progress=progress,
         )
         check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)

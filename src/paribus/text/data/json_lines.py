@@ -57,14 +57,14 @@ def read_json_lines(span: Span, text_field: str) -> Iterator[Document]:
                 raise RequestError(
                     f"{_place(span, at)} is longer than {MAX_LINE_BYTES:,} bytes: one document a line, please"
                 )
-            bare = line.removeprefix(BOM) if at == 0 else line
-            if bare.strip():
+            bare = (line.removeprefix(BOM) if at == 0 else line).rstrip()
+            if bare:
                 try:
                     text = _field_of(bare, text_field)
                 except _WrongLine as error:
                     raise RequestError(str(error).replace(_LINE, _place(span, at))) from error
                 done = at + len(line) - begun
-                yield Document(text, span.size * done // len(span.content) if span.content else done)
+                yield Document(text, span.size * done // len(span.content) if span.content else done, bare)
             at += len(line)
 
 

@@ -36,6 +36,7 @@ def prepare(
     text_field: str = "text",
     held_out: float = 0.1,
     leave_out: Sequence[str | os.PathLike[str]] = (),
+    workers: int = 1,
     progress: Progress | None = None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> Dataset:
@@ -45,11 +46,17 @@ def prepare(
 
     `source` is "stdlib", a text file, a folder, a .jsonl, .jsonl.gz or .parquet file; `text_field` names the
     field or column of the last three. `held_out` is the share of bytes that no training window sees.
-    `leave_out` are folders not to look into. `progress(done, total)` counts bytes of the source; it is not
+    `leave_out` are folders not to look into; `workers` processes change nothing in the result. `progress(done, total)` counts bytes of the source; it is not
     called when nothing has to be read. Raises `RequestError` for a source that cannot be used, `WorkError`
-    for a full disk.
+    for a full disk or a worker that died.
     """
-    recipe = Recipe(tokenizer=tokenizer, text_field=text_field, held_out=held_out, shard_tokens=shard_tokens)
+    recipe = Recipe(
+        tokenizer=tokenizer,
+        text_field=text_field,
+        held_out=held_out,
+        workers=workers,
+        shard_tokens=shard_tokens,
+    )
     if progress is not None:
         recipe = dataclasses.replace(recipe, progress=progress)
     if holds_dataset(source):

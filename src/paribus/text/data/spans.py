@@ -44,10 +44,14 @@ class Span:
 
 
 class Document(NamedTuple):
-    """One document: its text, or None for what is not text; and how many bytes of its span the reader has done."""
+    """One document: its text, or None for what is not text; and how many bytes of its span the reader has done.
+
+    `line` is the line of JSON that it is from, bare; empty where it is from none.
+    """
 
     text: str | None
     position: int
+    line: bytes = b""
 
 
 @dataclass(frozen=True)

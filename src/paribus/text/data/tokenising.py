@@ -33,7 +33,7 @@ class PieceWork:
         with PieceWriter(self.folder, piece.number, dtype=dtype, end=end) as writer:
             for span in piece.spans:
                 told = 0
-                for text, position in documents_of(span, self.text_field):
+                for text, position, _ in documents_of(span, self.text_field):
                     looked_at += 1
                     skipped += text is None
                     if text and not text.isspace():

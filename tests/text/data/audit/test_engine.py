@@ -1,5 +1,6 @@
 """The audit as a whole: sums that add up, the ledger, held-out text, and what a training is worth."""
 
+import gzip
 import json
 import math
 import random
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, WorkError
 from paribus.text.data import prepare
 from paribus.text.data.audit import Settings, audit, page
 from paribus.text.data.audit.law import R_STAR, effective_tokens
@@ -82,6 +83,59 @@ def test_the_ledger_adds_up_and_the_cleaned_set_has_nothing_left_to_clean(
 
     again = audited(tmp_path / "clean.jsonl")
     assert again["exact"]["documents"] == again["near"]["documents"] == 0
+
+
+def test_a_kept_line_of_json_is_written_as_it_was(
+    audited: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paribus.text.data.audit.reading._BATCH_DOCUMENTS", 2)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    base = " ".join(random.Random(1).choices(WORDS, k=200))
+    lines = [
+        '{"id": 1.10, "text": "caf\\u00e9", "tags": {"b": [1, 2], "a": null}}',
+        '  {"text": "sch\u00f6n", "text ": 1e400}',
+        json.dumps({"id": 3, "text": base}),
+        json.dumps({"id": 4, "text": "caf\u00e9"}),
+        json.dumps({"id": 5, "text": base + " more"}),
+    ]
+    (folder / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\r\n\n".join(lines).encode())
+    with gzip.open(folder / "b.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write('{"text": "packed", "id": 6}\n' + lines[0])
+    (folder / "c.txt").write_text("plain")
+    audited(folder, dedup=tmp_path / "clean.jsonl", workers=2)
+    kept = [*lines[:3], '{"text": "packed", "id": 6}', '{"text": "plain"}']
+    assert (tmp_path / "clean.jsonl").read_text(encoding="utf-8") == "".join(f"{line}\n" for line in kept)
+
+
+def test_lines_are_not_kept_where_nothing_is_cleaned(source: Path, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def look(stage: str, done: int, total: int, unit: str) -> None:
+        if stage == "13-grams":
+            sizes.extend(path.stat().st_size for path in (tmp_path / "cache" / "audits").glob("*/lines"))
+
+    audit(source, Settings(workers=1), cache=tmp_path / "cache", progress=look)
+    assert set(sizes) == {0}
+
+
+def test_a_cleaned_set_that_cannot_be_written_is_one_sentence_with_its_folder(
+    source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def take_away(stage: str, done: int, total: int, unit: str) -> None:
+        if stage == "50-grams" and out.exists():
+            out.rmdir()
+
+    with pytest.raises(WorkError, match=f"writing to {out} failed"):
+        audit(
+            source,
+            Settings(workers=1, dedup=out / "clean.jsonl"),
+            cache=tmp_path / "cache",
+            progress=take_away,
+        )
 
 
 def test_a_copy_of_what_went_as_a_near_copy_names_what_is_kept(

@@ -37,7 +37,7 @@ def check_out(out: Path) -> None:
 def write_cleaned(store: Store, verdicts: Verdicts, out: Path, *, text_field: str) -> None:
     """Write what is kept to `out`, in the order of the source, and what went to its ledger.
 
-    A line of the ledger has `document` (where it is from), `why` ("exact copy" or "near duplicate"), `of` (the one it
+    A document that is from a line of JSON keeps it as it was, any other is an object with its text. A line of the ledger has `document` (where it is from), `why` ("exact copy" or "near duplicate"), `of` (the one it
     repeats) and their `similarity`, `kept` (the one that stays in its place), `bytes`, `tokens`, and how it `begins`.
     Both files appear whole or not at all.
     """
@@ -46,34 +46,32 @@ def write_cleaned(store: Store, verdicts: Verdicts, out: Path, *, text_field: st
         for document in range(store.sources):
             why = verdicts.why(document)
             if why == KEPT:
-                _line(cleaned, {text_field: store.text(document)})
+                cleaned.write((store.line(document) or _json({text_field: store.text(document)})) + b"\n")
                 continue
             of, similarity = verdicts.repeats(document)
-            _line(
-                ledger,
-                {
-                    "document": store.named(document),
-                    "why": why,
-                    "of": store.named(of),
-                    "similarity": round(similarity, 4),
-                    "kept": store.named(verdicts.stays(document)),
-                    "bytes": int(num_bytes[document]),
-                    "tokens": int(num_tokens[document]),
-                    "begins": store.text(document, most=_BEGINNING),
-                },
-            )
+            row = {
+                "document": store.named(document),
+                "why": why,
+                "of": store.named(of),
+                "similarity": round(similarity, 4),
+                "kept": store.named(verdicts.stays(document)),
+                "bytes": int(num_bytes[document]),
+                "tokens": int(num_tokens[document]),
+                "begins": store.text(document, most=_BEGINNING),
+            }
+            ledger.write(_json(row) + b"\n")
 
 
-def _line(file: IO[str], row: dict[str, object]) -> None:
-    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+def _json(row: dict[str, object]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode("utf-8")
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[IO[str]]:
+def _appearing(path: Path) -> Iterator[IO[bytes]]:
     """A file that is renamed to `path` when all went well, and is gone otherwise."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with open(unfinished, "w", encoding="utf-8") as file:
+        with open(unfinished, "wb") as file:
             yield file
         os.replace(unfinished, path)
     finally:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paribus.cores import cores
 from paribus.errors import RequestError
 from paribus.text.data.audit.clusters import Near, near_duplicates, near_of
 from paribus.text.data.audit.copies import first_of_text
@@ -27,6 +28,7 @@ from paribus.text.data.audit.store import Store
 from paribus.text.data.audit.verdicts import Verdicts, amount
 from paribus.text.data.audit.worth import check_plan, worth
 from paribus.text.data.building import building_folder
+from paribus.text.data.failures import writing
 from paribus.text.data.reuse import default_cache
 from paribus.text.tokenizers import Tokenizer
 
@@ -53,7 +55,7 @@ class Settings:
     tokens: float | None = None
     dedup: Path | None = None
     memory: int = 2**30
-    workers: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    workers: int = field(default_factory=cores)
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.similarity <= 1:
@@ -100,7 +102,13 @@ def audit(
     place = Path(os.path.expanduser(cache)) if cache is not None else default_cache()
     with building_folder(place / "audits", key=f"{os.getpid()}-{time.monotonic_ns()}") as folder:
         store, left_out = read(
-            part, heldout, tokenizer=tokenizer, folder=folder, workers=workers, progress=tell
+            part,
+            heldout,
+            tokenizer=tokenizer,
+            folder=folder,
+            workers=workers,
+            progress=tell,
+            keep_lines=settings.dedup is not None,
         )
         try:
             first = first_of_text(store.rows["digest"])
@@ -122,7 +130,8 @@ def audit(
                 )
             if settings.dedup is not None:
                 tell(WRITING, 0, store.sources, "documents")
-                write_cleaned(store, verdicts, settings.dedup, text_field=settings.text_field)
+                with writing(settings.dedup.parent):
+                    write_cleaned(store, verdicts, settings.dedup, text_field=settings.text_field)
                 tell(WRITING, store.sources, store.sources, "documents")
                 results["dedup"] = {
                     "cleaned": str(settings.dedup),
@@ -160,7 +169,7 @@ def _ngrams(
 ) -> _Repeated:
     ends = store.token_ends
     runs = Runs(tokens=store.tokens, ends=ends, length=n)
-    path = store.texts.with_name(f"flags-{n}")
+    path = store.folder / f"flags-{n}"
     found = find_repeats(
         runs,
         path,

@@ -33,12 +33,16 @@ _BATCH_DOCUMENTS = 512
 
 
 class Given(NamedTuple):
-    """A document as it was found: its text (None for what is none), its place, its number there, bytes read so far."""
+    """A document as it was found: its text (None for what is none), its place, its number there, bytes read so far.
+
+    `line` is the line of JSON that it is from; empty where it is from none.
+    """
 
     text: str | None
     place: int
     number: int
     position: int
+    line: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,11 @@ def read(
     folder: Path,
     workers: int,
     progress: Progress,
+    keep_lines: bool = False,
 ) -> tuple[Store, int]:
     """The documents of both in a store in `folder`, and how many were not text or empty.
 
-    Raises `RequestError` if one has no text, `WorkError` for a full disk.
+    With `keep_lines` the store has the lines of JSON that documents are from. Raises `RequestError` if one has no text, `WorkError` for a full disk.
     """
     last = tokenizer.vocab_size - 1
     # An end of document is never stored: ids of the byte tokenizer fit in a byte.
@@ -96,7 +101,7 @@ def read(
         before, tally = writer.documents, _Tally(part.skipped, part.skipped)
 
         def made(batch: list[Given]) -> tuple[Batch, int]:
-            return _batch(batch, tokenizer), batch[-1].position
+            return _batch(batch, tokenizer, keep_lines=keep_lines), batch[-1].position
 
         for batch, position in in_order(made, _batches(part, places, tally), workers=workers):
             with writing(folder.parent):
@@ -138,12 +143,13 @@ def _batches(part: Part, places: list[str], tally: _Tally) -> Iterator[list[Give
         yield waiting
 
 
-def _batch(given: list[Given], tokenizer: Tokenizer) -> Batch:
+def _batch(given: list[Given], tokenizer: Tokenizer, *, keep_lines: bool) -> Batch:
     texts = [each.text or "" for each in given]
     contents = [text.encode("utf-8") for text in texts]
     found = shingles(texts)
     return Batch(
         contents=contents,
+        lines=[each.line if keep_lines else b"" for each in given],
         tokens=[tokenizer.encode(text) for text in texts],
         digests=b"".join(hashlib.sha256(content).digest() for content in contents),
         bands=bands(found),
@@ -182,7 +188,8 @@ def _documents(listing: Source, text_field: str, places: list[str]) -> Iterator[
         for span in spans_of(file):
             for found in documents_of(span, text_field):
                 number += file.format != "file"  # one that is a document by itself needs no number
-                yield Given(found.text, len(places) - 1, number, before + min(found.position, span.size))
+                position = before + min(found.position, span.size)
+                yield Given(found.text, len(places) - 1, number, position, found.line)
             before += span.size
 
 

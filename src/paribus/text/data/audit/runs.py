@@ -63,8 +63,9 @@ class Runs:
         first, last = np.searchsorted(self.ends, [start, end + self.length - 1], side="right")
         ends = self.ends[first:last]
         begins = np.concatenate([self.ends[first - 1 : first] if first else [0], ends[:-1]])[: len(ends)]
-        too_late = np.maximum(ends - self.length + 1, begins)
-        steps = np.zeros(end - start + 1, dtype=np.int8)  # never two at once
-        np.add.at(steps, np.clip(too_late - start, 0, end - start), 1)
-        np.add.at(steps, np.clip(ends - start, 0, end - start), -1)
-        return np.asarray(np.cumsum(steps[:-1], dtype=np.int8) == 0)
+        too_late = np.clip(np.maximum(ends - self.length + 1, begins), start, end) - start
+        counts = np.clip(ends, start, end) - start - too_late
+        within = np.ones(end - start, dtype=bool)
+        # The few that are too late one by one: a pass over all positions would take longer than their fingerprints.
+        within[np.arange(counts.sum()) + np.repeat(too_late - np.cumsum(counts) + counts, counts)] = False
+        return within

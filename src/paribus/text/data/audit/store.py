@@ -26,13 +26,14 @@ ROW = np.dtype(
         ("bands", "<u8", (BANDS,)),
         ("shingles", "<i8"),
         ("text_end", "<i8"),
+        ("line_end", "<i8"),
         ("token_end", "<i8"),
         ("place", "<i4"),
         ("number", "<i8"),
     ]
 )
-"""One row a document: sha256 of its text, its bands, how many shingles it has, where its text and its tokens end in
-their files, which of `places` it is from and its number there, from 1."""
+"""One row a document: sha256 of its text, its bands, how many shingles it has, where its text, its line and its tokens
+end in their files, which of `places` it is from and its number there, from 1."""
 
 _DTYPES = ("<u1", "<u2", "<u4")
 
@@ -42,6 +43,7 @@ class Batch:
     """Several documents with what was computed of them; `rows` has ends counted from the first of them."""
 
     contents: Sequence[bytes]
+    lines: Sequence[bytes]
     tokens: Sequence[TokenArray]
     digests: bytes
     bands: Fingerprints
@@ -58,10 +60,10 @@ class Writer:
         self.folder = folder
         self.documents = 0
         self._dtype = next(dtype for dtype in _DTYPES if ids <= 2 ** (8 * np.dtype(dtype).itemsize))
-        for name in ("texts", "tokens"):
+        for name in ("texts", "lines", "tokens"):
             (folder / name).touch()
         self._rows: list[npt.NDArray[np.void]] = []
-        self._text_end = self._token_end = 0
+        self._text_end = self._line_end = self._token_end = 0
 
     def add(self, batch: Batch) -> None:
         """Append; raises `OSError` if the disk is full."""
@@ -69,13 +71,16 @@ class Writer:
         rows["digest"] = np.frombuffer(batch.digests, dtype="<u8").reshape(-1, 4)
         rows["bands"], rows["shingles"] = batch.bands, batch.shingles
         rows["text_end"] = self._text_end + np.cumsum([len(content) for content in batch.contents])
+        rows["line_end"] = self._line_end + np.cumsum([len(line) for line in batch.lines])
         rows["token_end"] = self._token_end + np.cumsum([len(tokens) for tokens in batch.tokens])
         rows["place"], rows["number"] = batch.places, batch.numbers
-        with open(self.folder / "texts", "ab") as texts:
-            texts.write(b"".join(batch.contents))
+        for name, parts in (("texts", batch.contents), ("lines", batch.lines)):
+            with open(self.folder / name, "ab") as file:
+                file.write(b"".join(parts))
         with open(self.folder / "tokens", "ab") as file:
             file.writelines(tokens.astype(self._dtype, copy=False).data for tokens in batch.tokens)
         self._text_end, self._token_end = int(rows["text_end"][-1]), int(rows["token_end"][-1])
+        self._line_end = int(rows["line_end"][-1])
         self._rows.append(rows)
         self.documents += len(rows)
 
@@ -87,7 +92,7 @@ class Writer:
             sources=sources,
             places=tuple(places),
             tokens=_mapped(self.folder / "tokens", self._dtype),
-            texts=self.folder / "texts",
+            folder=self.folder,
         )
 
 
@@ -99,7 +104,7 @@ class Store:
     sources: int
     places: tuple[str, ...]
     tokens: TokenArray
-    texts: Path
+    folder: Path
 
     @property
     def num_bytes(self) -> npt.NDArray[np.int64]:
@@ -123,19 +128,32 @@ class Store:
 
     def text(self, document: int, *, most: int | None = None) -> str:
         """The text of a document, or about its first `most` bytes."""
-        end = int(self.rows["text_end"][document])
-        start = int(self.rows["text_end"][document - 1]) if document else 0
-        if most is not None and start + most < end:
-            return os.pread(self._file, most, start).decode("utf-8", errors="ignore")
-        return os.pread(self._file, end - start, start).decode("utf-8")
+        start, length = self._place("text_end", document)
+        if most is not None and most < length:
+            return os.pread(self._texts, most, start).decode("utf-8", errors="ignore")
+        return os.pread(self._texts, length, start).decode("utf-8")
+
+    def line(self, document: int) -> bytes:
+        """The line of JSON that a document is from; empty if it is from none, or if lines were not kept."""
+        start, length = self._place("line_end", document)
+        return os.pread(self._lines, length, start)
+
+    def _place(self, end: str, document: int) -> tuple[int, int]:
+        start = int(self.rows[end][document - 1]) if document else 0
+        return start, int(self.rows[end][document]) - start
 
     @cached_property
-    def _file(self) -> int:
-        return os.open(self.texts, os.O_RDONLY)
+    def _texts(self) -> int:
+        return os.open(self.folder / "texts", os.O_RDONLY)
+
+    @cached_property
+    def _lines(self) -> int:
+        return os.open(self.folder / "lines", os.O_RDONLY)
 
     def close(self) -> None:
-        if "_file" in self.__dict__:
-            os.close(self._file)
+        for name in ("_texts", "_lines"):
+            if name in self.__dict__:
+                os.close(self.__dict__[name])
 
     def named(self, document: int) -> str:
         """Where a document is from, as in `data/a.jsonl:12`; a file that is one document has no number."""
