@@ -1,7 +1,9 @@
 """What is told of training is what training does: the steps, replayed, give its pieces."""
 
+import argparse
 import itertools
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,28 @@ def trained_pieces(method: str) -> list[str]:
 def test_the_pieces_told_are_those_of_the_trained_tokenizer(method: str) -> None:
     found = explain_training(recipe(method), CORPUS, steps=ALL)
     assert list(found.pieces) == trained_pieces(method)
+
+
+def library_pieces(wanted: Recipe, corpus: Corpus) -> set[str]:
+    model = train_tokenizer(wanted, corpus).model
+    return set(map(read, getattr(model, "inner", model).reference.tokens))
+
+
+def test_the_pieces_told_of_unigram_are_those_of_the_library() -> None:
+    # Its sums are float32 and fall out otherwise now and then, so that of equals another is kept.
+    corpus = Corpus(lambda: [Path(str(argparse.__file__)).read_text("utf-8")[:20_000]])
+    wanted = recipe("unigram", vocab_size=500)
+    theirs = library_pieces(wanted, corpus)
+    found = explain_training(wanted, corpus)
+    assert len(found.pieces) == len(theirs) > 200
+    assert len(theirs & set(found.pieces)) >= 0.99 * len(theirs)
+
+
+@pytest.mark.parametrize("method", ["unigram", "sentencepiece_bpe"])
+def test_the_name_of_a_special_token_is_a_boundary_as_in_the_library(method: str) -> None:
+    corpus = Corpus(lambda: ["no <unk> no <unk>\nnot<unk>ken\n" * 3])
+    wanted = recipe(method, vocab_size=290, split="lines")
+    assert set(explain_training(wanted, corpus).pieces) == library_pieces(wanted, corpus)
 
 
 @pytest.mark.parametrize("method", MERGE_METHODS)

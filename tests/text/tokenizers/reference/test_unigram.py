@@ -227,9 +227,28 @@ def test_seeds_repeat_and_are_followed_by_different_bytes() -> None:
     found = seed_scores(words, {}, rules=rules, most=100)
     assert {piece: score for piece, score in found.items() if len(piece) > 1} == {"\u2581ab": 9.0, "ab": 6.0}
     # When a line ends behind "xy" once, what follows it differs.
-    ended = seed_scores(words, {"\u2581xy": 1}, rules=rules, most=100)
+    ended = seed_scores(words, {("\u2581xy", ""): 1}, rules=rules, most=100)
     assert ended.keys() - found.keys() == {"\u2581xy", "xy"}
     assert list(seed_scores(words, {}, rules=rules, most=1)) == [*"\u2581abxycd", "\u2581ab"]
+
+
+def test_the_ends_of_lines_are_seeds_where_the_next_lines_begin_with_different_bytes() -> None:
+    lines = {"ab": 3, "cab": 2, "cd": 1}
+    ends = sentencepiece_line_ends(lines)
+    assert ends == {("ab", "a"): 2, ("ab", "c"): 1, ("cab", "c"): 2, ("cd", ""): 1}
+    found = seed_scores(lines, ends, rules=PieceRules(), most=100)
+    # NUL follows each "ab", and a, c or the end the NUL; "cab" is always followed by c, "cd" by nothing.
+    assert {piece: score for piece, score in found.items() if len(piece) > 1} == {"ab": 10.0}
+    # Counted once for what follows (c, NUL), and once more for what follows the NUL.
+    lines = {"ab": 3, "xab": 2, "abc": 1}
+    found = seed_scores(lines, sentencepiece_line_ends(lines), rules=PieceRules(), most=100)
+    assert {piece: score for piece, score in found.items() if len(piece) > 1} == {"ab": 22.0, "xab": 6.0}
+
+
+def test_lines_with_counts_are_lines_in_a_row() -> None:
+    some = ["\u2581a\u2581b", "\u2581a\u2581b", "\u2581c"]
+    assert sentencepiece_line_ends(some) == sentencepiece_line_ends(Counter(some))
+    assert sentencepiece_line_ends(some) == {("\u2581b", "\u2581"): 2, ("\u2581c", ""): 1}
 
 
 def test_the_trace_names_what_was_dropped_and_its_loss(ours: Unigram) -> None:
@@ -254,6 +273,22 @@ def test_all_characters_stay_whatever_their_score(ours: Unigram, lines: list[str
     characters = {"\u2581", *"".join(lines).replace(" ", "")}
     assert characters <= set(ours.tokens)
     assert list(ours.scores[3:]) == sorted(ours.scores[3:], reverse=True)
+
+
+def test_scores_are_of_single_precision_so_that_equals_are_equal(ours: Unigram) -> None:
+    held = [score for score in ours.scores if score == float(np.float32(score))]
+    assert len(held) >= ours.vocab_size - sum(len(token) == 1 for token in ours.tokens)
+    assert len(set(ours.scores)) < ours.vocab_size - 20
+
+
+def test_words_that_are_too_long_are_left_out_with_their_ends() -> None:
+    words = {"\u2581abab": 3, "\u2581ba": 2}
+    long = {**words, "\u2581" + "xy" * 2100: 3}
+    assert train_unigram(words, vocab_size=9, line_ends=sentencepiece_line_ends(words)) == train_unigram(
+        long,
+        vocab_size=9,
+        line_ends={**sentencepiece_line_ends(words), ("\u2581" + "xy" * 2100, "\u2581"): 3},
+    )
 
 
 def test_digamma_is_that_of_scipy() -> None:

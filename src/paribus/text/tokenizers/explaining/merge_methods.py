@@ -15,7 +15,7 @@ from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.bpe import BPE, train_bpe
 from paribus.text.tokenizers.reference.pairs import Merge
 from paribus.text.tokenizers.reference.sentencepiece_bpe import SentencePieceBPE, train_sentencepiece_bpe
-from paribus.text.tokenizers.reference.sentencepiece_text import PieceRules
+from paribus.text.tokenizers.reference.sentencepiece_text import BOUNDARY, PieceRules
 from paribus.text.tokenizers.reference.wordpiece import (
     PREFIX,
     UNKNOWN,
@@ -69,8 +69,8 @@ def piece_rules(recipe: Recipe) -> PieceRules:
 
 
 def as_library(words: Words) -> dict[str, int]:
-    """The words as SentencePiece gets them: blanks as letters of their own."""
-    return {written_word(word): count for word, count in words.items()}
+    """The words as SentencePiece has them: blanks as letters of their own, boundaries for names of special tokens."""
+    return {written_word(word).replace(UNKNOWN_ONLY[0], BOUNDARY): count for word, count in words.items()}
 
 
 def _all(recipe: Recipe, corpus: Corpus) -> Words:

@@ -1,7 +1,7 @@
 """Unigram training, told round by round: what is fitted, what is dropped, and what dropping it costs.
 
-By the readable trainer. The sentencepiece library, which `methods` trains with, begins with other pieces where it is given
-words with counts, and a good part of its vocabulary differs from the one told here.
+By the readable trainer, which begins with the pieces of the sentencepiece library that `methods` trains with; of pieces
+that are missed alike the library, which sums in float32, now and then keeps another.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
 from paribus.text.tokenizers.methods.sentencepiece import read, written
 from paribus.text.tokenizers.recipe import Recipe
+from paribus.text.tokenizers.reference.sentencepiece_text import sentencepiece_line_ends
 from paribus.text.tokenizers.reference.unigram import train_unigram
 from paribus.text.tokenizers.reference.unigram_model import Pruned, Round
 
@@ -83,8 +84,8 @@ def explain_unigram(recipe: Recipe, corpus: Corpus, *, steps: int, most_words: i
     trained = train_unigram(
         as_library(words),
         vocab_size=room_for(recipe, len(UNKNOWN_ONLY) + len(set("".join(words)))),
-        # Each word ends a line once: then strings at the ends of words may be pieces too.
-        line_ends=dict.fromkeys(as_library(words), 1),
+        # To the library every word is a line that stands there as often as the word does.
+        line_ends=sentencepiece_line_ends(as_library(words)),
         rules=piece_rules(recipe),
         specials=UNKNOWN_ONLY,
         told=True,

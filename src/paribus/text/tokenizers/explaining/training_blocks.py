@@ -119,8 +119,8 @@ def _rounds(training: UnigramTraining) -> tuple[str, Iterator[Section]]:
     answer = (
         f"{training.distinct_words:,} different words begin with {training.seeds:,} pieces; each round fits their "
         f"probabilities in two steps of EM and drops those that are missed least, down to {len(training.pieces):,} with "
-        "the unknown token. Shown by the readable trainer; sentencepiece, which trains for use, begins with other "
-        "pieces, and a good part of its vocabulary differs."
+        "the unknown token. Shown by the readable trainer; sentencepiece, which trains for use, sums in single "
+        "precision and now and then keeps another of pieces that are missed alike."
     )
     return answer, _round_sections(training)
 

@@ -5,10 +5,12 @@ Its rules "identity" normaliser, spaces as the prefix of words; other normaliser
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -18,6 +20,9 @@ SPACE = "\u2581"  # stands for a space, at the start of words
 BOUNDARY = "\u001f"  # no piece crosses it
 RESERVED = "\u2585"  # stands for rare characters inside SentencePiece; lines that have it are skipped
 SPECIALS = ("<unk>", "<s>", "</s>")
+
+#: A word at the end of a line, and the first character of the next line.
+LineEnd: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,18 @@ def sentencepiece_words(found: Iterable[str]) -> dict[str, int]:
     return dict(counts)
 
 
-def sentencepiece_line_ends(found: Iterable[str]) -> dict[str, int]:
-    """The words of `sentences` that end one, and how often."""
-    return dict(Counter(sentence[max(0, sentence.rfind(SPACE)) :] for sentence in found))
+def sentencepiece_line_ends(found: Iterable[str] | Mapping[str, int]) -> dict[LineEnd, int]:
+    """How often a word ends one of `sentences`, by the character that begins the next one, "" after the last.
+
+    A mapping gives sentences that stand so many times in a row, as the library has those that come with counts.
+    """
+    rows = found.items() if isinstance(found, Mapping) else ((sentence, 1) for sentence in found)
+    counts: Counter[LineEnd] = Counter()
+    for (sentence, times), (after, _) in itertools.pairwise([*rows, ("", 0)]):
+        word = sentence[max(0, sentence.rfind(SPACE)) :]
+        counts[word, sentence[0]] += times - 1
+        counts[word, after[:1]] += 1
+    return dict(+counts)
 
 
 def required_characters(words: Mapping[str, int], coverage: float) -> list[str]:

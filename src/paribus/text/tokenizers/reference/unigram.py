@@ -1,13 +1,14 @@
 """The unigram language model of subwords: begin with too many pieces, fit them, drop those that are missed least.
 
 Kudo, 2018 (arXiv:1804.10959), by the rules of SentencePiece 0.2.3, which prunes before it looks whether it is done.
-Scores are float64 here and float32 there, so near equals may fall otherwise.
+Sums are float64 here and float32 there, so near equals may fall otherwise.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from paribus.text.tokenizers.reference.piece_trie import UNKNOWN
 from paribus.text.tokenizers.reference.sentencepiece_text import (
     RESERVED,
     SPECIALS,
+    LineEnd,
     PieceRules,
     required_characters,
 )
@@ -23,6 +25,8 @@ from paribus.text.tokenizers.reference.unigram_lattice import Floats, Lattices, 
 from paribus.text.tokenizers.reference.unigram_model import UNKNOWN_PENALTY, Pruned, Round, Unigram
 from paribus.text.tokenizers.reference.unigram_seeds import seed_scores
 from paribus.text.tokenizers.reference.words import Ints, checked
+
+Written = TypeVar("Written", str, LineEnd)
 
 _LONGEST_WORD = 4192  # bytes; the library leaves out longer lines
 _LEAST_EXPECTED = 0.5
@@ -33,7 +37,7 @@ def train_unigram(
     words: Mapping[str, int],
     *,
     vocab_size: int,
-    line_ends: Mapping[str, int] | None = None,
+    line_ends: Mapping[LineEnd, int] | None = None,
     rules: PieceRules | None = None,
     coverage: float = 1.0,
     specials: Sequence[str] = SPECIALS,
@@ -44,7 +48,7 @@ def train_unigram(
 ) -> Unigram:
     """Unigram pieces from words that start with U+2581 (`sentencepiece_words`).
 
-    `line_ends` says how often each word ends a line, which bears on the first pieces only (`sentencepiece_line_ends`).
+    `line_ends` says how words end lines, which bears on the first pieces only (`sentencepiece_line_ends`).
     `most_seeds` pieces that repeat are the start. Then, until 1.1 x `vocab_size` are left: two steps of EM (expected
     counts by forward-backward; pieces expected less than 0.5 times go; score = digamma(count) - digamma(sum)), and
     the pieces whose loss is least are dropped, at most 1 - `shrink` of all (see `Pruned`). At the end go those that
@@ -70,8 +74,14 @@ def train_unigram(
             f"a vocabulary of {vocab_size:,} is too small: {len(specials)} special tokens and {len(characters):,} "
             f"characters make {reserved:,}"
         )
-    kept = _covered(given, characters)
-    seeds = seed_scores(kept, _covered(line_ends or {}, characters), rules=rules, most=most_seeds)
+    rare = str.maketrans(dict.fromkeys(set("".join(given)) - set(characters), RESERVED))
+    kept = _summed((word.translate(rare), count) for word, count in given.items())
+    ends = _summed(
+        ((word.translate(rare), after.translate(rare)), count)
+        for (word, after), count in (line_ends or {}).items()
+        if word in given
+    )
+    seeds = seed_scores(kept, ends, rules=rules, most=most_seeds)
     fitting = _Fitting(kept, seeds, unknown_is_first=unknown_is_first)
     rounds: list[Round] = []
     enough = int(vocab_size * _SPARE)
@@ -103,7 +113,7 @@ class _Fitting:
     ) -> None:
         self.pieces = list(seeds)
         counts = np.array(list(seeds.values()))
-        self._scores: Floats = np.log(counts) - np.log(counts.sum())
+        self._scores: Floats = _as_held(np.log(counts) - np.log(counts.sum()))
         self._unknown_is_first = unknown_is_first
         ordered = sorted(words)  # sums of floats depend on their order
         self._weights: Ints = np.array([words[word] for word in ordered])
@@ -115,7 +125,7 @@ class _Fitting:
         expected = self._given_away(found)
         stays = np.flatnonzero(expected >= _LEAST_EXPECTED)
         self._keep(stays)
-        self._scores = digamma(expected[stays]) - digamma(expected[stays].sum())
+        self._scores = _as_held(digamma(expected[stays]) - digamma(expected[stays].sum()))
         return -likelihood / float(self._weights.sum())
 
     def prune(self, size: int, *, told: bool) -> tuple[Pruned, ...]:
@@ -219,10 +229,14 @@ def digamma(x: Floats) -> Floats:
     return np.log(x) - 0.5 / x - series + below
 
 
-def _covered(words: Mapping[str, int], characters: Sequence[str]) -> dict[str, int]:
-    """The words with the characters that get no piece written alike."""
-    known = set(characters)
-    counts: Counter[str] = Counter()
-    for word, count in words.items():
-        counts["".join(letter if letter in known else RESERVED for letter in word)] += count
-    return dict(counts)
+def _as_held(scores: Floats) -> Floats:
+    """In single precision, as the library holds them: what is expected equally often then scores alike."""
+    return scores.astype(np.float32).astype(np.float64)
+
+
+def _summed(counts: Iterable[tuple[Written, int]]) -> dict[Written, int]:
+    """The counts of what is written alike, together."""
+    found: Counter[Written] = Counter()
+    for written, count in counts:
+        found[written] += count
+    return dict(found)

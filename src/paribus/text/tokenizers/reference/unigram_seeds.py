@@ -1,30 +1,40 @@
 """The pieces that Unigram training starts from: every string that repeats and is followed by different things.
 
-SentencePiece finds them as the inner nodes of a suffix tree over the bytes of the lines. Words are enough, since no
-piece crosses a space: here strings grow character by character, and those that occur once are given up at once.
+SentencePiece finds them as the inner nodes of a suffix tree over the bytes of all lines, a NUL after each; a node that
+ends in NUL counts for the string before it. Words are enough, since no piece crosses a space: here strings grow
+character by character, and those that occur once are given up at once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
-from paribus.text.tokenizers.reference.sentencepiece_text import RESERVED, SPACE, PieceRules
+from paribus.text.tokenizers.reference.sentencepiece_text import (
+    RESERVED,
+    SPACE,
+    LineEnd,
+    PieceRules,
+)
 from paribus.text.tokenizers.reference.words import Ints, code_points
 
 _NEXT_WORD = SPACE.encode()[0]  # the byte after a word inside a line
-_NEXT_LINE = 0  # the byte after a word that ends a line
+_LINE_END = 0  # the byte after a word that ends a line
+_NOTHING = -1  # after the last line
 
 
 def seed_scores(
-    words: Mapping[str, int], line_ends: Mapping[str, int], *, rules: PieceRules, most: int
+    words: Mapping[str, int], line_ends: Mapping[LineEnd, int], *, rules: PieceRules, most: int
 ) -> dict[str, float]:
     """Seeds and their scores, best first: characters with their counts, then at most `most` strings with count times
     characters.
 
-    A string is a seed if it occurs twice or more and the bytes that follow its occurrences are not all the same, those
-    being the first bytes of the next characters. `line_ends` says how many of a word's occurrences end a line.
+    A string is a seed with all its occurrences if the bytes that follow them are not all the same, those being the first
+    bytes of the next characters. Those that end a line, as `line_ends` says of words, count (again, or alone) if the
+    bytes that follow the NUL are not all the same.
     """
     occurs = _characters(words)
     grown = _grown(words, line_ends, rules)
@@ -46,11 +56,13 @@ def _characters(words: Mapping[str, int]) -> dict[str, int]:
     return occurs
 
 
-def _grown(words: Mapping[str, int], line_ends: Mapping[str, int], rules: PieceRules) -> dict[str, int]:
+def _grown(words: Mapping[str, int], line_ends: Mapping[LineEnd, int], rules: PieceRules) -> dict[str, int]:
     """The strings of two characters and more that are seeds, with their counts."""
-    rows = [(word, count - line_ends.get(word, 0), _NEXT_WORD) for word, count in words.items()]
-    rows += [(word, count, _NEXT_LINE) for word, count in line_ends.items()]
-    rows = [row for row in rows if row[1] > 0]
+    inside = Counter(words)
+    for (word, _), count in line_ends.items():
+        inside[word] -= count
+    rows = [(word, count, _NEXT_WORD, "") for word, count in inside.items() if count > 0]
+    rows += [(word, count, _LINE_END, after) for (word, after), count in line_ends.items()]
     text = "".join(row[0] for row in rows)
     symbols, lengths = code_points([text]), np.array([len(row[0]) for row in rows])
     weight = np.repeat(np.array([row[1] for row in rows]), lengths)
@@ -58,6 +70,7 @@ def _grown(words: Mapping[str, int], line_ends: Mapping[str, int], rules: PieceR
     room = np.repeat(ends, lengths) - np.arange(len(symbols))
     follows = np.r_[_first_bytes(symbols)[1:], 0]
     follows[ends - 1] = [row[2] for row in rows]
+    beyond = np.repeat([_first_byte(row[3]) for row in rows], lengths)  # after the NUL, where there is one
     places = np.flatnonzero(symbols != ord(RESERVED))
     strings = symbols[places]  # which string stands at each place, so far of one character
     found: dict[str, int] = {}
@@ -68,21 +81,38 @@ def _grown(words: Mapping[str, int], line_ends: Mapping[str, int], rules: PieceR
         places, strings = places[longer], strings[longer]
         if not places.size:
             break
-        _, sample, strings = np.unique(
-            strings << 21 | symbols[places + length - 1], return_index=True, return_inverse=True
-        )
-        counts = np.bincount(strings, weight[places]).astype(np.int64)
-        lowest, highest = np.full(len(counts), 256), np.full(len(counts), -1)
-        np.minimum.at(lowest, strings, follows[places + length - 1])
-        np.maximum.at(highest, strings, follows[places + length - 1])
-        for string in np.flatnonzero((counts > 1) & (lowest < highest)).tolist():
+        last = places + length - 1
+        _, sample, strings = np.unique(strings << 21 | symbols[last], return_index=True, return_inverse=True)
+        counts = _counted(strings, weight[places], len(sample))
+        at_end = follows[last] == _LINE_END
+        ended = _counted(strings[at_end], weight[places[at_end]], len(sample))
+        score = np.where(_differ(strings, follows[last], len(sample)), counts, 0)
+        score += np.where(_differ(strings[at_end], beyond[last[at_end]], len(sample)), ended, 0)
+        for string in np.flatnonzero(score).tolist():
             start = places[sample[string]]
             piece = text[start : start + length]
             if rules.allow(piece):
-                found[piece] = int(counts[string])
+                found[piece] = int(score[string])
         repeats = counts[strings] > 1
         places, strings = places[repeats], strings[repeats]
     return found
+
+
+def _counted(strings: Ints, weight: Ints, number: int) -> Ints:
+    """[number]: how often each string occurs."""
+    return np.bincount(strings, weight, minlength=number).astype(np.int64)
+
+
+def _differ(strings: Ints, follows: Ints, number: int) -> npt.NDArray[np.bool_]:
+    """[number]: whether the bytes that follow each string are not all the same."""
+    lowest, highest = np.full(number, 256), np.full(number, _NOTHING)
+    np.minimum.at(lowest, strings, follows)
+    np.maximum.at(highest, strings, follows)
+    return lowest < highest
+
+
+def _first_byte(text: str) -> int:
+    return text[0].encode()[0] if text else _NOTHING
 
 
 def _first_bytes(symbols: Ints) -> Ints:
