@@ -118,7 +118,7 @@ def test_a_tokenizer_is_shown_and_converted(call: Call, trained: Path, tmp_path:
 
 def test_what_convert_does_not_know_is_one_sentence(call: Call, trained: Path) -> None:
     done = call("convert", "own", "new", "--to", "huggingface")
-    assert "no format 'huggingface': known: paribus, tiktoken, tokenizer.json" in done.stderr
+    assert "no format 'huggingface': known: paribus, sentencepiece, tiktoken, tokenizer.json" in done.stderr
     done = call("convert", "own", "new", "--split", "gpt2")
     assert "--split is for a file of ranks, and own says itself how text is cut" in done.stderr
 
@@ -146,7 +146,7 @@ def test_segmenters_are_scored_and_shown(call: Call, tmp_path: Path) -> None:
         (["train", "--out", "new", "--data", "text.txt", "--vocab-size", "256"], "leaves 255 pieces"),
         (
             ["train", "--out", "new", "--data", "text.txt", "--method", "hmm"],
-            "hmm learns from segmented text, and none was given",
+            "hmm learns from segmented text: give the option segmented",
         ),
         (
             ["train", "--out", "new", "--most-bytes", "many"],

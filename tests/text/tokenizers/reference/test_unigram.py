@@ -75,7 +75,8 @@ def test_seeds_are_as_many_as_the_librarys(ours: Unigram, library: tuple[object,
 def test_the_seeds_of_hf_tokenizers_example() -> None:
     """Its vector of seeds with log-probabilities; the space is an underscore, for here none ends a piece."""
     words = {"This_is_a": 1, "こんにちは友達": 1}
-    found = seed_scores(words, dict(words), rules=PieceRules(), most=100)
+    line_ends = {("This_is_a", "こんにちは友達"): 1, ("こんにちは友達", ""): 1}
+    found = seed_scores(words, line_ends, rules=PieceRules(), most=100)
     total = math.log(sum(found.values()))
     seeds = {seed: math.log(score) - total for seed, score in found.items()}
     once, twice = -3.258096538021482, -2.5649493574615367
