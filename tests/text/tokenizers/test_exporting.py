@@ -129,6 +129,17 @@ def test_ranks_in_another_order_of_bytes_are_the_ids(tmp_path: Path) -> None:
             assert again.decode(again.encode(text)) == text
 
 
+def test_pieces_that_a_file_of_merges_cannot_hold_are_refused(tmp_path: Path) -> None:
+    pieces = [*(bytes((value,)) for value in range(256)), b"abc"]
+    (tmp_path / "its.tiktoken").write_bytes(write_ranks(pieces))
+    with pytest.raises(RequestError, match="the piece b'abc' is not made of two others"):
+        exported(from_ranks(tmp_path / "its.tiktoken", split="gpt4"), "tokenizer.json")
+    recipe = Recipe(method="bpe", vocab_size=400, split="words")
+    byte = train_tokenizer(recipe, Corpus(lambda: ["<0x41>"] * 9))
+    with pytest.raises(RequestError, match="writes the piece '<0x41>' and a byte alike"):
+        exported(byte, "tokenizer.json")
+
+
 SPECIALS = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|endofprompt|>")
 #: The strings with special tokens that minbpe is tested with.
 WITH_SPECIALS = (
