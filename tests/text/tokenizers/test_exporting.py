@@ -1,5 +1,6 @@
 """Tokenizers of ours in other libraries' files: what these encode is what we encode."""
 
+import json
 import re
 import sysconfig
 from pathlib import Path
@@ -77,6 +78,8 @@ def test_transformers_and_we_read_what_is_written(tmp_path: Path) -> None:
     ours = trained("byte_bpe")
     write_files(exported(ours, "tokenizer.json"), tmp_path / "it")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "it")
+    added = json.loads((tmp_path / "it" / "tokenizer.json").read_text("utf-8"))["added_tokens"]
+    assert [(token["content"], token["id"]) for token in added] == [("<|go|>", 498), (END, 499)]
     assert theirs.eos_token == END and theirs.eos_token_id == ours.end_of_document == 499
     assert theirs.encode(TEXT[:2000]) == ours.encode(TEXT[:2000]).tolist()
     again = get_tokenizer(str(tmp_path / "it"))
