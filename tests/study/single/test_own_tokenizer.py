@@ -49,6 +49,8 @@ def test_losses_are_per_byte_of_text(prepare: Prepare, tmp_path: Path) -> None:
     paribus.save(model, tmp_path / "zeros")
     prepared = prepare("rate=1e-9", tiny=OF_TRAINING, finetune=str(saved(byte_level(), tmp_path / "zeros")))
     heldout = prepared.data.heldout
+    text = prepared.data.open_tokenizer().decode(heldout.read(0, heldout.num_tokens))
+    assert heldout.num_bytes == len(text.encode()) > heldout.num_tokens
     first = trained(prepared, tmp_path / "run").result["scores"][0]["val_bpb"]
     assert first == pytest.approx(math.log2(288) * heldout.num_tokens / heldout.num_bytes, rel=0.05)
 

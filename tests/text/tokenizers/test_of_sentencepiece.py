@@ -153,6 +153,7 @@ _MODEL = model(size=300)
 def test_a_model_without_an_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has no token that ends a text"):
         get_tokenizer(written(tmp_path, model(eos_id=-1)))
+    assert read_model(model(eos_id=-1), "it").ids[2] == -1
 
 
 def test_what_is_written_is_what_the_library_reads() -> None:
