@@ -1,5 +1,6 @@
 """`paribus tokenizer` in this process: what it prints, what it writes, and how it refuses."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,28 @@ def test_json_says_what_was_made(call: Call, tmp_path: Path) -> None:
     assert found["loses"] == ["characters that training did not see"] and found["files"] == [
         "paribus-tokenizer.json"
     ]
-    assert found["vocab_size"] <= 60 and found["bytes"] >= 1000
+    assert found["vocab_size"] <= 60 and 1000 <= found["bytes"] < len(TEXT) / 2
+
+
+def test_every_option_of_training_is_in_the_recipe(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"body": "The CAT cat cat", "text": "no"}\n')
+    options = ["--normaliser", "lowercase", "--split", "words", "--min-count", "3", "--text-field", "body"]
+    done = call("train", "--data", "rows.jsonl", "--out", "own", "--method", "word", *options, "--json")
+    recipe = json.loads(done.stdout)["recipe"]
+    assert (recipe["normaliser"], recipe["split"], recipe["min_count"]) == ("lowercase", "words", 3)
+    tokenizer = get_tokenizer(str(tmp_path / "own"))
+    assert tokenizer.pieces[256:-1] == (b" ", b"a", b"c", b"e", b"h", b"t", b" cat")
+    assert not json.loads(call("encode", "own", "Cat", "--json").stdout)["round_trip"]
+
+
+def test_a_text_may_come_in_on_stdin(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    for raw, code in (("né\n".encode(), 0), (b"n\xe9", 2)):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        done = call("encode", "bytes", "--json")
+        assert done.returncode == code
+        if not code:
+            assert json.loads(done.stdout)["ids"] == [*raw]
+    assert "what came in is not UTF-8 text: byte 1 is wrong" in done.stderr
 
 
 def test_bytes_take_no_text(call: Call) -> None:

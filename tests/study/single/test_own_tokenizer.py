@@ -14,7 +14,7 @@ from paribus.study.single.session import Prepared
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.training import train_on, write_tokenizer
 
-from ...text.tokenizers.made import byte_level, saved
+from ...text.tokenizers.made import byte_level, saved, word_pieces
 from .conftest import OF_TRAINING, trained
 
 Prepare = Callable[..., Prepared]
@@ -49,6 +49,8 @@ def test_losses_are_per_byte_of_text(prepare: Prepare, tmp_path: Path) -> None:
     paribus.save(model, tmp_path / "zeros")
     prepared = prepare("rate=1e-9", tiny=OF_TRAINING, finetune=str(saved(byte_level(), tmp_path / "zeros")))
     heldout = prepared.data.heldout
+    text = prepared.data.open_tokenizer().decode(heldout.read(0, heldout.num_tokens))
+    assert heldout.num_bytes == len(text.encode()) > heldout.num_tokens
     first = trained(prepared, tmp_path / "run").result["scores"][0]["val_bpb"]
     assert first == pytest.approx(math.log2(288) * heldout.num_tokens / heldout.num_bytes, rel=0.05)
 
@@ -71,6 +73,17 @@ def test_a_model_on_a_tokenizer_trained_here_writes_text(
     text = open_text_model(tmp_path / "run" / MODEL)
     assert text.stop == (299,) and text.model.config.vocab_size == 300
     assert text.coder.decode(text.coder.encode("a cat, \u732b")) == "a cat, \u732b"
+
+
+def test_what_a_tokenizer_does_not_keep_is_noted(prepare: Prepare, tmp_path: Path) -> None:
+    said = (
+        "the tokenizer does not keep the blanks between words; characters that it does not know: "
+        "bits per byte are those of what it keeps"
+    )
+    lossy = saved(word_pieces(), tmp_path / "lossy")
+    assert said in prepare(tokenizer=str(lossy)).notes
+    lossless = saved(byte_level(), tmp_path / "lossless")
+    assert not any("keep" in note for note in prepare(tokenizer=str(lossless)).notes)
 
 
 def test_a_tokenizer_that_is_not_the_checkpoints_is_refused(prepare: Prepare, tmp_path: Path) -> None:

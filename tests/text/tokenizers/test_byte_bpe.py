@@ -32,11 +32,14 @@ def test_the_fast_trainer_makes_the_merges_of_the_reference(split: str) -> None:
 def test_more_text_than_can_be_counted_goes_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(method="byte_bpe", vocab_size=600)
     expected = train_tokenizer(recipe, CORPUS).pieces
-    monkeypatch.setattr(method, "_MOST_BYTES", 10_000)
-    called = []
+    total = sum(len(text.encode()) for text in TEXTS)
+    called: list[int] = []
     monkeypatch.setattr(
         method, "train_bpe", lambda *args, **given: called.append(1) or train_bpe(*args, **given)
     )
+    monkeypatch.setattr(method, "_MOST_BYTES", total)
+    assert train_tokenizer(recipe, CORPUS).pieces == expected and not called
+    monkeypatch.setattr(method, "_MOST_BYTES", total - 1)
     assert train_tokenizer(recipe, CORPUS).pieces == expected and called
 
 

@@ -1,5 +1,6 @@
 """Tokenizers of ours in other libraries' files: what these encode is what we encode, and so is what we read again."""
 
+import json
 import random
 import re
 import sysconfig
@@ -155,6 +156,9 @@ def test_transformers_reads_what_is_written(tmp_path: Path, method: str) -> None
     ours = trained(method, split="words")
     write_files(exported(ours, "tokenizer.json"), tmp_path / "it")
     theirs = AutoTokenizer.from_pretrained(tmp_path / "it")
+    written = json.loads((tmp_path / "it" / "tokenizer.json").read_text("utf-8"))["added_tokens"]
+    last = ours.vocab_size - 1
+    assert {("<|go|>", last - 1), (END, last)} <= {(token["content"], token["id"]) for token in written}
     assert theirs.eos_token == END and theirs.eos_token_id == ours.end_of_document
     assert theirs.encode(TEXT[:2000], add_special_tokens=False) == ours.encode(TEXT[:2000]).tolist()
     assert theirs.decode(theirs.encode(LINE)) == LINE
@@ -208,6 +212,17 @@ def test_ranks_in_another_order_of_bytes_are_the_ids(tmp_path: Path) -> None:
         for text in TEXTS:
             assert again.encode(text).tolist() == library.encode_ordinary(text)
             assert again.decode(again.encode(text)) == text
+
+
+def test_pieces_that_a_file_of_merges_cannot_hold_are_refused(tmp_path: Path) -> None:
+    pieces = [*(bytes((value,)) for value in range(256)), b"abc"]
+    (tmp_path / "its.tiktoken").write_bytes(write_ranks(pieces))
+    with pytest.raises(RequestError, match="the piece b'abc' is not made of two others"):
+        exported(from_ranks(tmp_path / "its.tiktoken", split="gpt4"), "tokenizer.json")
+    recipe = Recipe(method="bpe", vocab_size=400, split="words")
+    byte = train_tokenizer(recipe, Corpus(lambda: ["<0x41>"] * 9))
+    with pytest.raises(RequestError, match="writes the piece '<0x41>' and a byte alike"):
+        exported(byte, "tokenizer.json")
 
 
 SPECIALS = ("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|endofprompt|>")

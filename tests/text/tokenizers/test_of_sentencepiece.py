@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers import get_tokenizer
+from paribus.text.tokenizers.describing import describe
 from paribus.text.tokenizers.formats.sentencepiece_model import UNKNOWN, Piece, read_model, write_model
 from paribus.text.tokenizers.formats.wire import field
 
@@ -54,6 +55,50 @@ def test_text_comes_back_and_its_bytes_are_counted(kind: str, tmp_path: Path) ->
         assert tokenizer.decode([*ids, tokenizer.end_of_document]) == text
         assert tokenizer.byte_lengths[ids].sum() == len(text.encode())
     assert tokenizer.loses == () and tokenizer.decode(tokenizer.encode("\u2581")) == " "
+
+
+def test_symbols_of_the_user_stand_for_their_text_and_control_symbols_for_none(tmp_path: Path) -> None:
+    content = model(**EXACT, user_defined_symbols=["<sym>"], control_symbols=["<ctrl>"])
+    tokenizer = get_tokenizer(written(tmp_path, content))
+    ids = tokenizer.encode("a<sym><ctrl>")
+    assert tokenizer.byte_lengths[ids].sum() == len("a<sym><ctrl>")
+    names = [piece.text for piece in read_model(content, "it").pieces]
+    assert names.index("<sym>") in ids and names.index("<ctrl>") not in ids
+    assert tokenizer.byte_lengths[names.index("<ctrl>")] == 0
+    found = describe(tokenizer)
+    assert found["special_tokens"] == ["<unk>", "<s>", "</s>", "<ctrl>"]
+    assert found["algorithm"] == "bpe (SentencePiece)" and found["byte_fallback"]
+
+
+def test_names_tell_models_apart_and_what_is_no_id_or_text_is_refused(tmp_path: Path) -> None:
+    first = get_tokenizer(written(tmp_path, model()))
+    second = get_tokenizer(written(tmp_path, model(split_digits=True)))
+    assert first.vocab_size == second.vocab_size and first.name != second.name
+    with pytest.raises(RequestError, match="id 320 is not in the vocabulary of 'bpe-320-"):
+        first.decode([5, 320])
+    with pytest.raises(RequestError, match=r"lone surrogate U\+D800 at character 1"):
+        first.encode("a\ud800")
+
+
+def test_what_a_model_leaves_out_is_as_the_library_has_it() -> None:
+    found = read_model(field(1, field(1, b"a")), "it")
+    assert found.add_dummy_prefix and found.remove_extra_whitespaces and found.escape_whitespaces
+    assert (found.algorithm, found.byte_fallback, found.ids) == ("unigram", False, (0, 1, 2, -1))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\x80" * 11, "more than 64 bits"),
+        (b"\x80", "breaks off in the middle of a number"),
+        (b"\x0a\x05abc", "field 1 does not end inside the file"),
+        (b"\x02\x01a", "field 0 does not end inside the file"),
+        (b"\x0b", "of the kind 3"),
+    ],
+)
+def test_bytes_that_are_no_message_are_told(content: bytes, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        read_model(content, "it")
 
 
 def test_what_is_lost_is_said(tmp_path: Path) -> None:
@@ -108,6 +153,7 @@ _MODEL = model(size=300)
 def test_a_model_without_an_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="has no token that ends a text"):
         get_tokenizer(written(tmp_path, model(eos_id=-1)))
+    assert read_model(model(eos_id=-1), "it").ids[2] == -1
 
 
 def test_what_is_written_is_what_the_library_reads() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
-from paribus.text.tokenizers import get_tokenizer
+from paribus.text.tokenizers import get_tokenizer, reading
 from paribus.text.tokenizers.methods import Corpus, train_tokenizer
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.trained import FILE
@@ -76,6 +76,12 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, given: object, said: str)
     with pytest.raises(RequestError) as error:
         opened(tmp_path, given)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_MOST_BYTES", 100)
+    with pytest.raises(RequestError, match="far more than a tokenizer takes"):
+        opened(tmp_path, content())
 
 
 @settings(max_examples=60, deadline=None)

@@ -40,6 +40,11 @@ def test_the_extremes_are_the_plain_encoding_and_single_units(tokenizer: Trained
         assert len(drawn(tokenizer, 1000.0)) == len(plain) < len(drawn(tokenizer, 0.0))
 
 
+def test_a_lone_surrogate_is_refused(tokenizer: TrainedTokenizer) -> None:
+    with pytest.raises(RequestError, match=r"lone surrogate U\+DFFF at character 4"):
+        drawn(tokenizer, 0.3, text="the \udfff")
+
+
 def test_what_a_method_does_not_take_is_one_sentence(tokenizer: TrainedTokenizer) -> None:
     takes = FIELDS[tokenizer.recipe.method]
     other = Sampling(**{"alpha" if takes == "dropout" else "dropout": 0.1})

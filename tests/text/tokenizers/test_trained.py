@@ -1,6 +1,9 @@
 """Tokenizers of every method that can be trained: what they promise alike."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.errors import RequestError
+from paribus.text.tokenizers import trained as module
 from paribus.text.tokenizers.methods import METHODS, Corpus, restored, train_tokenizer
 from paribus.text.tokenizers.recipe import END, Recipe
 from paribus.text.tokenizers.trained import FILE, TrainedTokenizer
@@ -28,6 +32,8 @@ ODD = (
     "\U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 \u202eabc\u202c",
     "##cat ###",
     "1234567890 x" * 50,
+    "cat" * 60,
+    "\uf8f0\uf8f1 \uf8f7cat\u2585",  # letters that stand for others inside
 )
 
 
@@ -87,6 +93,83 @@ def test_an_unknown_token_is_said_to_lose(method: str) -> None:
     ids = tokenizer.encode("cat\U0001f600")
     assert tokenizer.loses == ("characters that training did not see",)
     assert tokenizer.decode(ids) == "cat" and 0 in ids
+    assert tokenizer.encode("\U0001f600\U0001f600").tolist() == [0, 0]
+    assert tokenizer.decode(tokenizer.encode("cat" * 60)) == "cat" * 60
+
+
+def test_a_lone_surrogate_is_refused(lossless: TrainedTokenizer) -> None:
+    with pytest.raises(RequestError, match=r"lone surrogate U\+D800 at character 3"):
+        lossless.encode("cat\ud800")
+
+
+def test_what_it_was_trained_on_is_not_in_its_name() -> None:
+    recipe = Recipe(method="char", vocab_size=400)
+    first, second, third = (
+        train_tokenizer(recipe, Corpus(lambda text=text: [text]), trained_on={"source": source})  # type: ignore[misc]
+        for text, source in (("ab", "a"), ("ab", "b"), ("ac", "a"))
+    )
+    assert first.name == second.name != third.name and first.vocab_size == third.vocab_size
+
+
+def test_words_are_remembered_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_REMEMBERED", 8)
+    tokenizer = trained("char")
+    for text in TEXTS:
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert 0 < len(tokenizer._remembered) <= 8
+
+
+def of(method: str, text: str, **fields: object) -> list[str]:
+    """The pieces after the bytes and before the end."""
+    recipe = Recipe(method=method, **{"vocab_size": 400, "split": "words", **fields})  # type: ignore[arg-type]
+    pieces = train_tokenizer(recipe, Corpus(lambda: [text])).pieces
+    return [piece.decode() for piece in pieces[256:-1]]
+
+
+def test_characters_are_taken_up_by_their_counts_and_then_in_order() -> None:
+    text = "a" * 90 + "b" * 8 + "zc"
+    assert of("char", text, options={"coverage": 0.98}) == ["a", "b"]
+    assert of("char", text, options={"coverage": 0.99}) == ["a", "b", "c"]
+    assert of("char", text, options={"coverage": 1}) == ["a", "b", "c", "z"]
+
+
+def test_no_piece_holds_a_character_that_is_not_taken_up() -> None:
+    pieces = of("bpe", "abzab " * 9 + "ab" * 99, options={"coverage": 0.9})
+    assert "ab" in pieces and not any("z" in piece for piece in pieces)
+
+
+def test_the_most_frequent_words_are_taken_of_equals_the_first() -> None:
+    text = "cc bb aa bb cc cc dd"
+    assert [piece for piece in of("word", text) if len(piece) > 1] == [" bb", " cc", " aa", " dd", "cc"]
+    few = of("word", text, vocab_size=257 + 5 + 2)
+    assert [piece for piece in few if len(piece) > 1] == [" bb", " cc"]
+    frequent = of("word", text, min_count=2)
+    assert [piece for piece in frequent if len(piece) > 1] == [" bb", " cc"]
+
+
+def test_likelihood_leaves_pairs_that_occur_once_alone() -> None:
+    assert "cd" not in of("wordpiece_likelihood", "ab ab cd") and " cd" in of("wordpiece", "ab ab cd")
+    assert " cd" in of("wordpiece_likelihood", "ab ab cd", min_count=1)
+
+
+@pytest.mark.slow
+def test_training_is_the_same_under_any_hash_seed_and_number_of_threads() -> None:
+    program = (
+        "from paribus.text.tokenizers.methods import METHODS, Corpus, train_tokenizer\n"
+        "from paribus.text.tokenizers.recipe import Recipe\n"
+        "text = open(__import__('argparse').__file__, encoding='utf-8').read()[:60_000]\n"
+        "for method in ('byte_bpe', 'bpe', 'wordpiece', 'unigram', 'sentencepiece_bpe', 'word', 'syllable'):\n"
+        "    print(train_tokenizer(Recipe(method=method, vocab_size=700), Corpus(lambda: [text])).name)\n"
+    )
+
+    def run(seed: str, threads: str) -> str:
+        env = {**os.environ, "PYTHONHASHSEED": seed, "RAYON_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=env, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    assert run("1", "1") == run("2", "3") != ""
 
 
 def test_what_normaliser_and_split_lose_is_said() -> None:
