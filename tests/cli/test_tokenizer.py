@@ -168,7 +168,7 @@ def test_segmenters_are_scored_and_shown(call: Call, tmp_path: Path) -> None:
         (["train", "--out", "new", "--data", "text.txt", "--vocab-size", "256"], "leaves 255 pieces"),
         (
             ["train", "--out", "new", "--data", "text.txt", "--method", "hmm"],
-            "hmm learns from segmented text: give the option segmented",
+            "hmm learns from segmented text: give the option segmented, a file of",
         ),
         (
             ["train", "--out", "new", "--most-bytes", "many"],
