@@ -43,6 +43,17 @@ def test_more_text_than_can_be_counted_goes_to_the_reference(monkeypatch: pytest
     assert train_tokenizer(recipe, CORPUS).pieces == expected and called
 
 
+@pytest.mark.parametrize("length", [70_000, pytest.param(2_000_000, marks=pytest.mark.slow)])
+def test_a_run_of_blanks_that_overflows_rustbpe_goes_to_the_reference(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    called = []
+    monkeypatch.setattr(method, "train_bpe", lambda *a, **b: called.append(1) or train_bpe(*a, **b))
+    texts = ["the cat sat", " " * length, "the cat"]
+    tokenizer = train_tokenizer(Recipe(method="byte_bpe", vocab_size=260), Corpus(lambda: texts))
+    assert tokenizer.pieces[256:] == (b"  ", b"    ", b" " * 8, b"") and called
+
+
 def test_rare_pairs_are_left_alone_on_request() -> None:
     recipe = Recipe(method="byte_bpe", vocab_size=4000, min_count=20)
     assert 300 < train_tokenizer(recipe, CORPUS).vocab_size < 1500
