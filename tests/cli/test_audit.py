@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from paribus.cli import app
 from paribus.cli.stages import amount
-from paribus.errors import RequestError
+from paribus.errors import RequestError, WorkError
 
 RUNNER = CliRunner()
 
@@ -42,6 +42,23 @@ def test_the_answer_is_shown_and_both_files_are_written(source: Path, tmp_path: 
     assert "reading text" in done.stderr and f"written: {tmp_path}/clean.ledger.jsonl" in done.stderr
     assert (tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
     assert len((tmp_path / "clean.jsonl").read_text().splitlines()) == 5
+
+
+def test_what_was_left_out_is_said(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    source.rename(folder / "source.jsonl")
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    (folder / "picture.zip").touch()
+    done = RUNNER.invoke(app, ["data", "audit", str(folder), "--ngrams", "8"])
+    assert "left out, as they are empty or not text: 2" in done.stdout, done.output
+
+
+def test_the_answer_is_shown_also_where_the_page_cannot_be_written(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    done = RUNNER.invoke(app, ["data", "audit", str(source), "--ngrams", "8", "--out", f"{tmp_path}/a.html"])
+    assert "fresh" in done.stdout and isinstance(done.exception, WorkError)
+    assert f"writing to {tmp_path} failed" in str(done.exception)
 
 
 def test_json_is_one_document(source: Path) -> None:

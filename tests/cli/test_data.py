@@ -6,9 +6,16 @@ import random
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from paribus.cli import app
+from paribus.text.data import first_pass, spans
+from paribus.text.data.pieces import Piece
+from paribus.text.data.tokenising import PieceWork
 
 
 def paribus(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -51,6 +58,31 @@ def test_the_document_says_what_was_made_and_how_fast(
     assert "reading text: 0.1 MB" in prepared.stderr
 
 
+def test_what_was_finished_before_is_not_counted_as_speed(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "BLOCK_BYTES", 20_000)
+    given = ["data", "prepare", str(source), "--out", str(tmp_path / "out"), "--text-field", "body"]
+    done: list[int] = []
+
+    class Stopped(PieceWork):
+        def do(self, piece: Piece, *, progress: Callable[[int], None]) -> None:
+            if len(done) == 2:
+                raise KeyboardInterrupt
+            super().do(piece, progress=progress)
+            done.append(piece.size)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(first_pass, "PieceWork", Stopped)
+        assert CliRunner().invoke(app, [*given, "--workers", "1"]).exit_code == 130
+    again = CliRunner().invoke(app, [*given, "--workers", "1", "--json"])
+    found = json.loads(again.stdout)
+    assert found["finished_before"] == sum(done) / source.stat().st_size > 0.3
+    assert found["tokens_per_second"] == pytest.approx(
+        (1 - found["finished_before"]) * 90_300 / found["seconds"]
+    )
+
+
 def test_the_same_again_says_so_and_another_request_is_refused(
     prepared: subprocess.CompletedProcess[str], source: Path
 ) -> None:
@@ -62,6 +94,12 @@ def test_the_same_again_says_so_and_another_request_is_refused(
     other = paribus(*given, "--held-out", 0.2)
     assert other.returncode == 2
     assert other.stderr.startswith("paribus: ") and "give another folder" in other.stderr
+
+
+def test_a_folder_that_was_not_prepared_is_one_sentence(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
+    said = f"{tmp_path} is not a whole prepared dataset (meta.json: No such file or directory)"
+    assert str(done.exception).startswith(said)
 
 
 def test_check_reads_the_shards_and_fails_where_one_was_changed(

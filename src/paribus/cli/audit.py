@@ -64,6 +64,7 @@ def audit(
     from paribus.text.data.audit.engine import Settings
     from paribus.text.data.audit.engine import audit as run
     from paribus.text.data.audit.page import page
+    from paribus.text.data.failures import writing
 
     if out is not None:
         check_page(out, option="--out")
@@ -87,12 +88,13 @@ def audit(
     except KeyboardInterrupt:
         typer.echo("stopped; nothing was written", err=True)
         raise typer.Exit(130) from None
-    if out is not None:
-        out.write_text(page(results), encoding="utf-8")
     if as_json:
         print(json.dumps(results, indent=2))
     else:
         _show(results)
+    if out is not None:
+        with writing(out.parent):
+            out.write_text(page(results), encoding="utf-8")
     for path in [*results.get("dedup", {}).values(), *([out] if out else [])]:
         typer.echo(f"written: {shown(path)}", err=True)
 
@@ -106,6 +108,8 @@ def _show(results: Mapping[str, Any]) -> None:
     if (heldout := results.get("heldout")) is not None:
         console.print(_documents(heldout, "of the held-out text, in the source"))
         console.print(_runs(heldout["ngrams"], "of the held-out text in a run of the source"))
+    if left_out := results["source"]["left_out"]:
+        console.print(f"left out, as they are empty or not text: {left_out:,}")
     console.print(results["worth"]["said"])
 
 

@@ -54,15 +54,22 @@ def prepare(
 
     display = Display()
     began = time.perf_counter()
+    before: float | None = None  # the share of the source that an earlier try had finished
     workers = workers or cores()
     try:
         with display.bytes("reading text") as reading, display.tokens("writing shards") as writing:
+
+            def read(done: int, total: int) -> None:
+                nonlocal before
+                before = done / total if before is None else before
+                reading(done, total)
+
             recipe = Recipe(
                 tokenizer=get_tokenizer(tokenizer),
                 text_field=text_field,
                 held_out=held_out,
                 workers=workers,
-                progress=reading,
+                progress=read,
                 writing=writing,
             )
             dataset, earlier = prepare_folder(source, out, recipe)
@@ -71,11 +78,11 @@ def prepare(
         raise typer.Exit(130) from None
     seconds = None if earlier else time.perf_counter() - began
     if as_json:
-        print(json.dumps(_document(dataset, seconds=seconds, workers=workers), indent=2))
+        print(json.dumps(_document(dataset, seconds=seconds, before=before or 0, workers=workers), indent=2))
         return
     if earlier:
         display.say(f"{out} holds this already; the source has not changed since")
-    display.show(_table(dataset, seconds=seconds, workers=workers))
+    display.show(_table(dataset, seconds=seconds, before=before or 0, workers=workers))
 
 
 def check(
@@ -103,7 +110,7 @@ def check(
         display.out.print(f"{folder} is as it was written: {read:,} bytes match their checksums")
 
 
-def _document(dataset: Dataset, *, seconds: float | None, workers: int) -> dict[str, Any]:
+def _document(dataset: Dataset, *, seconds: float | None, before: float, workers: int) -> dict[str, Any]:
     tokens = dataset.train.num_tokens + dataset.heldout.num_tokens
     return {
         "folder": str(dataset.folder),
@@ -128,12 +135,13 @@ def _document(dataset: Dataset, *, seconds: float | None, workers: int) -> dict[
         },
         "earlier": seconds is None,
         "workers": workers,
+        "finished_before": before,
         "seconds": seconds,
-        "tokens_per_second": None if seconds is None else tokens / seconds,
+        "tokens_per_second": None if seconds is None else (1 - before) * tokens / seconds,
     }
 
 
-def _table(dataset: Dataset, *, seconds: float | None, workers: int) -> Any:
+def _table(dataset: Dataset, *, seconds: float | None, before: float, workers: int) -> Any:
     from rich.table import Table
 
     table = Table("", "", show_header=False, box=None)
@@ -151,10 +159,12 @@ def _table(dataset: Dataset, *, seconds: float | None, workers: int) -> Any:
         f"{dataset.near_duplicates:,} documents in {dataset.near_duplicate_groups:,} groups, each on one side",
     )
     if seconds is not None:
+        now = 1 - before
         table.add_row(
             "speed",
-            f"{tokens / seconds:,.0f} tokens/s, {dataset.bytes / seconds / 1e6:,.1f} MB/s, in {seconds:,.1f} s "
-            f"on {workers} {'cores' if workers > 1 else 'core'}",
+            f"{now * tokens / seconds:,.0f} tokens/s, {now * dataset.bytes / seconds / 1e6:,.1f} MB/s, in "
+            f"{seconds:,.1f} s on {workers} {'cores' if workers > 1 else 'core'}"
+            + (f"; {before:.0%} was finished before" if before else ""),
         )
     table.add_row("content", dataset.sha256)
     table.add_row("folder", str(dataset.folder))

@@ -102,6 +102,8 @@ def load_dataset(folder: str | os.PathLike[str]) -> Dataset:
         return dataset
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError) and error.filename is not None:
+            reason = f"{Path(error.filename).name}: {error.strerror}"
         raise RequestError(
             f"{shown(folder)} is not a whole prepared dataset ({shown(reason)}): prepare the source again"
         ) from error

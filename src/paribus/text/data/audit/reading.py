@@ -98,7 +98,7 @@ def read(
     for part in (source, heldout):
         if part is None:
             continue
-        before, tally = writer.documents, _Tally(part.skipped, part.skipped)
+        before, tally = writer.documents, _Tally(part.skipped, part.skipped, part.skipped)
 
         def made(batch: list[Given]) -> tuple[Batch, int]:
             return _batch(batch, tokenizer, keep_lines=keep_lines), batch[-1].position
