@@ -200,6 +200,21 @@ def repetition() -> Results:
     return study() | changed | {"baseline": "passes=1", "repetition": section}
 
 
+def tokenizers() -> Results:
+    """A study of tokenizers: pieces of text beat bytes."""
+    rows, arms = [], []
+    for name, vocab_size, a_token, shift in (("bytes", 257, 1.0, 0.0), ("byte_bpe:1024", 1024, 2.6875, -0.2)):
+        row = {"name": name, "vocab_size": vocab_size, "bytes_per_token": a_token}
+        row |= {"context_tokens": round(128 / a_token), "context_bytes": round(128 / a_token) * a_token}
+        row |= {"embedding_params": 64 * vocab_size, "body_params": 24_672, "training_bytes": 2_000_000.0}
+        row |= {"flops": 1.2e10 / a_token, "bpb": {"mean": 2.9 + shift, "ci95": [2.88 + shift, 2.92 + shift]}}
+        rows.append(row)
+        arms.append(arm(name, shift, verdict="better" if shift else "baseline"))
+    changed = {"kind": "tokenizer", "study": "tokenizer", "question": None, "answer": None, "arms": arms}
+    section = {"tokenizers": {"matched": "bytes", "arms": rows}}
+    return study() | changed | {"baseline": "bytes"} | section
+
+
 def ladder() -> Results:
     """Three sizes: swiglu's difference shrinks, gelu's has no trend."""
     sizes = []

@@ -20,7 +20,7 @@ import pytest
 from paribus.errors import RequestError
 from paribus.study.pages.report import answer, write_report
 
-from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, usual
+from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, tokenizers, usual
 
 HOSTILE = "<script>alert(1)</script> \"a|b\" 'x' `y` $z$ {{ 7*7 }} \u202e\x00 & <img src=x onerror=alert(1)>"
 
@@ -69,7 +69,7 @@ def of_a_command() -> dict[str, Any]:
 
 
 STATES = [usual, one_seed, few_seeds, unfinished, thirty, hostile, failed_control, of_a_command]
-KINDS = [complete, position, depth, repetition, ladder]
+KINDS = [complete, position, depth, repetition, ladder, tokenizers]
 MORE = [position, repetition, ladder]
 
 

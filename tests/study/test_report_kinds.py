@@ -16,9 +16,9 @@ import pytest
 
 from paribus.study.pages.report import answer, write_report
 
-from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, usual
+from .studies import arm, complete, depth, ladder, position, repetition, study, thirty, tokenizers, usual
 
-KINDS = [complete, position, depth, repetition, ladder]
+KINDS = [complete, position, depth, repetition, ladder, tokenizers]
 FILES = ["report.html", "report.md"]
 
 
@@ -142,6 +142,17 @@ def test_passes_stand_beside_the_law_and_the_copies(tmp_path: Path, name: str) -
 
 
 @pytest.mark.parametrize("name", FILES)
+def test_vocabularies_stand_with_what_they_cost_in_studies_of_tokenizers_only(
+    tmp_path: Path, name: str
+) -> None:
+    text = said(tokenizers(), tmp_path, name)
+    assert "bytes 257 1.00 128 128 16,448 24,672 2 MB 12 G" in text
+    assert "byte_bpe:1024 1,024 2.69 48 129 65,536 24,672 2 MB 4.47 G" in text
+    assert "The body has the same parameters in every arm" in text
+    assert "Vocabularies" not in said(complete(), tmp_path, name)
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_a_ladder_has_its_slopes_and_every_size(tmp_path: Path, name: str) -> None:
     text = said(ladder(), tmp_path, name)
     assert "swiglu +0.0300 +0.0120 to +0.0480 0.001 3" in text
@@ -203,9 +214,11 @@ def test_it_is_said_of_which_parameters_the_mismatch_is(tmp_path: Path) -> None:
 
 def test_hostile_names_stay_text_in_every_section(tmp_path: Path) -> None:
     name = '<b onclick="x">|`$'
-    for results in (position(), ladder(), depth(), repetition(), complete()):
+    for results in (position(), ladder(), depth(), repetition(), tokenizers(), complete()):
         text = json.dumps(results).replace("swiglu", "@").replace("rope", "@").replace("post", "@")
-        hostile = json.loads(text.replace("passes=4", "@").replace("@", json.dumps(name)[1:-1]))
+        hostile = json.loads(
+            text.replace("passes=4", "@").replace("byte_bpe:1024", "@").replace("@", json.dumps(name)[1:-1])
+        )
         page = written(hostile, tmp_path, "report.html")
         assert escape(name, quote=False) in page.replace("&#34;", '"') and "<b onclick" not in page
         tables = re.findall(r"(?:^\|.*\n)+", (tmp_path / "report.md").read_text("utf-8"), flags=re.MULTILINE)

@@ -45,6 +45,14 @@ def test_arms_read_the_same_bytes_with_the_same_body(corpus: Path) -> None:
     assert Plan.from_dict(plan.to_dict()).sha256 == plan.sha256
 
 
+def test_a_study_for_other_machines_is_planned_alike(corpus: Path) -> None:
+    asked = {"data": str(corpus), "arms": ["bytes", "byte_bpe:290"], "seeds": 2}
+    settings = resolve("quick", asked, TINY, study="tokenizer")
+    sent = session.make(settings, study="tokenizer", here=False).plan
+    assert sent.sha256 == make(corpus).plan.sha256
+    assert {str(arm.data) for arm in sent.arms} == {own["sha256"] for own in sent.data["tokenizers"].values()}
+
+
 def test_equal_flops_move_the_steps(corpus: Path) -> None:
     plan = make(corpus, match="flops").plan
     assert plan.arm("byte_bpe:290").train.steps > plan.arm("bytes").train.steps

@@ -233,7 +233,7 @@ def test_a_broken_folder_is_refused(
 
 
 def test_a_folder_without_its_files_is_refused(trained: NeuralSegmenter, tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(RequestError, match="there is no file"):
         load_neural(tmp_path / "none")
     trained.save(tmp_path / "kept")
     weights = tmp_path / "kept" / "model.safetensors"

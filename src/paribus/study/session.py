@@ -74,10 +74,6 @@ def make(
     memory.check_shape(settings.model_section())
     own = None
     if settings.kind == "tokenizer":
-        if not here:
-            raise RequestError(
-                "a study of tokenizers runs on this machine, where the text of each arm is prepared"
-            )
         own = own_texts(
             settings, named_arms(settings), leave_out=tuple(leave_out), say=say, progress=progress
         )

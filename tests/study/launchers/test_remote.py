@@ -8,7 +8,9 @@ import torch
 
 from paribus.errors import WorkError
 from paribus.study.launchers.remote import RemoteRunner, open_dataset, pack, remote_environment, terms, unpack
-from paribus.text.data import default_cache
+from paribus.text.data import default_cache, prepare
+from paribus.text.tokenizers.methods import Corpus, train_tokenizer
+from paribus.text.tokenizers.recipe import Recipe
 
 from .conftest import PartMaker, Study, here, trial
 
@@ -65,6 +67,27 @@ def test_a_source_that_says_something_else_there_is_refused(
     study.source.write_text(study.source.read_text().replace("equal", "unequal"))
     with pytest.raises(WorkError, match=r"text.txt holds another text there: copy .*datasets/"):
         open_dataset(study.described)
+
+
+def test_the_texts_of_all_arms_of_a_study_of_tokenizers_are_there_or_are_asked_for(study: Study) -> None:
+    words = train_tokenizer(
+        Recipe(method="byte_bpe", vocab_size=270), Corpus(lambda: ["all else being equal"])
+    )
+    own = prepare(study.source, tokenizer=words, cache=default_cache())
+    arms = {name: {"sha256": data.sha256} for name, data in (("bytes", study.data), ("bpe", own))}
+    described = {**study.described, "tokenizers": arms}
+    assert open_dataset(described) == study.data
+    sent = trial()
+    sent = dataclasses.replace(
+        sent, data=own.sha256, model=dataclasses.replace(sent.model, vocab_size=words.vocab_size)
+    )
+    runner = RemoteRunner(terms=terms(described, folder=study.folder))
+    assert runner.run(pack(sent), progress=lambda tokens: None)["status"] == "done"
+    shutil.rmtree(own.folder)
+    result = RemoteRunner(terms=terms(described, folder=study.folder)).run(
+        pack(sent), progress=lambda tokens: None
+    )
+    assert result["unfit"] and "PARIBUS_CACHE to a folder that all machines share" in result["reason"]
 
 
 def test_a_relative_source_is_found_from_any_folder(

@@ -1,6 +1,7 @@
 """Segmenters come back from their files as they were, and a broken file is refused in one sentence."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,14 @@ def test_what_cannot_be_kept_or_found_is_said(segmenters: dict[str, Segmenter], 
         save_segmenter(Other(), tmp_path / "kept.json")  # type: ignore[arg-type]
     with pytest.raises(WorkError, match="writing .* failed"):
         save_segmenter(segmenters["hmm"], tmp_path / "none" / "kept.json")
-    with pytest.raises(RequestError, match="cannot be read"):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RequestError, match="is not a file but a pipe"):
+        load_segmenter(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**28 + 1)  # a hole, which takes no room
+    with pytest.raises(RequestError, match="a segmenter of at most 268,435,456 is read"):
+        load_segmenter(tmp_path / "large")
+    with pytest.raises(RequestError, match="there is no file"):
         load_segmenter(tmp_path / "none.json")
 
 

@@ -42,10 +42,20 @@ _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 def open_dataset(data: Mapping[str, Any]) -> Dataset:
     """The prepared text that `data` (a plan's) describes, by its sha256 from this machine's cache, else made again.
 
-    Making it again takes `data["source"]`, and what comes out must have the same hash. Raises `WorkError` with what
-    to do about it.
+    Making it again takes `data["source"]`, and what comes out must have the same hash. A study of tokenizers has a text
+    for each, made with tokenizers that are nowhere else: those are opened only. Raises `WorkError` with what to do about
+    it.
     """
     folder = default_cache() / "datasets" / data["sha256"]
+    if of_arms := data.get("tokenizers"):
+        try:
+            found = {own["sha256"]: load_dataset(folder.parent / own["sha256"]) for own in of_arms.values()}
+        except RequestError as error:
+            raise WorkError(
+                f"{platform.node()} does not have the text {data['name']!r} as each tokenizer of this study reads it: set "
+                "PARIBUS_CACHE to a folder that all machines share"
+            ) from error
+        return found[data["sha256"]]
     with _alone(folder):
         with contextlib.suppress(RequestError):
             return load_dataset(folder)

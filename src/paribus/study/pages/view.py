@@ -20,7 +20,9 @@ def view(results: Results) -> Results:
     lists = ("controls", "warnings", "held_equal", "not_controlled", "looks", "power", "schemes")
     facts |= {key: facts.get(key) or [] for key in lists}
     facts["kind"], facts["question"] = facts.get("kind") or "compare", question(facts)
-    facts |= {key: facts.get(key) or {} for key in ("length", "stability", "repetition", "ladder")}
+    facts |= {
+        key: facts.get(key) or {} for key in ("length", "stability", "repetition", "ladder", "tokenizers")
+    }
     facts["arms"], failed = ranked(facts), failed_controls(facts)
     facts["unit"] = unit(facts)
     for row in facts["arms"] + facts["controls"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest, shown
 from paribus.files.json_object import json_object
+from paribus.files.opening import bytes_of, place
 from paribus.text.segmenting.characters import CharacterSegmenter
 from paribus.text.segmenting.dictionary import Dictionary
 from paribus.text.segmenting.dictionary_hmm import DictionaryHmmSegmenter
@@ -84,8 +85,8 @@ def load_segmenter(path: str | os.PathLike[str]) -> Segmenter:
     of its method has.
     """
     source = Path(path).expanduser()
-    where = shown(source)
-    return segmenter_of(_object(source, where), where)
+    where = place(source)
+    return segmenter_of(json_object(bytes_of(source, "a segmenter", at_most=_MOST_BYTES), where), where)
 
 
 def segmenter_of(content: dict[str, Any], where: str) -> Segmenter:
@@ -188,12 +189,3 @@ def _of_type(given: Any, kind: Any, what: str) -> Any:
     if not isinstance(given, kind) or (isinstance(given, bool) and kind is not bool):
         raise RequestError(f"{what} is {shown(json.dumps(given), at_most=40)}, which it cannot be")
     return given
-
-
-def _object(path: Path, where: str) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise RequestError(f"{where} has {path.stat().st_size:,} bytes, more than a segmenter takes")
-        return json_object(path.read_bytes(), where)
-    except OSError as error:
-        raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error

@@ -25,6 +25,7 @@ from paribus.families import native
 from paribus.families.files.headers import read_header
 from paribus.families.files.writing import Outgoing, write_tensors
 from paribus.files.json_object import json_object
+from paribus.files.opening import bytes_of, place
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
 from paribus.text.segmenting.files import FORMAT, VERSION
@@ -70,8 +71,9 @@ def load_tagger(folder: Path) -> tuple[Tagger, Alphabet]:
     """The tagger of a folder. Raises `RequestError` with one sentence for whatever is not as it should be."""
     folder = folder.expanduser()
     path = folder / DESCRIPTION
-    where = shown(path)
-    config, alphabet = _described(_description(path, where), where)
+    where = place(path)
+    content = json_object(bytes_of(path, "a description", at_most=_MOST_BYTES), where)
+    config, alphabet = _described(content, where)
     header = read_header(folder / WEIGHTS)
     found = {name: tuple(tensor.shape) for name, tensor in header.tensors.items()}
     _check(config, found, shown(folder / WEIGHTS), DESCRIPTION)
@@ -187,12 +189,3 @@ def _alphabet(given: Any) -> Alphabet:
         case {"table": dict(table), "unknown": int(unknown)} if all(type(n) is int for n in table.values()):
             return Characters(table, unknown=unknown)
     raise RequestError("alphabet is neither bytes nor a table of characters and their ids")
-
-
-def _description(path: Path, where: str) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise RequestError(f"{where} has {path.stat().st_size:,} bytes, more than a description takes")
-        return json_object(path.read_bytes(), where)
-    except OSError as error:
-        raise RequestError(f"{where} cannot be read: {error.strerror or error}") from error

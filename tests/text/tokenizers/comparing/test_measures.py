@@ -76,6 +76,17 @@ def test_a_tokenizer_that_loses_blanks_has_its_own_words_or_none(tmp_path: Path)
     assert tokens_of_words(foreign, "cat cats", foreign.encode("cat cats"), WORDS) is None
 
 
+def test_blanks_are_no_words_where_text_is_lost_either() -> None:
+    own, text = trained("ab ab", method="char", unknown="token"), "ab \n\n☃ ab"
+    assert [word for word, _ in own.words(text)] == ["ab", " \n\n", "☃", " ab"]
+    assert tokens_of_words(own, text, own.encode(text), WORDS).tolist() == [2, 1, 3]  # type: ignore[union-attr]
+
+
+def test_a_sentence_of_one_token_counts_as_one() -> None:
+    found = parity(ByteTokenizer(), {"en": ("a", "b"), "de": ("abc", "c")})
+    assert found["languages"]["de"]["value"] == pytest.approx((3 + 1) / 2)
+
+
 def test_parts_of_characters_are_no_text_by_themselves() -> None:
     assert np.flatnonzero(invalid_alone(ByteTokenizer())).tolist() == list(range(128, 256))
     own = trained("猫" * 9)  # merges two of its bytes, then all three

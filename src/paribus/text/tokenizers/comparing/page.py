@@ -55,7 +55,7 @@ def answer(results: Mapping[str, Any]) -> str:
     if len(results["ranked"]) > 1:
         second = rows[results["ranked"][1]]["bytes_per_token"]
         if found["low"] is not None and found["low"] <= second["high"]:
-            said += f"; its interval and that of {results['ranked'][1]} overlap"
+            said += f"; the intervals of {first['label']} and {results['ranked'][1]} overlap"
     if results["lossy"]:
         said += f". Not ranked, as they lose text: {', '.join(results['lossy'])}"
     return said + "."

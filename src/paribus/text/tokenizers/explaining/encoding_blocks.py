@@ -145,7 +145,7 @@ def _segmented(found: Segmented) -> Iterator[Block]:
         (visible(segment.text), "a token" if segment.token else "written by its characters")
         for segment in found.segments
     )
-    yield Table(("segment", "in the vocabulary"), rows)
+    yield Table(("segment", "in the vocabulary"), rows, "Segments")
 
 
 def _tags(found: Tagging) -> Table:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -16,12 +15,12 @@ from paribus.errors import RequestError
 from paribus.text.tokenizers.reference.applying import merge_by_rank
 from paribus.text.tokenizers.reference.choosing import ByCount, grow
 from paribus.text.tokenizers.reference.pairs import Merge, Pairs, pair_of
+from paribus.text.tokenizers.reference.scored_pieces import ScoredPieces
 from paribus.text.tokenizers.reference.sentencepiece_text import (
     SPECIALS,
     PieceRules,
     ids_of,
     required_characters,
-    shown_bytes,
 )
 from paribus.text.tokenizers.reference.words import checked, code_points
 
@@ -29,33 +28,12 @@ _NO_SYMBOL = -1  # a character that is not in the vocabulary, across which nothi
 
 
 @dataclass(frozen=True)
-class SentencePieceBPE:
-    """Pieces and their scores, as a `.model` file has them: special tokens, merged pieces in order, characters.
-
-    `tokens` write a space as U+2581; the score of the piece made n-th is -n, and characters go on from there.
+class SentencePieceBPE(ScoredPieces):
+    """Special tokens, merged pieces in order, characters: the score of the piece made n-th is -n, and characters go on from
+    there.
     """
 
-    tokens: tuple[str, ...]
-    scores: tuple[float, ...]
-    specials: tuple[str, ...] = SPECIALS
-    unknown: int = 0
     merges: tuple[Merge, ...] = ()
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.tokens)
-
-    @cached_property
-    def pieces(self) -> tuple[bytes, ...]:
-        """[vocab_size]: the bytes that each id stands for, none for a special token."""
-        return tuple(
-            b"" if number < len(self.specials) else shown_bytes(token)
-            for number, token in enumerate(self.tokens)
-        )
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {token: number for number, token in enumerate(self.tokens) if number >= len(self.specials)}
 
     def encode_word(
         self, word: str, *, dropout: float = 0.0, rng: np.random.Generator | None = None

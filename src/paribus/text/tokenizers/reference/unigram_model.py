@@ -9,7 +9,8 @@ import numpy as np
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.reference.paths import Edge, WordLattice, best_path
-from paribus.text.tokenizers.reference.sentencepiece_text import SPECIALS, ids_of, shown_bytes
+from paribus.text.tokenizers.reference.scored_pieces import ScoredPieces
+from paribus.text.tokenizers.reference.sentencepiece_text import ids_of
 
 UNKNOWN_PENALTY = 10.0  # an unknown character scores this much below the lowest piece
 
@@ -41,34 +42,13 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Unigram:
-    """Pieces and their log probabilities, as a `.model` file has them: special tokens, then by score downwards.
-
-    `tokens` write a space as U+2581. `seeds` is how many pieces training began with, `rounds` its trace.
+class Unigram(ScoredPieces):
+    """Special tokens, then pieces by their log probabilities downwards. `seeds` is how many pieces training began with,
+    `rounds` its trace.
     """
 
-    tokens: tuple[str, ...]
-    scores: tuple[float, ...]
-    specials: tuple[str, ...] = SPECIALS
-    unknown: int = 0
     seeds: int = 0
     rounds: tuple[Round, ...] = ()
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.tokens)
-
-    @cached_property
-    def pieces(self) -> tuple[bytes, ...]:
-        """[vocab_size]: the bytes that each id stands for, none for a special token."""
-        return tuple(
-            b"" if number < len(self.specials) else shown_bytes(token)
-            for number, token in enumerate(self.tokens)
-        )
-
-    @cached_property
-    def _ids(self) -> dict[str, int]:
-        return {token: number for number, token in enumerate(self.tokens) if number >= len(self.specials)}
 
     def lattice(self, word: str) -> WordLattice:
         """All ways to cut `word`, written with U+2581 for a space, into pieces."""
