@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +92,12 @@ def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -
     if {each.kind for one in blocks for each in one.sublayers} <= {"attention"}:  # a list for each sublayer
         blocks = [block(call, trace, norms, made) for calls in all_stacks for call in calls]
     sublayers = [each for one in blocks for each in one.sublayers]
-    attending = {
-        index: each for index, one in enumerate(blocks) for each in one.sublayers if each.kind == "attention"
-    }
+    attending = [
+        (index, each)
+        for index, one in enumerate(blocks)
+        for each in one.sublayers
+        if each.kind == "attention"
+    ]
     depth = Depth.of(model, config)
     mixing = [each for each in sublayers if each.kind == "mixer"]
     layers = [
@@ -114,9 +117,7 @@ def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -
         "embedding_norm": _embedding_norm(stack, norms),
         "placement": _joined(each.placement or "other" for each in blocks),
         "position": _position(model, config, trace, attending, norms, depth),
-        "qk_norm": _in_layers(
-            {index: norms_queries(each, norms) or _NO for index, each in attending.items()}, depth
-        ),
+        "qk_norm": _in_layers([(index, norms_queries(each, norms)) for index, each in attending], depth),
     }
     apart = all(each.placement is not None for each in blocks)
     if mixing and apart and not layers and not any(each.kind == "ffn" for each in sublayers):
@@ -154,12 +155,13 @@ def _position(
     model: nn.Module,
     config: Any,
     trace: Trace,
-    attending: Mapping[int, Sublayer],
+    attending: Sequence[tuple[int, Sublayer]],
     norms: Mapping[Node, Call],
     depth: Depth,
 ) -> Claim:
     signs = []
-    turned = {index: rotates(each, norms) for index, each in attending.items()}
+    turned = dict.fromkeys((index for index, _ in attending), False)
+    turned |= {index: True for index, each in attending if rotates(each, norms)}
     if any(turned.values()):
         signs.append("rope" + reading.rope(config) + depth.share(turned))
     if any(word == "alibi" for call in trace.calls for word in call.words) or reading.alibi(config):
@@ -173,7 +175,8 @@ def _position(
             signs.append("relative")
         elif re.search("pos|wpe", label):
             fixed = "sinus" in label or not weight.requires_grad
-            signs.append("sinusoidal" if fixed else "learned")
+            if not (fixed and any(turned.values())):  # such a table holds the angles
+                signs.append("sinusoidal" if fixed else "learned")
     if any("sinus" in name.lower() for name in trace.classes.values()) and not signs:
         signs.append("sinusoidal")
     if signs:
@@ -190,15 +193,14 @@ def _tied(model: nn.Module, config: Any) -> Claim:
         return UNKNOWN if said is None else Claim("yes" if said else _NO, "config")
 
 
-def _in_layers(values: Mapping[int, str], depth: Depth) -> Claim:
+def _in_layers(values: Sequence[tuple[int, str | None]], depth: Depth) -> Claim:
     """As `_joined`; where one value holds in some layers and nothing in the others, in how many."""
-    there = set(values.values()) - {_NO}
-    if len(there) != 1:
-        return _joined(values.values())
-    [value] = there
-    if value == "other":
-        return UNKNOWN
-    return Claim(value + depth.share({index: each != _NO for index, each in values.items()}), "graph")
+    there = {each for _, each in values if each is not None}
+    if len(there) != 1 or there == {"other"}:
+        return _joined(each or _NO for _, each in values)
+    holds = dict.fromkeys((index for index, _ in values), False)
+    holds |= {index: True for index, each in values if each is not None}
+    return Claim(there.pop() + depth.share(holds), "graph")
 
 
 def _joined(values: Iterable[str], *, known: str = "graph") -> Claim:
