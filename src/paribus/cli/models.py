@@ -132,7 +132,7 @@ def _page(
         "",
         f"{_title(survey)}. Made by `{COMMAND}`; do not edit.",
         "Every type was built from its default config, without weights, and looked at; a checkpoint may differ from the",
-        "default. `?` is what could not be found.",
+        "default. `?` is what could not be found, or hangs on a key that the default leaves to the checkpoint.",
         "",
         "## Counts",
         "",

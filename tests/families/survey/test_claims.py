@@ -42,6 +42,17 @@ FACTS = {
     ("causal", "cohere"): {"placement": "parallel"},
     ("causal", "gpt_neox"): {"placement": "parallel_separate"},
     ("causal", "mixtral"): {"ffn": "swiglu", "experts": "8, top 2"},
+    ("causal", "zaya"): {"ffn": "swiglu", "qk_norm": "?"},
+    ("causal", "zamba"): {"ffn": "geglu", "attention": "mha, a mixer"},
+    ("causal", "recurrent_gemma"): {"ffn": "geglu_tanh", "attention": "mha, a mixer"},
+    ("causal", "flint"): {"position": "rope in 5 of 7 layers"},
+    ("causal", "llama4_text"): {"qk_norm": "rmsnorm in 3 of 4 layers"},
+    ("causal", "deepseek_v2"): {"ffn": "swiglu", "experts": "64"},
+    ("causal", "doge"): {"experts": "?"},
+    ("encoder", "roformer"): {"position": "rope"},
+    ("encoder", "ibert"): {"ffn": "gelu"},
+    ("encoder", "esm"): {"ffn": "gelu", "position": "learned"},
+    ("encoder", "xmod"): {"ffn": "gelu", "placement": "post"},
     ("encoder", "bert"): {"placement": "post", "embedding_norm": "layernorm", "algorithm": "WordPiece"},
     ("encoder-decoder", "t5"): {
         "activation": "relu",
@@ -66,6 +77,9 @@ def kind_of(model_type: str) -> str:
 
 @pytest.mark.parametrize("which", FACTS, ids="-".join)
 def test_known_facts_are_found(which: tuple[str, str]) -> None:
+    with building.quiet():
+        if which not in building.model_types():
+            pytest.skip("this transformers has no such type")
     row = found(*which)
     assert {name: row.value(name) for name in FACTS[which]} == FACTS[which]
 

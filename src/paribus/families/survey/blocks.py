@@ -8,25 +8,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from paribus.families.survey import kinds, mixed
 from paribus.families.survey.graph import Call, Node, Trace, behind, terms
+from paribus.families.survey.kinds import Sublayer
 
-#: Classes that mix over time without attention; a class is the only sign of them that the graph does not hide.
-_MIXER = re.compile(
-    r"Mamba|Mixer|SSM|DeltaNet|DeltaAttention|Rwkv|Recurrent|LSTM|ShortConv|Lightning|LinearAttention|Fourier"
-)
-_ATTENTION = re.compile(r"attention|attn|mla", re.IGNORECASE)
 _NORM = re.compile(r"norm", re.IGNORECASE)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sublayer:
-    """One branch of the residual stream: the nodes it is made of, and the norms before and behind it."""
-
-    kind: str  # attention, ffn or mixer
-    nodes: frozenset[Node]
-    before: Call | None
-    behind: Call | None
-    beside: bool = False  # reads the stream as it was before the other sublayers of its block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +56,15 @@ def stacks(model: nn.Module, trace: Trace) -> list[list[Call]]:
 
 def block(call: Call, trace: Trace, norms: Mapping[Node, Call], made: Mapping[Node, list[Call]]) -> Block:
     """The sublayers of one block, and its placement."""
-    around = _Around(call.name, call.into[0], frozenset({*norms, *call.into}), norms, made, trace.classes)
+    around = _Around(call.name, call.into[0], frozenset({*norms, *call.into}), norms, made, trace)
     total = terms(call.out, around.stops)
     if around.stream in total:
-        return _with_open_stream(total - {around.stream}, around)
-    return _with_normed_stream(total, around) or _unknown(call, around)
+        found: Block | None = _with_open_stream(total - {around.stream}, around)
+    else:
+        found = _with_normed_stream(total, around)
+    if found is None or found.placement is None:
+        return Block(sublayers=mixed.sublayers(call, trace), placement=None)
+    return found
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ class _Around:
     stops: frozenset[Node]
     norms: Mapping[Node, Call]
     made: Mapping[Node, list[Call]]
-    classes: Mapping[str, str]
+    trace: Trace
 
 
 def _with_open_stream(branches: frozenset[Node], around: _Around) -> Block:
@@ -139,15 +129,6 @@ def _with_normed_stream(total: frozenset[Node], around: _Around) -> Block | None
     return None
 
 
-def _unknown(call: Call, around: _Around) -> Block:
-    """A block whose sum is of another form: all of it as one sublayer."""
-    nodes = behind(call.out, call.into) - set(call.into)
-    return Block(
-        sublayers=(Sublayer(kind=_kind(nodes, around), nodes=nodes, before=None, behind=None),),
-        placement=None,
-    )
-
-
 def _placement(sublayers: Sequence[Sublayer]) -> str | None:
     forms = {(each.before is not None, each.behind is not None) for each in sublayers}
     kinds = {each.kind for each in sublayers}
@@ -166,14 +147,14 @@ def _joined(sublayers: Sequence[Sublayer]) -> tuple[Sublayer, ...]:
 
 
 def _kind(nodes: frozenset[Node], around: _Around) -> str:
-    classes = {name for node in nodes for call in around.made.get(node, ()) for name in _within(call, around)}
-    if any(_MIXER.search(name) for name in classes):
+    names = {name for node in nodes for call in around.made.get(node, ()) for name in _within(call, around)}
+    if kinds.is_mixer(names, around.trace.prefix, nodes):
         return "mixer"
-    return "attention" if any(_ATTENTION.search(name) for name in classes) else "ffn"
+    return "attention" if kinds.is_attention(names, around.trace.prefix) else "ffn"
 
 
 def _within(call: Call, around: _Around) -> list[str]:
     """Classes of the modules that a call is inside of, below the block."""
     words = call.name.removeprefix(f"{around.block}.").split(".") if call.name != around.block else []
     paths = [".".join((around.block, *words[:length])) for length in range(1, len(words) + 1)]
-    return [around.classes[path] for path in paths if path in around.classes]
+    return [around.trace.classes[path] for path in paths if path in around.trace.classes]

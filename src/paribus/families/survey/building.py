@@ -73,61 +73,69 @@ def model_types() -> list[tuple[str, str]]:
 
 
 def default_config(kind: str, model_type: str, **changes: Any) -> Any:
-    """The config that the type has without a checkpoint; what it leaves open is filled in.
-
-    Raises whatever the config's own class raises.
-    """
+    """The config that the type has without a checkpoint. Raises whatever the config's own class raises."""
     from transformers import CONFIG_MAPPING
     from transformers.models.auto import modeling_auto
 
     config = CONFIG_MAPPING[model_type](**changes)
     encoders = getattr(modeling_auto, _KINDS["encoder"][0])
-    text = config.get_text_config(decoder=True)
-    for each in {id(config): config, id(text): text}.values():
-        for name, value in _filled(each).items():
-            with contextlib.suppress(Exception):  # a key that may differ by layer refuses to be asked for
-                if getattr(each, name, 0) is None:
-                    setattr(each, name, value)
+    for each in _configs(config):
         if kind == "causal" and model_type in encoders and getattr(each, "is_decoder", None) is False:
             each.is_decoder = True
     return config
 
 
-def shallow_config(kind: str, model_type: str) -> Any:
-    """The default config with few layers, or as it is where it cannot be told."""
+def attempts(kind: str, model_type: str) -> Iterator[tuple[Any, frozenset[str]]]:
+    """Configs to build the type from, the plainest first, each with the keys that were filled in.
+
+    Few layers, or all where the type cannot do with few; what it leaves to the checkpoint filled in; and where it
+    has a config of several models, that of its decoder alone.
+    """
     full = default_config(kind, model_type)
     layers = getattr(full, "num_hidden_layers", None)
-    if not isinstance(layers, int) or layers <= _LAYERS:
-        return full
-    try:
-        return default_config(kind, model_type, num_hidden_layers=_LAYERS)
-    except Exception:  # noqa: BLE001 - the classes check their configs, each in its own way
-        return full
+    few = {"num_hidden_layers": _LAYERS} if isinstance(layers, int) and layers > _LAYERS else {}
+    for changes in [few, {}] if few else [{}]:
+        for fill in (False, True):
+            with contextlib.suppress(Exception):  # the classes check their configs, each in its own way
+                config = default_config(kind, model_type, **changes)
+                filled = _fill(config) if fill else frozenset()
+                if filled or not fill:
+                    yield config, filled
+    alone = full.get_text_config(decoder=True)
+    if alone is not full:
+        yield alone, _fill(alone)
 
 
-def build(kind: str, config: Any) -> nn.Module:
+def build(kind: str, model_type: str, config: Any) -> nn.Module:
     """A model of this config without weights."""
     import transformers
+    from transformers import CONFIG_MAPPING
 
+    auto = getattr(transformers, _KINDS[kind][1])
+    known = auto._model_mapping
+    made_for = known[type(config) if type(config) in known else CONFIG_MAPPING[model_type]]
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)  # the products over experts take nothing else
     try:
         with torch.device("meta"):
-            model = getattr(transformers, _KINDS[kind][1]).from_config(config)
+            model = (made_for[0] if isinstance(made_for, tuple) else made_for)._from_config(config)
     finally:
         torch.set_default_dtype(before)
     model.eval()
+    for module in model.modules():
+        inner: Any = getattr(module, "config", None)
+        if hasattr(inner, "use_cache"):
+            inner.use_cache = False
     return model
 
 
 def inputs(kind: str, config: Any) -> Mapping[str, Any]:
-    """What such a model is called with."""
-    ids = torch.zeros(1, _LENGTH, dtype=torch.long, device="meta")
+    """What such a model is called with: one row of tokens, or one for each codebook."""
+    rows = getattr(config.get_text_config(decoder=True), "num_codebooks", None) or 1
+    ids = torch.zeros(rows, _LENGTH, dtype=torch.long, device="meta")
     given: dict[str, Any] = {"input_ids": ids}
     if kind == "encoder-decoder":
         given["decoder_input_ids"] = ids
-    if hasattr(config, "use_cache"):
-        config.use_cache = False
     return given
 
 
@@ -159,10 +167,44 @@ def require() -> str:
     return found
 
 
-def _filled(config: Any) -> dict[str, Any]:
-    """Values for sizes that some configs leave to the checkpoint."""
-    filled: dict[str, Any] = {"pad_token_id": 0, "num_experts_per_tok": 2}
+def _configs(config: Any) -> list[Any]:
+    """The config itself and that of the language model in it."""
+    text = config.get_text_config(decoder=True)
+    return [config] if text is config else [config, text]
+
+
+def _fill(config: Any) -> frozenset[str]:
+    """Fill in what a config leaves to the checkpoint; the keys that were."""
+    filled = set()
+    for each in _configs(config):
+        for name, value in _values(each).items():
+            with contextlib.suppress(Exception):  # a key that may differ by layer refuses to be asked for
+                if getattr(each, name, 0) in (None, {}):
+                    setattr(each, name, value)
+                    filled.add(name)
+    return frozenset(filled)
+
+
+def _values(config: Any) -> dict[str, Any]:
+    """Values for keys that some configs leave to the checkpoint: any will do."""
+    found: dict[str, Any] = {
+        "pad_token_id": 0,
+        "vocab_size": 1024,
+        "num_experts_per_tok": 2,
+        "n_routed_experts": 8,
+        "n_shared_experts": 1,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+    }
     with contextlib.suppress(Exception):  # a key that may differ by layer refuses to be asked for
         heads, width = config.num_attention_heads, config.hidden_size
-        filled |= {"num_key_value_heads": heads, "head_dim": width // heads}
-    return filled
+        found |= {"num_key_value_heads": heads, "head_dim": width // heads}
+        found["indexer_head_dim"] = getattr(config, "head_dim", None) or width // heads
+    with contextlib.suppress(Exception):
+        found["default_language"] = config.languages[0]
+    with contextlib.suppress(Exception):
+        plain = {"rope_type": "default", "rope_theta": 10000.0}
+        found["rope_parameters"] = {each: plain for each in set(config.layer_types)}
+    return found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
-from paribus.families.survey import probing, reading
-from paribus.families.survey.blocks import Block, Sublayer, block, norms_of, stacks
+from paribus.families.survey import mixed, probing, reading
+from paribus.families.survey.blocks import Block, block, norms_of, stacks
+from paribus.families.survey.depth import Depth
+from paribus.families.survey.feeding import feed_forward, ffn_name
 from paribus.families.survey.graph import Call, Node, Trace, terms
-from paribus.families.survey.sublayers import feed_forward, ffn_name, norms_queries, rotates
+from paribus.families.survey.kinds import Sublayer
+from paribus.families.survey.sublayers import norms_queries, rotates
 
 #: What a row has beside its type and kind.
 COLUMNS = (
@@ -52,22 +54,34 @@ class Claim:
     known: str
 
 
+#: The columns that a filled in key decides on.
+_HANGS_ON = {
+    "rope_parameters": ("position",),
+    "n_routed_experts": ("experts",),
+}
 UNKNOWN = Claim("?", "unknown")
 _NO = "no"
+_GATED = {True: "yes", False: _NO, None: "other"}
 
 
-def claims(model: nn.Module, config: Any, trace: Trace | None) -> dict[str, Claim]:
-    """The claims on a built model; without a `trace` only those that modules and config give."""
+def claims(
+    model: nn.Module, config: Any, trace: Trace | None, *, filled: Collection[str] = ()
+) -> dict[str, Claim]:
+    """The claims on a built model; without a `trace` only those that modules and config give.
+
+    Nothing is said of what hangs on keys that were `filled` in.
+    """
     text = config.get_text_config(decoder=True)
     found = {
         "window": _claim(reading.window(text), "config"),
-        "experts": _claim(reading.experts(text), "config"),
+        "experts": _claim(reading.experts(text, model), "config"),
         "attention": _claim(reading.attention(text), "config"),
         "tied": _tied(model, text),
     }
     if trace is not None:
         found |= _from_graph(model, text, trace, found["attention"])
-    return {name: found.get(name, UNKNOWN) for name in COLUMNS}
+    ours = {column for name in filled for column in _HANGS_ON.get(name, ())}
+    return {name: UNKNOWN if name in ours else found.get(name, UNKNOWN) for name in COLUMNS}
 
 
 def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -> dict[str, Claim]:
@@ -78,7 +92,13 @@ def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -
     if {each.kind for one in blocks for each in one.sublayers} <= {"attention"}:  # a list for each sublayer
         blocks = [block(call, trace, norms, made) for calls in all_stacks for call in calls]
     sublayers = [each for one in blocks for each in one.sublayers]
-    attending = [each for each in sublayers if each.kind == "attention"]
+    attending = [
+        (index, each)
+        for index, one in enumerate(blocks)
+        for each in one.sublayers
+        if each.kind == "attention"
+    ]
+    depth = Depth.of(model, config)
     mixing = [each for each in sublayers if each.kind == "mixer"]
     layers = [
         layer
@@ -86,20 +106,21 @@ def _from_graph(model: nn.Module, config: Any, trace: Trace, attention: Claim) -
         if each.kind == "ffn"
         for layer in sorted(feed_forward(each, made), key=str)
     ]
-    if not layers:  # blocks that could not be taken apart are one sublayer of any kind
-        layers = [layer for each in sublayers for layer in sorted(feed_forward(each, made), key=str)]
+    if not layers:  # inside a branch that attends, or in several modules
+        inside = [mixed.tokenwise(call, trace) for call in stack]
+        layers = [layer for each in inside for layer in sorted(feed_forward(each, made), key=str)]
     found = {
         "activation": _joined(name or "other" for name, _ in layers),
-        "gated": _joined("yes" if gated else _NO for _, gated in layers),
+        "gated": _joined(_GATED[gated] for _, gated in layers),
         "ffn": _joined(ffn_name(*layer) or "other" for layer in layers),
         "norm": _norm(blocks, trace),
         "embedding_norm": _embedding_norm(stack, norms),
         "placement": _joined(each.placement or "other" for each in blocks),
-        "position": _position(model, config, trace, attending, norms),
-        "qk_norm": _joined(norms_queries(each, norms) or _NO for each in attending),
+        "position": _position(model, config, trace, attending, norms, depth),
+        "qk_norm": _in_layers([(index, norms_queries(each, norms)) for index, each in attending], depth),
     }
     apart = all(each.placement is not None for each in blocks)
-    if mixing and apart and not any(each.kind == "ffn" for each in sublayers):
+    if mixing and apart and not layers and not any(each.kind == "ffn" for each in sublayers):
         found["ffn"] = Claim("none", "graph")
     if not attending and mixing:
         found["attention"] = Claim("none, a mixer", "graph")
@@ -131,12 +152,18 @@ def _norm(blocks: Iterable[Block], trace: Trace) -> Claim:
 
 
 def _position(
-    model: nn.Module, config: Any, trace: Trace, attending: list[Sublayer], norms: Mapping[Node, Call]
+    model: nn.Module,
+    config: Any,
+    trace: Trace,
+    attending: Sequence[tuple[int, Sublayer]],
+    norms: Mapping[Node, Call],
+    depth: Depth,
 ) -> Claim:
     signs = []
-    turned = [rotates(each, norms) for each in attending]
-    if any(turned):
-        signs.append("rope" + reading.rope(config) + _share(sum(turned), len(turned)))
+    turned = dict.fromkeys((index for index, _ in attending), False)
+    turned |= {index: True for index, each in attending if rotates(each, norms)}
+    if any(turned.values()):
+        signs.append("rope" + reading.rope(config) + depth.share(turned))
     if any(word == "alibi" for call in trace.calls for word in call.words) or reading.alibi(config):
         signs.append("alibi")
     for call in trace.calls:
@@ -148,11 +175,12 @@ def _position(
             signs.append("relative")
         elif re.search("pos|wpe", label):
             fixed = "sinus" in label or not weight.requires_grad
-            signs.append("sinusoidal" if fixed else "learned")
+            if not (fixed and any(turned.values())):  # such a table holds the angles
+                signs.append("sinusoidal" if fixed else "learned")
     if any("sinus" in name.lower() for name in trace.classes.values()) and not signs:
         signs.append("sinusoidal")
     if signs:
-        return Claim(" + ".join(dict.fromkeys(signs)), "graph" if any(turned) else "modules")
+        return Claim(" + ".join(dict.fromkeys(signs)), "graph" if any(turned.values()) else "modules")
     return Claim("none", "graph") if attending and not reading.hints_position(model, config) else UNKNOWN
 
 
@@ -165,11 +193,14 @@ def _tied(model: nn.Module, config: Any) -> Claim:
         return UNKNOWN if said is None else Claim("yes" if said else _NO, "config")
 
 
-def _share(count: int, of: int) -> str:
-    if count == of:
-        return ""
-    divisor = math.gcd(count, of)
-    return f" in {count // divisor} of {of // divisor} layers"
+def _in_layers(values: Sequence[tuple[int, str | None]], depth: Depth) -> Claim:
+    """As `_joined`; where one value holds in some layers and nothing in the others, in how many."""
+    there = {each for _, each in values if each is not None}
+    if len(there) != 1 or there == {"other"}:
+        return _joined(each or _NO for _, each in values)
+    holds = dict.fromkeys((index for index, _ in values), False)
+    holds |= {index: True for index, each in values if each is not None}
+    return Claim(there.pop() + depth.share(holds), "graph")
 
 
 def _joined(values: Iterable[str], *, known: str = "graph") -> Claim:

@@ -7,13 +7,12 @@ through additions, scalings and changes of shape ends at the nodes that made its
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 Node = Any  # torch.autograd.graph.Node
 
@@ -51,18 +50,6 @@ _SCALINGS = {"Mul", "Div"}
 _PRODUCTS = {"Mm", "Addmm", "Bmm", "Baddbmm", "GroupedMm", "Convolution", "Mv", "Addmv", "Einsum", "Addbmm"}
 
 
-class Pretend(TorchDispatchMode):
-    """Answers for tensors without numbers where code asks for one: every number is 0, every truth False."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        aten = torch.ops.aten
-        if func is aten._local_scalar_dense.default:
-            return False if args[0].dtype == torch.bool else 0
-        if func is aten.nonzero.default:
-            return args[0].new_zeros((1, args[0].dim()), dtype=torch.long)
-        return func(*args, **(kwargs or {}))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """One call of a module: the nodes of what went in and of what came out (None where nothing is learned)."""
@@ -80,6 +67,7 @@ class Trace:
 
     calls: list[Call] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)  # of every module, by its name
+    prefix: str = ""  # what the model's own classes begin with
 
     def made(self) -> Mapping[Node, list[Call]]:
         """The calls that gave each node, as it is or before it got its last shape; innermost first."""
@@ -94,7 +82,9 @@ class Trace:
 @contextlib.contextmanager
 def traced(model: nn.Module) -> Iterator[Trace]:
     """Record the calls of all modules."""
-    trace = Trace(classes={name: type(each).__name__ for name, each in model.named_modules()})
+    trace = Trace(
+        classes={name: type(each).__name__ for name, each in model.named_modules()}, prefix=_prefix(model)
+    )
     handles, keep = [], []
 
     def record(name: str) -> Any:
@@ -128,6 +118,16 @@ def traced(model: nn.Module) -> Iterator[Trace]:
             handle.remove()
 
 
+def _prefix(model: nn.Module) -> str:
+    """What the names of a model's own classes begin with: whole words, the model's name."""
+    home = type(model).__module__.rpartition(".")[0]
+    names = {type(each).__name__ for each in model.modules() if type(each).__module__.startswith(home)}
+    found = os.path.commonprefix(sorted(names))
+    while found and not all(name[len(found) :][:1].isupper() for name in names):
+        found = found[:-1]
+    return found
+
+
 def kind(node: Node) -> str:
     """The operation that made a tensor: `Mm`, `Silu`, ..."""
     name: str = node.name().rsplit("::", 1)[-1]
@@ -137,6 +137,16 @@ def kind(node: Node) -> str:
 def parents(node: Node) -> list[Node]:
     """What an operation was applied to, parameters left out."""
     return [each for each, _ in node.next_functions if each is not None and not _is_parameter(each)]
+
+
+def wide(node: Node) -> list[Node]:
+    """What an operation was applied to, without what has one number where another has many."""
+    given = [
+        (each, tuple(each._input_metadata[output].shape[-1:]))
+        for each, output in node.next_functions
+        if each is not None and not _is_parameter(each)
+    ]
+    return [each for each, size in given if size != (1,)] or [each for each, _ in given]
 
 
 def is_product(node: Node) -> bool:

@@ -9,7 +9,7 @@ from paribus.errors import RequestError
 from paribus.families.family import Family, families, interpret
 from paribus.families.meaning import ResolvedPart, num_kv_heads, resolved
 from paribus.families.survey.claims import Claim
-from paribus.families.survey.sublayers import ffn_name
+from paribus.families.survey.feeding import ffn_name
 from paribus.families.survey.table import Row, Survey
 from paribus.model.config import ModelConfig
 

@@ -36,12 +36,24 @@ def window(config: Any) -> str | None:
     )
 
 
-def experts(config: Any) -> str:
-    """How many experts a layer has and how many of them a token goes through."""
+def experts(config: Any, model: nn.Module) -> str | None:
+    """How many experts a layer has and how many of them a token goes through; None if keys and model differ."""
     count, chosen = _first(config, _EXPERTS), _first(config, _CHOSEN)
     if not isinstance(count, int) or count < 2:
         return "no"
+    if not _has(model, count):
+        return None
     return f"{count}, top {chosen}" if isinstance(chosen, int) else str(count)
+
+
+def _has(model: nn.Module, count: int) -> bool:
+    """Whether so many matrices lie in one tensor, or so many modules in one list, a router beside."""
+    tensors = (each.dim() == 3 and each.shape[0] == count for each in model.parameters())
+    lists = (
+        isinstance(each, (nn.ModuleList, nn.ModuleDict)) and count <= len(each) <= count + 1
+        for each in model.modules()
+    )
+    return any(tensors) or any(lists)
 
 
 def attention(config: Any) -> str | None:

@@ -8,16 +8,17 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from paribus.errors import RequestError, nearest
-from paribus.families.survey import building
+from paribus.families.survey import building, reasons
 from paribus.families.survey.claims import COLUMNS, UNKNOWN, Claim, claims
-from paribus.families.survey.graph import Pretend, Trace, traced
+from paribus.families.survey.graph import Trace, traced
+from paribus.families.survey.pretending import pretending
 from paribus.source import digest
 
 #: What one row can be asked for.
@@ -135,43 +136,58 @@ def counts(rows: Sequence[Row]) -> list[tuple[str, str, str, int, int]]:
 
 def _row(kind: str, model_type: str) -> Row:
     names = _tokenizer(model_type)
+    best = Row(type=model_type, kind=kind, claims=names, built=False)
     try:
-        config, model = _built(kind, model_type)
+        for config, filled in building.attempts(kind, model_type):
+            row = _attempt(best, config, filled)
+            if not row.problem:
+                return row
+            if not best.problem or (row.built and not best.built):
+                best = row
     except Exception as error:  # noqa: BLE001 - every class checks its config in its own way
-        return Row(type=model_type, kind=kind, claims=names, built=False, problem=_told(error))
-    trace, problem = None, ""
+        best = best if best.problem else replace(best, problem=reasons.told(error))
+    return best
+
+
+def _attempt(row: Row, config: Any, filled: frozenset[str]) -> Row:
+    """The row with what is found of a model of this config, or with why nothing is."""
+    try:
+        model = building.build(row.kind, row.type, config)
+    except Exception as error:  # noqa: BLE001 - as above
+        return replace(row, built=False, problem=reasons.told(error))
+    trace, problem = _trace(row.kind, model)
+    try:
+        full = building.default_config(row.kind, row.type)
+        found = {**claims(model, full, trace, filled=filled), **row.claims}
+        return replace(row, built=True, claims=found, problem=problem)
+    except Exception as error:  # noqa: BLE001 - as above
+        return replace(row, built=True, problem=reasons.told(error))
+
+
+def _trace(kind: str, model: torch.nn.Module) -> tuple[Trace | None, str]:
+    """A pass through the model, or why there is none."""
+    problem = ""
     for dtype in (
         torch.bfloat16,
         torch.float32,
-    ):  # the products over experts take the first, some code the second
-        try:
-            trace, problem = _pass(kind, model.to(dtype), config), ""
-            break
-        except Exception as error:  # noqa: BLE001 - as above
-            problem = problem or f"built, but a pass without numbers fails: {_told(error)}"
-    try:
-        full = building.default_config(kind, model_type)
-        return Row(
-            type=model_type, kind=kind, claims={**claims(model, full, trace), **names}, problem=problem
-        )
-    except Exception as error:  # noqa: BLE001 - as above
-        return Row(type=model_type, kind=kind, claims=names, problem=_told(error))
+    ):  # products over experts take the first, some code the second
+        for eager in (False, True):
+            try:
+                return _pass(kind, model.to(dtype), eager=eager), ""
+            except Exception as error:  # noqa: BLE001 - as above
+                problem = problem or f"built, but not run: {reasons.told(error)}"
+    return None, problem
 
 
-def _built(kind: str, model_type: str) -> tuple[Any, torch.nn.Module]:
-    """A shallow model, or the whole one where few layers are not enough for the type."""
-    config = building.shallow_config(kind, model_type)
-    try:
-        return config, building.build(kind, config)
-    except Exception:  # noqa: BLE001 - every class checks its config in its own way
-        config = building.default_config(kind, model_type)
-        return config, building.build(kind, config)
-
-
-def _pass(kind: str, model: torch.nn.Module, config: Any) -> Trace:
+def _pass(kind: str, model: torch.nn.Module, *, eager: bool = False) -> Trace:
+    """`eager`: expert by expert, where their sizes do not suit the one product over all."""
+    for module in model.modules():
+        config: Any = getattr(module, "config", None)
+        if eager and hasattr(config, "_experts_implementation"):
+            config._experts_implementation = "eager"
     with torch.device("meta"):
-        given = building.inputs(kind, config)
-        with traced(model) as trace, Pretend():
+        given = building.inputs(kind, model.config)
+        with traced(model) as trace, pretending():
             model(**given)
     return trace
 
@@ -183,11 +199,6 @@ def _tokenizer(model_type: str) -> dict[str, Claim]:
         "tokenizer": Claim(name, "mapping") if name else UNKNOWN,
         "algorithm": Claim(algorithm, "mapping") if algorithm else UNKNOWN,
     }
-
-
-def _told(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text if len(text) <= 160 else text[:157] + '...'}"
 
 
 def _read(file: Path) -> Survey | None:
