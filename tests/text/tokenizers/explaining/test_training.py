@@ -15,7 +15,7 @@ from paribus.text.tokenizers.explaining.merging import MergeTraining, Pair
 from paribus.text.tokenizers.explaining.pruning import UnigramTraining
 from paribus.text.tokenizers.explaining.training import EXPLAINED
 from paribus.text.tokenizers.explaining.writing import written
-from paribus.text.tokenizers.methods import Corpus, train_tokenizer
+from paribus.text.tokenizers.methods import Corpus, sentencepiece, train_tokenizer
 from paribus.text.tokenizers.methods.sentencepiece import read
 from paribus.text.tokenizers.recipe import Recipe
 
@@ -67,6 +67,13 @@ def test_the_pieces_told_of_unigram_are_those_of_the_library() -> None:
     found = explain_training(wanted, corpus)
     assert len(found.pieces) == len(theirs) > 200
     assert len(theirs & set(found.pieces)) >= 0.99 * len(theirs)
+
+
+def test_long_words_are_told_in_the_parts_that_unigram_is_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentencepiece, "LONGEST_WORD", 3)
+    found = explain_training(recipe("unigram", vocab_size=300), Corpus(lambda: ["abcdefg" * 100]))
+    assert found.distinct_words == 8  # seven parts of three letters, and one letter is left over
+    assert max(map(len, found.pieces)) == len("<unk>") and max(map(len, found.pieces[1:])) == 3
 
 
 @pytest.mark.parametrize("method", ["unigram", "sentencepiece_bpe"])

@@ -18,7 +18,7 @@ from paribus.text.tokenizers.explaining.merge_methods import (
 from paribus.text.tokenizers.explaining.merging import WordNow
 from paribus.text.tokenizers.explaining.room import room_for
 from paribus.text.tokenizers.methods.base import Corpus
-from paribus.text.tokenizers.methods.sentencepiece import read, written
+from paribus.text.tokenizers.methods.sentencepiece import in_parts, read, written
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.reference.sentencepiece_text import sentencepiece_line_ends
 from paribus.text.tokenizers.reference.unigram import train_unigram
@@ -80,7 +80,7 @@ class UnigramTraining:
 
 def explain_unigram(recipe: Recipe, corpus: Corpus, *, steps: int, most_words: int) -> UnigramTraining:
     """All rounds; of each the first `steps` dropped pieces."""
-    words = sentencepiece_words(recipe, corpus)
+    words = in_parts(sentencepiece_words(recipe, corpus))
     trained = train_unigram(
         as_library(words),
         vocab_size=room_for(recipe, len(UNKNOWN_ONLY) + len(set("".join(words)))),

@@ -116,7 +116,7 @@ def _training(kind: str, restore: Callable[[Mapping[str, Any]], SentencePieces])
         out = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=_lines(_cut(seen) if kind == "unigram" else seen),
+                sentence_iterator=_lines(in_parts(seen) if kind == "unigram" else seen),
                 model_writer=out,
                 input_format="tsv",
                 model_type=kind,
@@ -156,7 +156,7 @@ def taken(words: Mapping[str, int], least: int) -> dict[str, int]:
     return {word: count for word, count in words.items() if count >= least and _RESERVED.isdisjoint(word)}
 
 
-def _cut(words: Mapping[str, int]) -> dict[str, int]:
+def in_parts(words: Mapping[str, int]) -> dict[str, int]:
     """Words of up to `LONGEST_WORD` characters: longer ones in parts."""
     counts: Counter[str] = Counter()
     for word, count in words.items():
