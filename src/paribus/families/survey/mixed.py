@@ -12,7 +12,7 @@ from paribus.families.survey.kinds import Sublayer
 def sublayers(block: Call, trace: Trace) -> tuple[Sublayer, ...]:
     """Its feed-forward layers, and what of it attends or mixes."""
     parts = _parts(block, trace)
-    layers = _layers(parts)
+    layers = _layers(_apart(parts, trace.prefix))
     rest = _nodes(block).difference(*layers)
     found = [("ffn", nodes) for nodes in layers]
     mixing = [
@@ -35,6 +35,16 @@ def _parts(block: Call, trace: Trace) -> dict[Call, frozenset[Node]]:
     """The calls inside a block, each with its nodes."""
     whole, inside = _nodes(block), set(block.module.modules()) - {block.module}
     return {call: nodes for call in trace.calls if call.module in inside and (nodes := _nodes(call)) <= whole}
+
+
+def _apart(parts: dict[Call, frozenset[Node]], prefix: str) -> dict[Call, frozenset[Node]]:
+    """Those that are no piece of a module which is called attention and attends: its gates are not the block's."""
+    attending = [
+        nodes
+        for call, nodes in parts.items()
+        if kinds.is_attention([type(call.module).__name__], prefix) and kinds.attends(nodes)
+    ]
+    return {call: nodes for call, nodes in parts.items() if not any(nodes < each for each in attending)}
 
 
 def _layers(parts: dict[Call, frozenset[Node]]) -> list[frozenset[Node]]:

@@ -135,11 +135,10 @@ def counts(rows: Sequence[Row]) -> list[tuple[str, str, str, int, int]]:
 
 
 def _row(kind: str, model_type: str) -> Row:
-    names = _tokenizer(model_type)
-    best = Row(type=model_type, kind=kind, claims=names, built=False)
+    bare = best = Row(type=model_type, kind=kind, claims=_tokenizer(model_type), built=False)
     try:
         for config, filled in building.attempts(kind, model_type):
-            row = _attempt(best, config, filled)
+            row = _attempt(bare, config, filled)
             if not row.problem:
                 return row
             if not best.problem or (row.built and not best.built):

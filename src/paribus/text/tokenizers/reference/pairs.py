@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from paribus.errors import RequestError
 from paribus.text.tokenizers.reference.words import Ints
 
+_MOST_PLACES = 2**31 - 1  # they are kept in 32 bits
 _EDGE = -1  # between words, and where a merged symbol's right part stood
 
 
@@ -67,10 +69,16 @@ class Pairs:
 
     `symbols` are the ids of all words in a row, `lengths` [words] how many each word has, `weights` [words] how often
     it occurs. Counts include overlaps: a word "aaa" of count 5 gives the pair "aa" ten. A pair that is gone counts 0.
+    Raises `RequestError` for more symbols than 31 bits count.
     """
 
     def __init__(self, symbols: Ints, lengths: Ints, weights: Ints) -> None:
         size = len(symbols) + len(lengths) + 1
+        if size > _MOST_PLACES:
+            raise RequestError(
+                f"the distinct words have {len(symbols):,} symbols, and fewer than {_MOST_PLACES:,} can be counted: "
+                "train on less text"
+            )
         # Word number i starts behind i + 1 edges.
         place = np.arange(len(symbols)) + np.repeat(np.arange(len(lengths)), lengths) + 1
         row = np.full(size, _EDGE, dtype=np.int64)
