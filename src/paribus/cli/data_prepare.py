@@ -14,6 +14,7 @@ from paribus.cli.text_options import FieldOption
 
 if TYPE_CHECKING:
     from paribus.text.data import Dataset
+    from paribus.text.data.sft import PackedDataset
 
 
 def prepare(
@@ -86,20 +87,26 @@ def prepare(
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="A folder that paribus data prepare has made.")],
+    folder: Annotated[Path, typer.Argument(help="A folder that paribus data prepare or sft has made.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Read every shard against its checksum. Ends with code 1 if one was changed, cut or swapped.
+    """Read all that `prepare` or `sft` wrote against its checksums. Ends with code 1 if any was changed, cut or swapped.
 
     Example: [bold]paribus data check prepared/[/bold]
     """
     from paribus.cli.display import Display
     from paribus.text.data.dataset import check_dataset, load_dataset
+    from paribus.text.data.sft import check_packed, is_packed, load_packed
 
     display = Display()
-    dataset = load_dataset(folder)
+    dataset: Dataset | PackedDataset
     with display.bytes("reading shards") as reading:
-        read = check_dataset(dataset, progress=reading)
+        if is_packed(folder):
+            dataset = load_packed(folder)
+            read = check_packed(dataset, progress=reading)
+        else:
+            dataset = load_dataset(folder)
+            read = check_dataset(dataset, progress=reading)
     if as_json:
         print(
             json.dumps(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paribus.errors import RequestError
+from paribus.errors import RequestError, WorkError
 from paribus.text.data import prepare
 from paribus.text.data.sft import (
     LOSSES,
@@ -20,6 +20,7 @@ from paribus.text.data.sft import (
     PackedDataset,
     PackedSplit,
     batch_rows,
+    check_packed,
     is_packed,
     load_packed,
     pack,
@@ -182,6 +183,22 @@ def test_a_cut_or_foreign_folder_is_refused(write: Write, tmp_path: Path) -> Non
     assert not is_packed(data.folder)
     with pytest.raises(RequestError, match="no whole folder of packed conversations"):
         load_packed(data.folder)
+
+
+@pytest.mark.parametrize(
+    "file", ["train-tokens.bin", "train-scored.bin", "heldout-documents.bin", "heldout-rows.bin"]
+)
+def test_a_changed_byte_is_found_when_all_are_read(write: Write, file: str) -> None:
+    data = _pack(write([pair(number, 5, 5) for number in range(9)]))
+    told: list[tuple[int, int]] = []
+    read = check_packed(data, progress=lambda done, total: told.append((done, total)))
+    assert read == sum(path.stat().st_size for path in data.folder.glob("*.bin"))
+    assert told[0] == (0, read) and told[-1] == (read, read)
+    content = bytearray((data.folder / file).read_bytes())
+    content[-1] ^= 1
+    (data.folder / file).write_bytes(content)
+    with pytest.raises(WorkError, match="is damaged: its numbers are not those that were written"):
+        check_packed(load_packed(data.folder), progress=lambda done, total: None)
 
 
 def test_an_epoch_visits_every_row_once_and_fewer_rows_are_among_more(write: Write) -> None:

@@ -5,7 +5,15 @@ rows = packed.dataset.train.rows(np.arange(4))   # ids, scored, position and doc
 """
 
 from paribus.text.data.sft.build import LOSSES, Packed, pack
-from paribus.text.data.sft.dataset import PADDING, PackedDataset, PackedSplit, Rows, is_packed, load_packed
+from paribus.text.data.sft.dataset import (
+    PADDING,
+    PackedDataset,
+    PackedSplit,
+    Rows,
+    check_packed,
+    is_packed,
+    load_packed,
+)
 from paribus.text.data.sft.overflow import OVERFLOWS
 from paribus.text.data.sft.packing import Packing, best_fit_decreasing
 from paribus.text.data.sft.rows import Fields
@@ -23,6 +31,7 @@ __all__ = [
     "Rows",
     "batch_rows",
     "best_fit_decreasing",
+    "check_packed",
     "is_packed",
     "load_packed",
     "pack",

@@ -5,7 +5,6 @@ The first pass encodes line by line into one file, the second copies that, packe
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from paribus.text.data.sft.dataset import (
     Numbers,
     PackedDataset,
     PackedSplit,
+    content_sha256,
     file_path,
     is_packed,
     load_packed,
@@ -95,7 +95,7 @@ def pack(
         )
         dataset = PackedDataset(
             name=source.name,
-            sha256=_sha256(result, f"{tokenizer.name}\0{seq_len}"),
+            sha256=content_sha256(result.iterdir(), tokenizer=tokenizer.name, seq_len=seq_len),
             folder=result,
             tokenizer=tokenizer.name,
             template=spool.template,
@@ -209,12 +209,3 @@ def _closed(ledger: Ledger, sides: tuple[PackedSplit, PackedSplit]) -> Ledger:
     ledger.padded = sum(side.padded for side in sides)
     ledger.check()
     return ledger
-
-
-def _sha256(folder: Path, settings: str) -> str:
-    """Identity of the data: every file in the folder, and what else a training would see."""
-    digest = hashlib.sha256(f"{settings}\0".encode())
-    for path in sorted(folder.iterdir()):
-        with open(path, "rb") as file:
-            digest.update(f"{path.name}\0".encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -6,8 +6,10 @@ starts, and with which document each row does. Positions, document numbers and p
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from paribus.errors import RequestError, shown
+from paribus.errors import RequestError, WorkError, shown
 from paribus.text.data.dataset import TOKENIZER
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
 
@@ -225,6 +227,50 @@ def load_packed(folder: str | os.PathLike[str]) -> PackedDataset:
             f"{shown(folder)} is no whole folder of packed conversations ({type(error).__name__}: {error}): make it "
             "again with paribus data sft"
         ) from error
+
+
+def content_sha256(
+    paths: Iterable[Path],
+    *,
+    tokenizer: str,
+    seq_len: int,
+    progress: Callable[[int], None] = lambda more: None,
+) -> str:
+    """Identity of packed conversations: every file of numbers, and what else a training would see.
+
+    `progress` hears of the bytes of each file that was read.
+    """
+    digest = hashlib.sha256(f"{tokenizer}\0{seq_len}\0".encode())
+    for path in sorted(paths):
+        with open(path, "rb") as file:
+            digest.update(f"{path.name}\0".encode() + hashlib.file_digest(file, "sha256").digest())
+            progress(file.tell())
+    return digest.hexdigest()
+
+
+def check_packed(dataset: PackedDataset, *, progress: Callable[[int, int], None]) -> int:
+    """Read every file of numbers against the sha256 of all of them; returns how many bytes that were.
+
+    `progress(done, total)` counts them. Raises `WorkError` if a byte is not what was written.
+    """
+    sizes = dataset.train.file_sizes() | dataset.heldout.file_sizes()
+    total, done = sum(sizes.values()), 0
+
+    def tell(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    progress(0, total)
+    try:
+        found = content_sha256(sizes, tokenizer=dataset.tokenizer, seq_len=dataset.seq_len, progress=tell)
+    except OSError as error:
+        raise WorkError(f"{shown(dataset.folder)} cannot be read: {error.strerror or error}") from error
+    if found != dataset.sha256:
+        raise WorkError(
+            f"{shown(dataset.folder)} is damaged: its numbers are not those that were written; pack the source again"
+        )
+    return total
 
 
 def _split(name: str, folder: Path, meta: dict[str, Any]) -> PackedSplit:
