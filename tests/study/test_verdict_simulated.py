@@ -8,7 +8,7 @@ import pytest
 from .losses import simulated, verdict, words
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.7])
+@pytest.mark.parametrize("correlation", [pytest.param(0.0, marks=pytest.mark.slow), 0.7])
 def test_false_verdicts_stay_at_five_percent(correlation):
     rng = np.random.default_rng(20)
     studies, false = 2000, 0

@@ -200,6 +200,7 @@ def _loss_and_gradients(program: Program) -> list[Tensor]:
     return [loss.nats_B, *torch.autograd.grad(loss.total, list(program.model.parameters()))]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_compiler")
 def test_a_deep_model_is_compiled_by_block_in_one_graph_for_all_of_them() -> None:
     """One graph for all blocks and one for the head, whatever the depth."""
