@@ -1,6 +1,7 @@
 """SentencePiece's models read, described and used, and files of ours that the library reads."""
 
 import io
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,7 @@ def test_text_comes_back_and_its_bytes_are_counted(kind: str, tmp_path: Path) ->
         ids = tokenizer.encode(text)
         assert tokenizer.decode([*ids, tokenizer.end_of_document]) == text
         assert tokenizer.byte_lengths[ids].sum() == len(text.encode())
+        assert pickle.loads(pickle.dumps(tokenizer)).encode(text).tolist() == ids.tolist()
     assert tokenizer.loses == () and tokenizer.decode(tokenizer.encode("\u2581")) == " "
 
 

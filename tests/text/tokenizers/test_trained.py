@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,13 @@ def test_what_is_read_again_is_the_same_tokenizer(lossless: TrainedTokenizer) ->
     again = restored(json.loads(lossless.files()[FILE]))
     assert again.name == lossless.name and again.pieces == lossless.pieces
     for text in (*TEXTS, *ODD):
+        assert np.array_equal(again.encode(text), lossless.encode(text))
+
+
+def test_another_process_may_be_sent_one(lossless: TrainedTokenizer) -> None:
+    again = pickle.loads(pickle.dumps(lossless))
+    assert again.name == lossless.name and again.trained_on == lossless.trained_on
+    for text in TEXTS:
         assert np.array_equal(again.encode(text), lossless.encode(text))
 
 

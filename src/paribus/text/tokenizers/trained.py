@@ -149,6 +149,10 @@ class TrainedTokenizer:
         weights = self._weights
         return {FILE: described} if weights is None else {FILE: described, WEIGHTS: weights}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as what its files hold: the splits and encoders of libraries cannot be."""
+        return _unpickled, (json.dumps(self.to_dict()), self._weights)
+
     @property
     def _inner(self) -> Model:
         return self.model.inner if isinstance(self.model, Fallback) else self.model
@@ -165,3 +169,9 @@ class TrainedTokenizer:
                     self._remembered.pop(old, None)  # another thread may have been here
             self._remembered[word] = ids
         return ids
+
+
+def _unpickled(described: str, weights: bytes | None) -> TrainedTokenizer:
+    from paribus.text.tokenizers.methods import restored  # which imports this module
+
+    return restored(json.loads(described), weights)
