@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -78,3 +79,20 @@ def as_nobody(tmp_path: Path) -> Iterator[Path]:
         finally:
             if root:
                 os.seteuid(0)
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """With how many workers text is prepared, each time."""
+    from paribus.text.data import first_pass
+    from paribus.text.data.pool import WorkerPool
+
+    numbers: list[int] = []
+
+    class Counted(WorkerPool):
+        def __init__(self, workers: int, **options: Any) -> None:
+            numbers.append(workers)
+            super().__init__(workers, **options)
+
+    monkeypatch.setattr(first_pass, "WorkerPool", Counted)
+    return numbers

@@ -14,8 +14,7 @@ from paribus.study.plan import Plan, Trial
 from paribus.study.session import Prepared, make
 from paribus.study.settings import StudySettings, resolve
 from paribus.study.worker import TrialRunner
-from paribus.text.data import Dataset, first_pass, spans
-from paribus.text.data.pool import WorkerPool
+from paribus.text.data import Dataset, spans
 
 #: A study of seconds: one layer, little text, no compilation.
 TINY = (
@@ -72,18 +71,9 @@ def corpus(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def pools(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """With how many workers text is prepared, each time; small blocks make work for several."""
-    numbers: list[int] = []
-
-    class Counted(WorkerPool):
-        def __init__(self, workers: int, **options: Any) -> None:
-            numbers.append(workers)
-            super().__init__(workers, **options)
-
-    monkeypatch.setattr(first_pass, "WorkerPool", Counted)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small text is work for several workers."""
     monkeypatch.setattr(spans, "BLOCK_BYTES", 4096)
-    return numbers
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def test_the_plan_names_its_text_by_content(corpus: Path, tmp_path: Path, planne
     assert changed.plan.data["sha256"] != data.sha256
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_raw_text_is_prepared_on_all_cores_with_one_result(
     settings: StudySettings, pools: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_run_leaves_everything_in_its_folder(prepare: Prepare, tmp_path: Path)
     assert sum(parameter.numel() for parameter in model.parameters()) == result["params"]
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_raw_text_is_prepared_on_all_cores_with_one_result(
     prepare: Prepare, pools: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from paribus.errors import RequestError, WorkError
-from paribus.text.data import Dataset, first_pass, prepare, spans
+from paribus.text.data import Dataset, prepare, spans
 from paribus.text.data.build import Recipe
-from paribus.text.data.pool import WorkerPool
 from paribus.text.data.preparing import prepare_folder
 from paribus.text.tokenizers import ByteTokenizer, get_tokenizer
 
@@ -65,35 +64,21 @@ def made(source: Path, tmp_path: Path) -> Make:
     return make
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many workers each pool was started with."""
-    numbers: list[int] = []
-
-    class Counted(WorkerPool):
-        def __init__(self, workers: int, **options: Any) -> None:
-            numbers.append(workers)
-            super().__init__(workers, **options)
-
-    monkeypatch.setattr(first_pass, "WorkerPool", Counted)
-    return numbers
-
-
 def files_of(dataset: Dataset) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in dataset.folder.iterdir()}
 
 
 def test_in_the_cache_too_any_number_of_workers_makes_the_same(
-    source: Path, tmp_path: Path, started: list[int]
+    source: Path, tmp_path: Path, pools: list[int]
 ) -> None:
     one, two = (
         prepare(source, tokenizer=ByteTokenizer(), cache=tmp_path / f"{number}", workers=number)
         for number in (1, 2)
     )
     assert files_of(one) == files_of(two) and one.sha256 == two.sha256
-    assert started == [2]
+    assert pools == [2]
     again = prepare(source, tokenizer=ByteTokenizer(), cache=tmp_path / "1", workers=2)
-    assert again.folder == one.folder and started == [2]  # found, not made
+    assert again.folder == one.folder and pools == [2]  # found, not made
 
 
 def test_any_number_of_workers_makes_the_same_bytes(made: Make, source: Path, tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def prepare(
 
     `source` is "stdlib", a text file, a folder, a .jsonl, .jsonl.gz or .parquet file; `text_field` names the
     field or column of the last three. `held_out` is the share of bytes that no training window sees.
-    `leave_out` are folders not to look into; `workers` processes change nothing in the result. `progress(done, total)` counts bytes of the source; it is not
-    called when nothing has to be read. Raises `RequestError` for a source that cannot be used, `WorkError`
-    for a full disk or a worker that died.
+    `leave_out` are folders not to look into; `workers` processes change nothing in the result.
+    `progress(done, total)` counts bytes of the source; it is not called when nothing has to be read. Raises
+    `RequestError` for a source that cannot be used, `WorkError` for a full disk or a worker that died.
     """
     recipe = Recipe(
         tokenizer=tokenizer,
