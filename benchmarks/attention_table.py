@@ -20,8 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from paribus.bench.contender import DTYPES, place
 from paribus.bench.suites import SUITES
-from paribus.bench.suites.products import DTYPES, place
 from paribus.ops.attention import TABLE, choose_backend, read_table
 
 _CLEARLY = 0.95  # a switch needs at most this share of the time

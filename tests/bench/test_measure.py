@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from paribus.bench import contender
 from paribus.bench.contender import Measured, Missing
 from paribus.bench.measure import rows
 from paribus.bench.page import markdown
@@ -43,6 +44,7 @@ def test_every_suite_times_ours_its_floor_and_others_under_different_names(name:
         (None, {"d_modle": 4}, "did you mean d_model"),
         (None, {"d_model": 0}, "at least 1"),
         (None, {"d_model": "wide"}, "a whole number"),
+        (None, {"dtype": "float8"}, "dtype is auto, bfloat16, float32; it is 'float8'$"),
     ],
 )
 def test_impossible_sizes_are_refused_in_one_sentence(
@@ -51,6 +53,19 @@ def test_impossible_sizes_are_refused_in_one_sentence(
     with pytest.raises(RequestError, match=said) as caught:
         SUITES["ffn"].options(shape, given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("fast", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_a_benchmark_runs_in_what_the_machine_multiplies_fast(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: str
+) -> None:
+    monkeypatch.setattr(contender, "multiplies_in_bfloat16", lambda device: fast)
+    for name, suite in SUITES.items():
+        if not name.startswith("tokenizer"):
+            assert suite.options(None, {})["dtype"] == dtype
+    assert SUITES["step"].options(None, {"dtype": "bfloat16"})["dtype"] == "bfloat16"
+    weights = [each.name for each in SUITES["step"].contenders(SUITES["step"].options(None, {}))]
+    assert ("transformers sdpa, bf16 weights" in weights) is fast
 
 
 def test_ratios_are_of_medians_and_a_contender_that_could_not_run_has_none() -> None:

@@ -7,9 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from paribus.errors import RequestError, nearest
+from paribus.ops.precision import multiplies_in_bfloat16
 
 Kind = Literal["floor", "ours", "peer"]
+
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+def place() -> torch.device:
+    """Where contenders run: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Missing(Exception):
@@ -41,7 +51,7 @@ class Suite:
     """A benchmark: its options with their defaults, and the contenders for given options.
 
     `shapes` are options by name, of which the first is the default; `tokens` says how many tokens a step takes, or how
-    many of another `unit`.
+    many of another `unit`. An option `dtype` is bfloat16, float32, or "auto": what the machine multiplies fast.
     """
 
     name: str
@@ -55,7 +65,10 @@ class Suite:
     peak: bool = False  # whether it is memory that is measured
 
     def options(self, shape: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a shape, changed by those given. Raises `RequestError` for unknown names or types."""
+        """The options of a shape, changed by those given, with its dtype settled for this machine.
+
+        Raises `RequestError` for unknown names or types.
+        """
         shape = shape or next(iter(self.shapes))
         if shape not in self.shapes:
             known = nearest(shape, self.shapes, in_order=True)
@@ -68,6 +81,12 @@ class Suite:
                 kind = "a whole number of at least 1" if isinstance(options[name], int) else "a word"
                 raise RequestError(f"bench {self.name}'s {name} is {kind}; it is {value!r}")
             options[name] = value
+        if options.get("dtype") == "auto":
+            options["dtype"] = "bfloat16" if multiplies_in_bfloat16(place().type) else "float32"
+        if options.get("dtype", "float32") not in DTYPES:
+            raise RequestError(
+                f"bench {self.name}'s dtype is auto, {', '.join(DTYPES)}; it is {options['dtype']!r}"
+            )
         return options
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from paribus import registry
-from paribus.bench.contender import Case, Contender, Kind, Missing, Suite
-from paribus.bench.suites.products import DTYPES, attention_products, place
+from paribus.bench.contender import DTYPES, Case, Contender, Kind, Missing, Suite, place
+from paribus.bench.suites.products import attention_products
 from paribus.errors import RequestError
 from paribus.ops.attention import Backend, BiasAt, Mask, attend, choose_backend
 from paribus.parts.position.base import Position
@@ -129,7 +129,7 @@ _SHAPE = {
     "num_heads": 4,
     "seq_len": 256,
     "head_dim": 64,
-    "dtype": "bfloat16",
+    "dtype": "auto",
     "bias": "none",
 }
 SUITE = Suite(

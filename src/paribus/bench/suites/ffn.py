@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paribus import registry
-from paribus.bench.contender import Case, Contender, Missing, Suite
-from paribus.bench.suites.products import DTYPES, backward_of, linear_products, place
+from paribus.bench.contender import DTYPES, Case, Contender, Missing, Suite, place
+from paribus.bench.suites.products import backward_of, linear_products
 
 
 class Plain(nn.Module):
@@ -119,9 +119,9 @@ SUITE = Suite(
     name="ffn",
     summary="a SwiGLU layer forward and backward",
     shapes={
-        "512": {"d_model": 512, "d_ff": 1376, "tokens": 2048, "dtype": "bfloat16"},
-        "1024": {"d_model": 1024, "d_ff": 2752, "tokens": 2048, "dtype": "bfloat16"},
-        "2048": {"d_model": 2048, "d_ff": 5472, "tokens": 2048, "dtype": "bfloat16"},
+        "512": {"d_model": 512, "d_ff": 1376, "tokens": 2048, "dtype": "auto"},
+        "1024": {"d_model": 1024, "d_ff": 2752, "tokens": 2048, "dtype": "auto"},
+        "2048": {"d_model": 2048, "d_ff": 5472, "tokens": 2048, "dtype": "auto"},
     },
     contenders=contenders,
     tokens=lambda options: options["tokens"],

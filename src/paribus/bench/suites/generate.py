@@ -1,7 +1,7 @@
 """`paribus bench generate`: greedy tokens after a prompt, ours beside `transformers` and the bare products.
 
-Every contender has the same architecture (swiglu, rmsnorm, pre-norm, rope) at the same shape, random weights in
-bfloat16, and makes the same number of tokens. The floor reads every weight once for each token and does nothing else.
+Every contender has the same architecture (swiglu, rmsnorm, pre-norm, rope) at the same shape, random weights in the
+compute dtype, and makes the same number of tokens. The floor reads every weight once for each token and does nothing else.
 """
 
 from __future__ import annotations
@@ -12,36 +12,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.contender import DTYPES, Case, Contender, Suite, place
 from paribus.bench.suites.llama import config_of, llama
-from paribus.bench.suites.products import place
 from paribus.model.generate import generate
 from paribus.model.initialise import build
 from paribus.model.prepare import prepare
 from paribus.ops.linear import Linear
 from paribus.ops.packed import Packed
 
-_DTYPE = torch.bfloat16
-
 
 def contenders(options: Mapping[str, Any]) -> list[Contender]:
     """The products of each token, ours from a model as it is and in other forms, and `transformers`."""
     length = options["prompt_tokens"] + options["new_tokens"]
     config = config_of(options, max_seq_len=length, tied=True)
-    device, new = place(), options["new_tokens"]
+    dtype, device, new = DTYPES[options["dtype"]], place(), options["new_tokens"]
     draws = torch.Generator().manual_seed(0)
     size = (options["batch_size"], options["prompt_tokens"])
     ids = torch.randint(config.vocab_size, size, generator=draws).to(device)
 
     def ours(*, once: bool = False, copies: bool | None = None) -> Callable[[], Case]:
         def make() -> Case:
-            model = build(config, seed=0).to(device, _DTYPE)
-            ready = prepare(model, dtype=_DTYPE) if once else None
+            model = build(config, seed=0).to(device, dtype)
+            ready = prepare(model, dtype=dtype) if once else None
 
             def step() -> Tensor:
                 if ready is not None:
                     return generate(ready, ids, max_new_tokens=new)
-                return generate(model, ids, max_new_tokens=new, dtype=_DTYPE, copies=copies)
+                return generate(model, ids, max_new_tokens=new, dtype=dtype, copies=copies)
 
             return Case(step=step)
 
@@ -52,7 +49,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
             from transformers.generation import CompileConfig
 
             model = llama(config)
-            model = model.to(device, _DTYPE).eval()
+            model = model.to(device, dtype).eval()
             model.generation_config.eos_token_id = None
             model.generation_config.pad_token_id = 0
             seen = torch.ones_like(ids)
@@ -94,12 +91,12 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
 
 def _products(options: Mapping[str, Any], *, packed: bool) -> Callable[[], None]:
     """y = x Wᵀ of every weight, for every new token; layers that read the same are one."""
-    d_model, d_ff, device = options["d_model"], options["d_ff"], place()
+    d_model, d_ff, dtype, device = options["d_model"], options["d_ff"], DTYPES[options["dtype"]], place()
     block = [(d_model, 3 * d_model), (d_model, d_model), (d_model, 2 * d_ff), (d_ff, d_model)]
     shapes = [*block * options["num_layers"], (d_model, options["vocab_size"])]
-    layers = [Linear(*shape).to(device, _DTYPE) for shape in shapes]
-    calls = [Packed([layer], dtype=_DTYPE) if packed else layer for layer in layers]
-    given = [torch.randn(options["batch_size"], n_in, dtype=_DTYPE, device=device) for n_in, _ in shapes]
+    layers = [Linear(*shape).to(device, dtype) for shape in shapes]
+    calls = [Packed([layer], dtype=dtype) if packed else layer for layer in layers]
+    given = [torch.randn(options["batch_size"], n_in, dtype=dtype, device=device) for n_in, _ in shapes]
 
     def run() -> None:
         with torch.inference_mode():
@@ -119,6 +116,7 @@ _5M = {
     "batch_size": 1,
     "prompt_tokens": 32,
     "new_tokens": 128,
+    "dtype": "auto",
 }
 _98M = {**_5M, "vocab_size": 32000, "d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12}
 _SHAPES = {
@@ -137,7 +135,7 @@ SUITES = tuple(
         **more,
     )
     for name, summary, more in (
-        ("generate", "greedy tokens after a prompt, in bfloat16", {"reference": "bare products"}),
+        ("generate", "greedy tokens after a prompt", {"reference": "bare products"}),
         (
             "generate-memory",
             "the peak memory of generating above the model at rest",

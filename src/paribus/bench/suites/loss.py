@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from paribus.bench.contender import Case, Contender, Suite
-from paribus.bench.suites.products import DTYPES, linear_products, place
+from paribus.bench.contender import DTYPES, Case, Contender, Suite, place
+from paribus.bench.suites.products import linear_products
 from paribus.ops.cross_entropy import linear_cross_entropy
 from paribus.ops.training_cross_entropy import parts_that_fit, training_cross_entropy
 from paribus.train.peak_memory import machine_bytes
@@ -74,8 +74,8 @@ SUITE = Suite(
     name="loss",
     summary="a head of this vocabulary with its cross-entropy, forward and backward",
     shapes={
-        "8192": {"d_model": 256, "vocab_size": 8192, "tokens": 2048, "dtype": "bfloat16"},
-        "32768": {"d_model": 256, "vocab_size": 32768, "tokens": 2048, "dtype": "bfloat16"},
+        "8192": {"d_model": 256, "vocab_size": 8192, "tokens": 2048, "dtype": "auto"},
+        "32768": {"d_model": 256, "vocab_size": 32768, "tokens": 2048, "dtype": "auto"},
     },
     contenders=contenders,
     tokens=lambda options: options["tokens"],

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from paribus import registry
-from paribus.bench.contender import Case, Contender, Kind, Suite
-from paribus.bench.suites.products import DTYPES, backward_of, place
+from paribus.bench.contender import DTYPES, Case, Contender, Kind, Suite, place
+from paribus.bench.suites.products import backward_of
 
 
 def contenders(options: Mapping[str, Any]) -> list[Contender]:
@@ -61,7 +61,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
 SUITE = Suite(
     name="norm",
     summary="a norm forward and backward; the floor copies its input twice",
-    shapes={"1024": {"d_model": 1024, "tokens": 8192, "dtype": "bfloat16"}},
+    shapes={"1024": {"d_model": 1024, "tokens": 8192, "dtype": "auto"}},
     contenders=contenders,
     tokens=lambda options: options["tokens"],
 )

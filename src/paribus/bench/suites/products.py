@@ -7,15 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
-
 #: A linear map: rows, features in, features out.
 Shape = tuple[int, int, int]
-
-
-def place() -> torch.device:
-    """The GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def linear_products(

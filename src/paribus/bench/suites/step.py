@@ -1,7 +1,8 @@
 """`paribus bench step`, `study` and `memory`: a whole training step of one Llama, by us and by others.
 
 Every contender has the same architecture (swiglu, rmsnorm, pre-norm, rope) at the same shape, compiled, with
-float32 masters, fused AdamW and clipping. `bf16 weights` are a mode of their own: faster and less exact.
+float32 masters (in bfloat16 the others' by autocast), fused AdamW and clipping. `bf16 weights` are a mode of their
+own: faster and less exact.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paribus.bench.contender import Case, Contender, Suite
+from paribus.bench.contender import DTYPES, Case, Contender, Suite, place
 from paribus.bench.suites.llama import config_of, llama
-from paribus.bench.suites.products import attention_products, linear_products, place
+from paribus.bench.suites.products import attention_products, linear_products
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
 from paribus.train.config import TrainConfig
@@ -30,18 +31,22 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     """The bare products, ours twice, and the others in their default and their best modes."""
     config = config_of(options, max_seq_len=options["seq_len"], tied=options["tied"] == "yes")
     batch, length = options["batch_size"], options["seq_len"]
-    device = place()
+    dtype, device = DTYPES[options["dtype"]], place()
     ids = torch.randint(
         config.vocab_size, (batch, length + 1), generator=torch.Generator().manual_seed(0)
     ).to(device)
     inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def floor() -> Case:
-        return Case(step=_products(config, rows=batch * length, batch=batch, length=length, device=device))
+        return Case(step=_products(config, batch=batch, length=length, dtype=dtype, device=device))
 
     def ours(parts: int | None = None) -> Case:
         train = TrainConfig(
-            tokens=100 * batch * length, batch_size=batch, seq_len=length, dtype="bfloat16", compile="on"
+            tokens=100 * batch * length,
+            batch_size=batch,
+            seq_len=length,
+            dtype=options["dtype"],
+            compile="on",
         )
         program = Program(config, train)
         program.loss_parts = parts or program.loss_parts
@@ -56,11 +61,11 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     def transformers(attention: str, *, masters: bool) -> Callable[[], Case]:
         def make() -> Case:
             model = llama(config, attn_implementation=attention, use_cache=False)
-            model = model.to(device) if masters else model.to(device, torch.bfloat16)
+            model = model.to(device) if masters else model.to(device, dtype)
             compiled = torch.compile(model, dynamic=False)
 
             def loss() -> Tensor:
-                with torch.autocast(device.type, dtype=torch.bfloat16, enabled=masters):
+                with _autocast(device, dtype if masters else torch.float32):
                     # shift_labels: the model's own loss on these targets, without shifting them once more
                     return compiled(input_ids=inputs, labels=targets, shift_labels=targets).loss
 
@@ -90,7 +95,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         ).to(device)
         if config.tie_embeddings:
             model.lm_head.weight = model.transformer.wte.weight
-        return _cross_entropy_case(model, model, inputs, targets, device)
+        return _cross_entropy_case(model, inputs, targets, dtype)
 
     def x_transformers() -> Case:
         from x_transformers import Decoder, TransformerWrapper
@@ -114,7 +119,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
                 attn_flash=True,
             ),
         ).to(device)
-        return _cross_entropy_case(model, model, inputs, targets, device)
+        return _cross_entropy_case(model, inputs, targets, dtype)
 
     found = [
         Contender(name="bare products", kind="floor", make=floor),
@@ -124,21 +129,20 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     if config.vocab_size >= _LARGE_VOCABULARY:
         whole = functools.partial(ours, parts=1)
         found.append(Contender(name="ours, all logits at once", kind="ours", make=whole))
-    modes = (("sdpa", True, "its default"), ("eager", True, ""), ("sdpa", False, ""), ("eager", False, ""))
-    for attention, masters, note in modes:
-        weights = "autocast" if masters else "bf16 weights"
-        found.append(
-            Contender(
-                name=f"transformers {attention}, {weights}",
-                kind="peer",
-                make=transformers(attention, masters=masters),
-                note=note,
+    for masters in (True, False) if dtype == torch.bfloat16 else (True,):
+        for attention in ("sdpa", "eager"):
+            found.append(
+                Contender(
+                    name=f"transformers {attention}" + ("" if masters else ", bf16 weights"),
+                    kind="peer",
+                    make=transformers(attention, masters=masters),
+                    note="its default" if masters and attention == "sdpa" else "",
+                )
             )
-        )
     return [
         *found,
-        Contender(name="litgpt, autocast", kind="peer", make=litgpt),
-        Contender(name="x-transformers, autocast", kind="peer", make=x_transformers),
+        Contender(name="litgpt", kind="peer", make=litgpt),
+        Contender(name="x-transformers", kind="peer", make=x_transformers),
     ]
 
 
@@ -156,40 +160,44 @@ def _their_adamw(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
 
 
-def _cross_entropy_case(
-    model: nn.Module, form: nn.Module, inputs: Tensor, targets: Tensor, device: torch.device
-) -> Case:
+def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Products in `dtype`, of weights in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype != torch.float32)
+
+
+def _cross_entropy_case(model: nn.Module, inputs: Tensor, targets: Tensor, dtype: torch.dtype) -> Case:
     """A model that gives logits, compiled together with its loss."""
 
     def with_loss() -> Tensor:
-        return nn.functional.cross_entropy(form(inputs).flatten(0, 1), targets.flatten())
+        return nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
     compiled = torch.compile(with_loss, dynamic=False)
 
     def loss() -> Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with _autocast(inputs.device, dtype):
             return compiled()
 
     return _case(model, loss, _their_adamw(model))
 
 
 def _products(
-    config: ModelConfig, *, rows: int, batch: int, length: int, device: torch.device
+    config: ModelConfig, *, batch: int, length: int, dtype: torch.dtype, device: torch.device
 ) -> Callable[[], None]:
     assert config.head_dim is not None
+    rows = batch * length
     d_model, d_ff, layers = config.d_model, config.d_ff, config.num_layers
     width = config.num_heads * config.head_dim
     block = [(rows, d_model, 3 * width), (rows, width, d_model)]
     block += [(rows, d_model, d_ff), (rows, d_model, d_ff), (rows, d_ff, d_model)]
     linear = linear_products(
-        [*block * layers, (rows, d_model, config.vocab_size)], dtype=torch.bfloat16, device=device
+        [*block * layers, (rows, d_model, config.vocab_size)], dtype=dtype, device=device
     )
     attention = attention_products(
         batch_heads=batch * config.num_heads,
         length=length,
         head_dim=config.head_dim,
         layers=layers,
-        dtype=torch.bfloat16,
+        dtype=dtype,
         device=device,
     )
 
@@ -209,6 +217,7 @@ _STUDY = {
     "batch_size": 32,
     "seq_len": 128,
     "tied": "yes",
+    "dtype": "auto",
 }
 _SMALL = {**_STUDY, "vocab_size": 8192, "d_model": 256, "d_ff": 688, "batch_size": 8, "seq_len": 256}
 SUITES = tuple(
@@ -237,7 +246,7 @@ SUITES = tuple(
             "memory",
             "the peak memory of a training step above rest",
             {"32768": {**_SMALL, "vocab_size": 32768}},
-            {"peak": True, "reference": "transformers sdpa, autocast"},
+            {"peak": True, "reference": "transformers sdpa"},
         ),
     )
 )
