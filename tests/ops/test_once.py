@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from paribus.ops.once import _after, _once, after, gradient_once, once
+from paribus.ops.once import after, gradient_once, once
 
 pytestmark = pytest.mark.usefixtures("fresh_compiler")
 
@@ -15,7 +15,7 @@ def both(x: Tensor) -> Tensor:
 
 def test_eager_code_gets_the_tensor_itself() -> None:
     x = torch.ones(3)
-    assert once(x) is x and gradient_once(x) is x and after(torch.zeros(1), x) is x
+    assert once(x) is x and gradient_once(x) is x and after([torch.zeros(1)], x)[0] is x
 
 
 def test_compiled_values_and_gradients_are_the_eager_ones() -> None:
@@ -28,7 +28,16 @@ def test_compiled_values_and_gradients_are_the_eager_ones() -> None:
     torch.testing.assert_close(actual, expected)
 
 
-def test_the_operation_keeps_torchs_rules() -> None:
-    torch.library.opcheck(_once, (torch.randn(2, 3, requires_grad=True),))
-    torch.library.opcheck(_once, (torch.randn(3, 2).t(),))
-    torch.library.opcheck(_after, (torch.zeros(1), torch.randn(3, 2)))
+def test_what_is_later_is_passed_on_whole_and_as_copies() -> None:
+    x, y = torch.arange(6.0).view(2, 3), torch.arange(2)
+    compiled = torch.compile(lambda x, y: after([x.exp()], x, y), fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, y), (x, y))
+    assert compiled(x, y)[0].data_ptr() != x.data_ptr()
+
+
+def test_the_operations_keep_torchs_rules() -> None:
+    ops = torch.ops.paribus
+    torch.library.opcheck(ops.once.default, (torch.randn(2, 3),))
+    torch.library.opcheck(ops.once.default, (torch.randn(3, 2).t(),))
+    torch.library.opcheck(ops.after.default, ([torch.zeros(1)], [torch.randn(3, 2), torch.arange(3)]))
+    torch.library.opcheck(ops.written.default, (torch.randn(3, 2),))

@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 from paribus.errors import RequestError
 from paribus.model.initialise import build
 from paribus.train.config import TrainConfig
-from paribus.train.optimiser import Optimiser, make_optimiser, set_rate
+from paribus.train.optimiser import Optimiser, descend, make_optimiser, set_rate
 
 from .conftest import MODEL
 
@@ -55,6 +56,41 @@ def test_a_step_is_adamw_of_the_paper() -> None:
         weight -= weight * 0.02 * rate / 0.1
         weight -= rate * (first / (1 - 0.8**step)) / ((second / (1 - 0.9**step)) ** 0.5 + 1e-6)
     torch.testing.assert_close(model.matrix, torch.full((3, 2), weight, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
+def test_a_step_clips_as_torch_does(name: str, clip: float) -> None:
+    config = TrainConfig(optimiser=name, beta1=0.8)
+    models = [build(MODEL, seed=0) for _ in range(2)]
+    optimisers = [make_optimiser(model, config, peak_rate=0.1) for model in models]
+    for number, (model, optimiser) in enumerate(zip(models, optimisers, strict=True)):
+        torch.manual_seed(0)
+        for size in (1.0, 3.0):  # another share is clipped of each, so that it matters to the moments
+            for parameter in model.parameters():
+                parameter.grad = size * torch.randn_like(parameter)
+            if number:
+                expected = nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
+                optimiser.step()
+            else:
+                norm = descend(model.parameters(), optimiser, clip=clip)
+                assert all(parameter.grad is None for parameter in model.parameters())
+    torch.testing.assert_close(norm, expected)
+    for clipped, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(clipped, other)
+
+
+def test_a_divisor_is_for_one_step_only() -> None:
+    model = Small()
+    optimiser = make_optimiser(model, TrainConfig(weight_decay=0.0, eps=1.0), peak_rate=0.1)
+    moved = []
+    for divisor in (torch.tensor(1e6), None):
+        before = model.matrix.detach().clone()
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimiser.step(divisor)
+        moved.append((before - model.matrix).max().item())
+    assert moved[0] < 1e-6 and moved[1] > 0.01
 
 
 def test_muon_has_the_matrices_of_the_blocks_and_adamw_everything_else() -> None:

@@ -190,7 +190,8 @@ def attend(
         )
         for (rows, columns), part in zip(blocks, biases, strict=True)
     ]
-    return out[0] if len(out) == 1 else torch.cat(out, dim=2)
+    # Put together as [B, T, H, K], which is how the output projection reads it.
+    return out[0] if len(out) == 1 else torch.cat([x.transpose(1, 2) for x in out], dim=1).transpose(1, 2)
 
 
 def _blocks(mask: Mask, *, queries: int, keys: int, whole: bool) -> list[tuple[slice, slice]]:

@@ -110,36 +110,41 @@ class _Loss(torch.autograd.Function):
         of_x: list[Tensor] = []
         of_weight_VD: Tensor | None = None
         of_bias_V: Tensor | None = None
-        made = cast_VD
+        made = [cast_VD]
+        local_N, scored_N = form.targets(targets_N)
+        share_N = scored_N.to(exact(x_ND.dtype)) / divisor
         ends = [number * len(x_ND) // parts for number in range(parts + 1)]
         for first, end in itertools.pairwise(ends):
             # One part after the other: a compiler would make the logits of all of them first. And as copies they
-            # are alike, so that all parts share their kernels.
-            x_PD = after(made, x_ND[first:end])
-            targets_P = after(x_PD, targets_N[first:end])
+            # are alike, so that all parts share their kernels. What a row needs is read, not computed again for every
+            # element: a compiler would else no longer see that the exponentials are wanted row by row, and write all
+            # of them in float32.
+            rows = slice(first, end)
+            x_PD, local_P, share_P = after(made, x_ND[rows], local_N[rows], share_N[rows])
             nats_P, of_product_PV = _nats_and_gradient(
-                product(x_PD, cast_VD, cast_V), targets_P, form, divisor, wanted=any(wants)
+                product(x_PD, cast_VD, cast_V), local_P, share_P, form, wanted=any(wants)
             )
             nats.append(nats_P)
-            made = nats_P
+            made = [nats_P]
             if wants_x:
-                made = of_product_PV @ cast_VD
-                of_x.append(made)
+                of_x.append(of_product_PV @ cast_VD)
+                made.append(of_x[-1])
             if wants_bias:
                 part_V = of_product_PV.sum(0, dtype=exact(x_ND.dtype))
-                made = of_bias_V = part_V if of_bias_V is None else of_bias_V + part_V
+                of_bias_V = part_V if of_bias_V is None else of_bias_V + part_V
+                made.append(of_bias_V)
             if wants_weight:
-                x_PD = after(made, x_PD)
                 part_VD = of_product_PV.t() @ x_PD
                 # From the second part on in at least float32, and compiled in its place.
                 of_weight_VD = (
                     part_VD if of_weight_VD is None else of_weight_VD.to(exact(x_ND.dtype)).add_(part_VD)
                 )
-                made = of_weight_VD
+                made.append(of_weight_VD)
             del of_product_PV  # before the next are made
         of_x_ND = torch.cat(of_x) if wants_x else None
         # Else a compiler could leave for later gradients of which the loss is not made, and keep logits for them.
-        nats_N = after(made, torch.cat(nats))
+        (nats_N,) = after(made, torch.cat(nats))
+        nats_N = nats_N.masked_fill(~scored_N, 0.0)
         ctx.save_for_backward(x_ND, weight_VD, bias_V, targets_N, of_x_ND, of_weight_VD, of_bias_V)
         ctx.form, ctx.divisor = form, divisor
         ctx.mark_non_differentiable(nats_N)
@@ -162,14 +167,12 @@ class _Loss(torch.autograd.Function):
 
 
 def _nats_and_gradient(
-    product_PV: Tensor, targets_P: Tensor, form: Form, divisor: float, *, wanted: bool
+    product_PV: Tensor, local_P: Tensor, share_P: Tensor, form: Form, *, wanted: bool
 ) -> tuple[Tensor, Tensor]:
-    """Nats [P] and, if it is wanted, the gradient of the product: eager in its place."""
-    local_P, scored_P = form.targets(targets_P)
-    share_P = scored_P.to(exact(product_PV.dtype)) / divisor
-    # What a row needs is read, not computed again for every element. A compiler would else no longer see that
-    # the exponentials are wanted row by row, and write all of them in float32.
-    local_P, share_P = after(scored_P, local_P), after(scored_P, share_P)
+    """Nats [P] of the targets `local_P` and, if it is wanted, the gradient of the product: eager in its place.
+
+    `share_P` is the gradient of each row's nats; where it is 0 the nats are of no meaning.
+    """
 
     def of_stretch(rows: slice) -> tuple[Tensor, Tensor]:
         given_PV = product_PV[rows]
@@ -182,11 +185,9 @@ def _nats_and_gradient(
         )
 
     if torch.compiler.is_compiling():
-        nats_P, of_product_PV = of_stretch(slice(None))
-    else:
-        nats, of_product_PV = [], product_PV
-        for rows in stretches(product_PV):
-            nats_of_rows, of_product_PV[rows] = of_stretch(rows)
-            nats.append(nats_of_rows)
-        nats_P = torch.cat(nats)
-    return after(scored_P, nats_P).masked_fill(~scored_P, 0.0), of_product_PV
+        return of_stretch(slice(None))
+    nats, of_product_PV = [], product_PV
+    for rows in stretches(product_PV):
+        nats_of_rows, of_product_PV[rows] = of_stretch(rows)
+        nats.append(nats_of_rows)
+    return torch.cat(nats), of_product_PV

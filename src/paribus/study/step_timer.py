@@ -22,7 +22,7 @@ from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig
-from paribus.train.optimiser import make_optimiser
+from paribus.train.optimiser import descend, make_optimiser
 from paribus.train.program import Batch, Program
 
 _RATE = 1e-4
@@ -39,7 +39,7 @@ class StepTimer:
         windows = np.random.default_rng(0).integers(vocab, size=(train.batch_size, train.seq_len + 1))
         examples = self._program.objective.examples(windows, seed=0, step=0, tokenizer_vocab=vocab)
         self._batch = Batch.of(examples, self._program.device)
-        self._tokens = train.tokens_per_step
+        self._tokens, self._clip = train.tokens_per_step, train.clip
 
     def time(self, *, threads: int, seconds: float) -> dict[str, float]:
         """Tokens a second on so many threads, and the share of the time that the main thread had a core.
@@ -59,8 +59,7 @@ class StepTimer:
 
     def _step(self) -> None:
         self._program.loss(self._batch).total.backward()
-        self._optimiser.step()
-        self._optimiser.zero_grad()
+        descend(self._program.model.parameters(), self._optimiser, clip=self._clip)
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ _IN_BLOCKS = ("attention", "ffn")
 
 
 class Optimiser(Protocol):
-    """What a run needs of an optimiser."""
+    """What a run needs of an optimiser. `step` divides the gradients by `divisor`, [], where one is given."""
 
     param_groups: list[dict[str, Any]]
 
-    def step(self) -> Any: ...
+    def step(self, divisor: Tensor | None = None) -> None: ...
     def zero_grad(self) -> None: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
@@ -34,7 +34,20 @@ def make_optimiser(model: nn.Module, config: TrainConfig, *, peak_rate: float) -
     """The optimiser that `config.optimiser` names, over the parameters of `model`."""
     if config.optimiser == "muon":
         return muon(model, config, peak_rate=peak_rate)
-    return _adamw(model.parameters(), config, peak_rate=peak_rate)
+    return _Together(_adamw(model.parameters(), config, peak_rate=peak_rate))
+
+
+def descend(parameters: Iterable[Tensor], optimiser: Optimiser, *, clip: float) -> Tensor:
+    """Take a step with the gradients that `parameters` have, and drop them; gives their global norm, [].
+
+    Gradients with a norm above `clip` are divided by norm / clip; 0 is no bound. Nothing waits for the device.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    # As torch.nn.utils.clip_grad_norm_ has it: the small number bounds what is divided by where the norm is 0.
+    optimiser.step(((norm + 1e-6) / clip).clamp(min=1.0) if clip else None)
+    optimiser.zero_grad()
+    return norm
 
 
 def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimiser:
@@ -59,10 +72,15 @@ def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimise
     return _Together(first, _adamw(rest, config, peak_rate=peak_rate))
 
 
-def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: float) -> torch.optim.AdamW:
+class _AdamW(torch.optim.AdamW):
+    #: What the fused step divides gradients by as it reads them; torch's GradScaler sets it too.
+    grad_scale: Tensor | None = None
+
+
+def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: float) -> _AdamW:
     """Fused AdamW."""
     parameters = list(parameters)
-    return torch.optim.AdamW(
+    return _AdamW(
         [
             {
                 "params": [parameter for parameter in parameters if parameter.ndim >= 2],
@@ -78,14 +96,18 @@ def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: floa
 
 
 class _Together:
-    """Optimisers that step as one, each over parameters of its own."""
+    """One optimiser or several that step as one, each over parameters of its own."""
 
     def __init__(self, *optimisers: torch.optim.Optimizer) -> None:
         self._optimisers = optimisers
         self.param_groups = [group for each in optimisers for group in each.param_groups]
 
-    def step(self) -> None:
+    def step(self, divisor: Tensor | None = None) -> None:
         for each in self._optimisers:
+            if isinstance(each, _AdamW):
+                each.grad_scale = None if divisor is None else divisor.float()
+            elif divisor is not None:
+                torch._foreach_div_(_gradients(each), divisor)
             each.step()
 
     def zero_grad(self) -> None:
@@ -100,6 +122,11 @@ class _Together:
             each.load_state_dict(state[str(number)])
         # Loading puts new groups in place of the old.
         self.param_groups = [group for each in self._optimisers for group in each.param_groups]
+
+
+def _gradients(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    every = (parameter.grad for group in optimiser.param_groups for parameter in group["params"])
+    return [gradient for gradient in every if gradient is not None]
 
 
 def set_rate(optimiser: Optimiser, rate: float) -> None:

@@ -29,7 +29,7 @@ from paribus.train.checkpoint import State
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import evaluate
 from paribus.train.examples import Data, scored_bytes_per_step, training_examples
-from paribus.train.optimiser import make_optimiser, set_rate
+from paribus.train.optimiser import descend, make_optimiser, set_rate
 from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.probes import as_run, make_probe
 from paribus.train.program import Batch, Program
@@ -151,9 +151,7 @@ def _run(
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
         loss = program.loss(examples)
         loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip or math.inf)
-        optimiser.step()
-        optimiser.zero_grad()
+        norm = descend(model.parameters(), optimiser, clip=config.clip)
         pending.append((loss.nats_B.sum() / share, norm))
         state.step += 1
         last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at

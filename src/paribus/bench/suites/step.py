@@ -20,7 +20,7 @@ from paribus.bench.suites.products import attention_products, linear_products
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import initialise
 from paribus.train.config import TrainConfig
-from paribus.train.optimiser import Optimiser, make_optimiser
+from paribus.train.optimiser import descend, make_optimiser
 from paribus.train.program import Batch, Program
 
 _RATE, _CLIP = 1e-3, 1.0
@@ -56,7 +56,13 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
         def loss() -> Tensor:
             return program.loss(examples).total
 
-        return _case(program.model, loss, make_optimiser(program.model, train, peak_rate=_RATE))
+        optimiser = make_optimiser(program.model, train, peak_rate=_RATE)
+
+        def step() -> None:
+            loss().backward()
+            descend(program.model.parameters(), optimiser, clip=_CLIP)
+
+        return Case(step=step, forward=loss, owned=list(program.model.parameters()))
 
     def transformers(attention: str, *, masters: bool) -> Callable[[], Case]:
         def make() -> Case:
@@ -69,7 +75,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
                     # shift_labels: the model's own loss on these targets, without shifting them once more
                     return compiled(input_ids=inputs, labels=targets, shift_labels=targets).loss
 
-            return _case(model, loss, _their_adamw(model))
+            return _their_case(model, loss)
 
         return make
 
@@ -146,7 +152,10 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
     ]
 
 
-def _case(model: nn.Module, loss: Callable[[], Tensor], optimiser: Optimiser) -> Case:
+def _their_case(model: nn.Module, loss: Callable[[], Tensor]) -> Case:
+    """A model of others with torch's optimiser and clipping, as they are trained."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
+
     def step() -> None:
         loss().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
@@ -154,10 +163,6 @@ def _case(model: nn.Module, loss: Callable[[], Tensor], optimiser: Optimiser) ->
         optimiser.zero_grad()
 
     return Case(step=step, forward=loss, owned=list(model.parameters()))
-
-
-def _their_adamw(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=_RATE, fused=True)
 
 
 def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -177,7 +182,7 @@ def _cross_entropy_case(model: nn.Module, inputs: Tensor, targets: Tensor, dtype
         with _autocast(inputs.device, dtype):
             return compiled()
 
-    return _case(model, loss, _their_adamw(model))
+    return _their_case(model, loss)
 
 
 def _products(

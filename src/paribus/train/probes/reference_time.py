@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import statistics
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from paribus.parts.context import Context
 from paribus.text.data import Dataset
 from paribus.train.config import TrainConfig
 from paribus.train.evaluation import heldout_examples
-from paribus.train.optimiser import Optimiser, make_optimiser
+from paribus.train.optimiser import Optimiser, descend, make_optimiser
 from paribus.train.probes.base import Probe, check_whole, eager_loss, untouched
 from paribus.train.program import Batch, Loss, Program
 
@@ -70,9 +69,7 @@ def _timed_step(
     _wait(program.device)
     started = time.perf_counter()
     loss().total.backward()
-    torch.nn.utils.clip_grad_norm_(program.model.parameters(), config.clip or math.inf)
-    optimiser.step()
-    optimiser.zero_grad()
+    descend(program.model.parameters(), optimiser, clip=config.clip)
     _wait(program.device)
     return time.perf_counter() - started
 
