@@ -48,8 +48,9 @@ _LOSES = {
 class JsonTokenizer:
     """Text to ids and back as the `tokenizer.json` in `folder` says, with no token put around a text.
 
-    `loses` names what of a text does not come back; it is empty for a lossless tokenizer. Raises `RequestError` for a
-    file that is none and for a tokenizer that has no token to end a text with.
+    `loses` names what of a text does not come back; it is empty for a lossless tokenizer. Where pieces write a space as
+    U+2581, a literal U+2581 comes back as a space, and with byte fallback the text <0x41> comes back as A. Raises
+    `RequestError` for a file that is none and for a tokenizer that has no token to end a text with.
     """
 
     def __init__(self, folder: Path) -> None:
