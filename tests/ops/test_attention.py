@@ -271,3 +271,9 @@ def test_queries_in_blocks_give_what_the_fused_form_gives(
         found.append([out, *torch.autograd.grad(out.sin().sum(), (q, k, v, bias))])
     for blocks, fused in zip(*found, strict=True):
         torch.testing.assert_close(blocks, fused, rtol=1e-9, atol=1e-11)
+
+
+def test_blocks_are_put_together_as_the_output_projection_reads_them() -> None:
+    q, k, v = torch.randn(3, 2, 4, 256, 8)
+    out = attend(q, k, v, mask=Mask(causal=True), scale=1.0, backend="plain")
+    assert out.transpose(1, 2).is_contiguous()

@@ -22,7 +22,7 @@ CLOCKS = {"seconds", "tokens_per_second", "peak_memory_bytes", "created", "minut
     "effective_speedup",
 }
 
-_LONGEST = 12.0  # seconds after which a study of the soak is killed
+_LONGEST = 12.0  # seconds that a study of the soak gets at the most, at first
 
 
 def _command(corpus: Path, out: Path) -> list[str]:

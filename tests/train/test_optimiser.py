@@ -80,6 +80,25 @@ def test_a_step_clips_as_torch_does(name: str, clip: float) -> None:
         torch.testing.assert_close(clipped, other)
 
 
+def test_clipping_works_in_half_precision_and_where_some_matrices_do_not_learn() -> None:
+    for name in ("adamw", "muon"):
+        model = build(MODEL, seed=0).bfloat16()
+        optimiser = make_optimiser(model, TrainConfig(optimiser=name), peak_rate=0.1)
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        for parameter in model.parameters():
+            small = parameter.ndim < 2
+            parameter.grad = torch.ones_like(parameter) if small else None
+        descend(model.parameters(), optimiser, clip=0.5)
+        moved = [not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
+        assert moved == [parameter.ndim < 2 for parameter in model.parameters()]
+
+
+def test_one_optimiser_keeps_torchs_own_state() -> None:
+    model = Small()
+    optimiser = make_optimiser(model, TrainConfig(), peak_rate=0.1)
+    assert set(optimiser.state_dict()) == set(torch.optim.AdamW(model.parameters()).state_dict())
+
+
 def test_a_divisor_is_for_one_step_only() -> None:
     model = Small()
     optimiser = make_optimiser(model, TrainConfig(weight_decay=0.0, eps=1.0), peak_rate=0.1)

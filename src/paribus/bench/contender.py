@@ -81,13 +81,16 @@ class Suite:
                 kind = "a whole number of at least 1" if isinstance(options[name], int) else "a word"
                 raise RequestError(f"bench {self.name}'s {name} is {kind}; it is {value!r}")
             options[name] = value
-        if options.get("dtype") == "auto":
-            options["dtype"] = "bfloat16" if multiplies_in_bfloat16(place().type) else "float32"
-        if options.get("dtype", "float32") not in DTYPES:
-            raise RequestError(
-                f"bench {self.name}'s dtype is auto, {', '.join(DTYPES)}; it is {options['dtype']!r}"
-            )
+        if "dtype" in options:
+            options["dtype"] = self._settled(options["dtype"])
         return options
+
+    def _settled(self, dtype: str) -> str:
+        if dtype == "auto":
+            return "bfloat16" if multiplies_in_bfloat16(place().type) else "float32"
+        if dtype not in DTYPES:
+            raise RequestError(f"bench {self.name}'s dtype is auto, {', '.join(DTYPES)}; it is {dtype!r}")
+        return dtype
 
 
 @dataclass(kw_only=True)

@@ -5,8 +5,11 @@ layer that reads it, and takes a power, a cosine and a sine for each element the
 cannot look into, the table is made once. In the same way it makes large tensors that do not depend on each other all at
 the same time, where one after the other would take less memory. Eager code does neither, and nothing happens there.
 
-The operations are defined by a `Library`: called a hundred times a step, they take a third of the time of a
-`torch.library.custom_op`.
+A gradient that is summed up once and then read by many is only said to be changed, by an operation that does nothing:
+a compiler must then have it in memory, and no copy of it is made.
+
+The operations are defined by a `Library`, as they are called a hundred times a step and a `torch.library.custom_op`
+takes longer to call. They give a fixed number of tensors: in C++ wrappers of torch 2.13 a list of results crashes.
 """
 
 from __future__ import annotations
@@ -19,10 +22,14 @@ from torch import Tensor
 
 _OPERATIONS = torch.library.Library("paribus", "FRAGMENT")
 _OPERATIONS.define("once(Tensor x) -> Tensor")
-_OPERATIONS.define("after(Tensor[] earlier, Tensor[] later) -> Tensor[]")
-_OPERATIONS.define("written(Tensor(a!) x) -> ()")
+_OPERATIONS.define("after(Tensor[] earlier, Tensor x) -> Tensor")
+_OPERATIONS.define("after.three(Tensor[] earlier, Tensor x, Tensor y, Tensor z) -> (Tensor, Tensor, Tensor)")
+_OPERATIONS.define("written(Tensor(a!) x) -> ()")  # it changes nothing
 _OPERATIONS.impl("once", torch.clone, "CompositeExplicitAutograd")
-_OPERATIONS.impl("after", lambda earlier, later: [x.clone() for x in later], "CompositeExplicitAutograd")
+_OPERATIONS.impl("after", lambda earlier, x: x.clone(), "CompositeExplicitAutograd")
+_OPERATIONS.impl(
+    "after.three", lambda earlier, *later: tuple(x.clone() for x in later), "CompositeExplicitAutograd"
+)
 _OPERATIONS.impl("written", lambda x: None, "CompositeExplicitAutograd")
 
 
@@ -37,10 +44,16 @@ def gradient_once(x: Tensor) -> Tensor:
 
 
 def after(earlier: Sequence[Tensor], *later: Tensor) -> tuple[Tensor, ...]:
-    """`later`; in compiled code copies, made when all that is `earlier` has been. No gradient passes through them."""
+    """`later`, one tensor or three; in compiled code copies, made when all that is `earlier` has been.
+
+    For the forward and backward of autograd functions: no gradient passes through it.
+    """
+    assert not (torch.is_grad_enabled() and any(x.requires_grad for x in later)), "after has no gradient"
     if not torch.compiler.is_compiling():
         return later
-    return tuple(torch.ops.paribus.after.default(earlier, later))
+    if len(later) == 1:
+        return (torch.ops.paribus.after.default(earlier, *later),)
+    return torch.ops.paribus.after.three(earlier, *later)
 
 
 class _Once(torch.autograd.Function):
@@ -60,6 +73,5 @@ class _GradientOnce(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        # Said to be changed, and not even copied: for a compiler that is reason enough to have it in memory.
         torch.ops.paribus.written.default(gradient)
         return gradient

@@ -44,7 +44,7 @@ def descend(parameters: Iterable[Tensor], optimiser: Optimiser, *, clip: float) 
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    # As torch.nn.utils.clip_grad_norm_ has it: the small number bounds what is divided by where the norm is 0.
+    # The small number is there because torch.nn.utils.clip_grad_norm_ has it.
     optimiser.step(((norm + 1e-6) / clip).clamp(min=1.0) if clip else None)
     optimiser.zero_grad()
     return norm
@@ -73,7 +73,7 @@ def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimise
 
 
 class _AdamW(torch.optim.AdamW):
-    #: What the fused step divides gradients by as it reads them; torch's GradScaler sets it too.
+    #: What torch's fused step divides gradients by as it reads them; set anew before each.
     grad_scale: Tensor | None = None
 
 
@@ -106,8 +106,8 @@ class _Together:
         for each in self._optimisers:
             if isinstance(each, _AdamW):
                 each.grad_scale = None if divisor is None else divisor.float()
-            elif divisor is not None:
-                torch._foreach_div_(_gradients(each), divisor)
+            elif divisor is not None and (gradients := _gradients(each)):
+                torch._foreach_div_(gradients, divisor)
             each.step()
 
     def zero_grad(self) -> None:
@@ -115,11 +115,14 @@ class _Together:
             each.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
+        if len(self._optimisers) == 1:
+            return self._optimisers[0].state_dict()
         return {str(number): each.state_dict() for number, each in enumerate(self._optimisers)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        alone = len(self._optimisers) == 1
         for number, each in enumerate(self._optimisers):
-            each.load_state_dict(state[str(number)])
+            each.load_state_dict(state if alone else state[str(number)])
         # Loading puts new groups in place of the old.
         self.param_groups = [group for each in self._optimisers for group in each.param_groups]
 

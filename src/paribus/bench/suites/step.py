@@ -71,7 +71,7 @@ def contenders(options: Mapping[str, Any]) -> list[Contender]:
             compiled = torch.compile(model, dynamic=False)
 
             def loss() -> Tensor:
-                with _autocast(device, dtype if masters else torch.float32):
+                with _autocast(device, dtype, enabled=masters):
                     # shift_labels: the model's own loss on these targets, without shifting them once more
                     return compiled(input_ids=inputs, labels=targets, shift_labels=targets).loss
 
@@ -165,9 +165,10 @@ def _their_case(model: nn.Module, loss: Callable[[], Tensor]) -> Case:
     return Case(step=step, forward=loss, owned=list(model.parameters()))
 
 
-def _autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+def _autocast(device: torch.device, dtype: torch.dtype, *, enabled: bool = True) -> torch.autocast:
     """Products in `dtype`, of weights in float32."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=dtype != torch.float32)
+    wanted = enabled and dtype != torch.float32
+    return torch.autocast(device.type, dtype=dtype if wanted else None, enabled=wanted)
 
 
 def _cross_entropy_case(model: nn.Module, inputs: Tensor, targets: Tensor, dtype: torch.dtype) -> Case:
