@@ -4,7 +4,7 @@ import json
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,24 @@ def refused(*parts: str) -> Iterator[None]:
     """What happens inside ends in a `RequestError` of one short line and one sentence that holds every part."""
     with pytest.raises(RequestError) as caught:
         yield
-    message = str(caught.value)
+    message = _one_sentence(caught.value)
+    for part in parts:
+        assert part in message, message
+
+
+def refusal(read: Callable[[Path], object], path: Path) -> str:
+    """The one short line and sentence of the `RequestError` in which reading the path ends."""
+    with pytest.raises(RequestError) as caught:
+        read(path)
+    return _one_sentence(caught.value)
+
+
+def _one_sentence(error: RequestError) -> str:
+    message = str(error)
     assert message.isprintable()
     assert len(message) < 1_000
     assert not message.endswith("."), message
-    for part in parts:
-        assert part in message, message
+    return message
 
 
 def entry(dtype: Any = "F32", shape: Any = (1,), data_offsets: Any = (0, 4)) -> dict[str, Any]:
