@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from paribus.bench import contender
 from paribus.bench.contender import Measured, Missing
 from paribus.bench.measure import rows
 from paribus.bench.page import markdown
@@ -18,6 +17,7 @@ from paribus.bench.suites import SUITES
 from paribus.bench.worker import kept_bytes
 from paribus.cli.benchmarks import NAMES
 from paribus.errors import RequestError
+from paribus.ops import precision
 
 
 def test_every_suite_has_a_command_and_the_other_way_round() -> None:
@@ -59,7 +59,7 @@ def test_impossible_sizes_are_refused_in_one_sentence(
 def test_a_benchmark_runs_in_what_the_machine_multiplies_fast(
     monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: str
 ) -> None:
-    monkeypatch.setattr(contender, "multiplies_in_bfloat16", lambda device: fast)
+    monkeypatch.setattr(precision, "multiplies_in_bfloat16", lambda device: fast)
     for name, suite in SUITES.items():
         if not name.startswith("tokenizer"):
             assert suite.options(None, {})["dtype"] == dtype

@@ -167,7 +167,7 @@ def test_half_precision_is_computed_in_where_the_machine_multiplies_in_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, fast: bool, computed: str
 ) -> None:
     run("convert", folder, tmp_path / "stored", "--dtype", stored)
-    monkeypatch.setattr("paribus.families.texts.multiplies_in_bfloat16", lambda device_type: fast)
+    monkeypatch.setattr("paribus.ops.precision.multiplies_in_bfloat16", lambda device_type: fast)
     assert json.loads(run("generate", tmp_path / "stored", "Once", "-n", 2, "--json"))["dtype"] == computed
     asked = ("--dtype", "bfloat16", "--json")
     assert json.loads(run("generate", tmp_path / "stored", "Once", "-n", 2, *asked))["dtype"] == "bfloat16"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 
 from paribus.errors import RequestError, nearest
-from paribus.ops.precision import multiplies_in_bfloat16
+from paribus.ops.precision import fast_dtype
 
 Kind = Literal["floor", "ours", "peer"]
 
@@ -87,7 +87,7 @@ class Suite:
 
     def _settled(self, dtype: str) -> str:
         if dtype == "auto":
-            return "bfloat16" if multiplies_in_bfloat16(place().type) else "float32"
+            return fast_dtype(place().type)
         if dtype not in DTYPES:
             raise RequestError(f"bench {self.name}'s dtype is auto, {', '.join(DTYPES)}; it is {dtype!r}")
         return dtype

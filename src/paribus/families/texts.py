@@ -15,7 +15,7 @@ from paribus.errors import RequestError
 from paribus.families.files.config import read_config
 from paribus.families.loading import Origin, load
 from paribus.model.transformer import Transformer
-from paribus.ops.precision import multiplies_in_bfloat16
+from paribus.ops.precision import fast_dtype
 from paribus.text.tokenizers import ByteTokenizer, Tokenizer, get_tokenizer, holds_tokenizer
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
 from paribus.text.tokenizers.older_files import kind_in
@@ -90,7 +90,7 @@ def _computing(weight: torch.Tensor) -> torch.dtype:
     """In which dtype to compute with weights like this one."""
     if weight.dtype not in (torch.bfloat16, torch.float16):
         return weight.dtype
-    return torch.bfloat16 if multiplies_in_bfloat16(weight.device.type) else torch.float32
+    return getattr(torch, fast_dtype(weight.device.type))
 
 
 def _coder(home: Path, model: Transformer) -> Coder:

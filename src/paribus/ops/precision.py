@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+
+
+def fast_dtype(device_type: str) -> Literal["bfloat16", "float32"]:
+    """What `auto` stands for: "bfloat16" where the device multiplies in it, else "float32"."""
+    return "bfloat16" if multiplies_in_bfloat16(device_type) else "float32"
 
 
 def multiplies_in_bfloat16(device_type: str) -> bool:

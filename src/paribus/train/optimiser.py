@@ -34,7 +34,7 @@ def make_optimiser(model: nn.Module, config: TrainConfig, *, peak_rate: float) -
     """The optimiser that `config.optimiser` names, over the parameters of `model`."""
     if config.optimiser == "muon":
         return muon(model, config, peak_rate=peak_rate)
-    return _Together(_adamw(model.parameters(), config, peak_rate=peak_rate))
+    return _adamw(model.parameters(), config, peak_rate=peak_rate)
 
 
 def descend(parameters: Iterable[Tensor], optimiser: Optimiser, *, clip: float) -> Tensor:
@@ -61,7 +61,7 @@ def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimise
     rest: list[Tensor] = []
     for name, parameter in model.named_parameters():
         (matrices if parameter.ndim == 2 and slot_of(name) in _IN_BLOCKS else rest).append(parameter)
-    first = torch.optim.Muon(
+    first = _Muon(
         matrices,
         lr=peak_rate,
         weight_decay=config.weight_decay / peak_rate,
@@ -73,8 +73,20 @@ def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimise
 
 
 class _AdamW(torch.optim.AdamW):
-    #: What torch's fused step divides gradients by as it reads them; set anew before each.
-    grad_scale: Tensor | None = None
+    grad_scale: Tensor | None = None  # what torch's fused step divides gradients by as it reads them
+
+    def step(self, divisor: Tensor | None = None) -> None:  # type: ignore[override]
+        self.grad_scale = None if divisor is None else divisor.float()
+        super().step()
+
+
+class _Muon(torch.optim.Muon):
+    def step(self, divisor: Tensor | None = None) -> None:  # type: ignore[override]
+        every = (parameter.grad for group in self.param_groups for parameter in group["params"])
+        gradients = [gradient for gradient in every if gradient is not None]
+        if divisor is not None and gradients:
+            torch._foreach_div_(gradients, divisor)
+        super().step()
 
 
 def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: float) -> _AdamW:
@@ -96,40 +108,28 @@ def _adamw(parameters: Iterable[Tensor], config: TrainConfig, *, peak_rate: floa
 
 
 class _Together:
-    """One optimiser or several that step as one, each over parameters of its own."""
+    """Optimisers that step as one, each over parameters of its own."""
 
-    def __init__(self, *optimisers: torch.optim.Optimizer) -> None:
+    def __init__(self, *optimisers: Optimiser) -> None:
         self._optimisers = optimisers
         self.param_groups = [group for each in optimisers for group in each.param_groups]
 
     def step(self, divisor: Tensor | None = None) -> None:
         for each in self._optimisers:
-            if isinstance(each, _AdamW):
-                each.grad_scale = None if divisor is None else divisor.float()
-            elif divisor is not None and (gradients := _gradients(each)):
-                torch._foreach_div_(gradients, divisor)
-            each.step()
+            each.step(divisor)
 
     def zero_grad(self) -> None:
         for each in self._optimisers:
             each.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        if len(self._optimisers) == 1:
-            return self._optimisers[0].state_dict()
         return {str(number): each.state_dict() for number, each in enumerate(self._optimisers)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        alone = len(self._optimisers) == 1
         for number, each in enumerate(self._optimisers):
-            each.load_state_dict(state if alone else state[str(number)])
+            each.load_state_dict(state[str(number)])
         # Loading puts new groups in place of the old.
         self.param_groups = [group for each in self._optimisers for group in each.param_groups]
-
-
-def _gradients(optimiser: torch.optim.Optimizer) -> list[Tensor]:
-    every = (parameter.grad for group in optimiser.param_groups for parameter in group["params"])
-    return [gradient for gradient in every if gradient is not None]
 
 
 def set_rate(optimiser: Optimiser, rate: float) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import allocate
 from paribus.model.transformer import Transformer
-from paribus.ops.precision import multiplies_in_bfloat16
+from paribus.ops.precision import fast_dtype
 from paribus.ops.training_cross_entropy import parts_that_fit, training_cross_entropy
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
@@ -226,9 +226,7 @@ def resolve(train: TrainConfig) -> tuple[TrainConfig, str | None]:
 
     bfloat16 where the device multiplies in it, else float32; compiled where there is a working compiler.
     """
-    dtype = train.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if multiplies_in_bfloat16(device_type()) else "float32"
+    dtype = fast_dtype(device_type()) if train.dtype == "auto" else train.dtype
     compile_, why_eager = train.compile, None
     if compile_ == "auto":
         why_eager = missing_compiler() if device_type() == "cpu" else None
