@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paribus.cli import app
+from paribus.cores import WAITING
 from paribus.errors import RequestError
 from paribus.study.single import session  # noqa: F401 - loaded before a test replaces the cache folder
 
@@ -44,6 +45,16 @@ def test_a_run_ends_with_a_table_and_says_where_it_is(tmp_path: Path) -> None:
     out, said = _run(*TINY, "--json")
     assert json.loads(out) == result and "was finished before" in said
     assert "finished before" not in _run(*TINY, "--no-resume")[1]
+
+
+@pytest.mark.parametrize("given", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_wait_as_those_of_a_study_unless_the_user_settles_it(
+    given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {name: value for name, value in os.environ.items() if name not in WAITING}
+    monkeypatch.setattr("os.environ", before | given)
+    settings = json.loads(_run(*TINY, "--json")[0])["as_run"]["settings"]
+    assert {name: settings[name] for name in WAITING if name in settings} == (given or WAITING)
 
 
 def test_a_file_of_settings_runs_again(tmp_path: Path) -> None:

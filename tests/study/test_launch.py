@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from paribus.cores import WAITING
 from paribus.errors import RequestError, WorkError
 from paribus.study.folder import hold
 from paribus.study.launch import ALLOCATOR, LocalLauncher, make_launcher
@@ -116,12 +117,12 @@ def test_a_worker_that_dies_fails_its_trial_and_is_replaced(planned: Planned, tm
 
 
 def test_workers_start_with_their_allocator_and_thread_settings(planned: Planned, tmp_path: Path) -> None:
-    names = [*ALLOCATOR, "OMP_NUM_THREADS", "OMP_WAIT_POLICY"]
+    names = [*ALLOCATOR, "OMP_NUM_THREADS", *WAITING]
     telling = f"raise ValueError(','.join(os.environ.get(name, '') for name in {names!r}))"
     told = _trials_of(planned, tmp_path, telling)[0]
     sound = planned[0].trials([8e-2])[0]
     said = _launch(planned, tmp_path, [told, sound])[told.key]["reason"]
-    assert said == "ValueError: " + ",".join([*ALLOCATOR.values(), "1", "PASSIVE"])
+    assert said == "ValueError: " + ",".join([*ALLOCATOR.values(), "1", *WAITING.values()])
 
 
 def test_no_worker_outlives_an_abandoned_run(planned: Planned, tmp_path: Path) -> None:

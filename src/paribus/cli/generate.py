@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paribus.cli.json_option import JsonOption
+from paribus.cores import settle_waiting
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def generate(
 
     Example: [bold]paribus generate models/mine --prompts prompts.txt --json > texts.json[/bold]
     """
+    settle_waiting()
     import torch
 
     from paribus.cli.warned import warned

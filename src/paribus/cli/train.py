@@ -12,6 +12,7 @@ import typer
 
 from paribus.cli.json_option import JsonOption
 from paribus.cli.text_options import DataOption, TextFieldOption
+from paribus.cores import settle_waiting
 
 if TYPE_CHECKING:
     from paribus.study.single.session import Prepared
@@ -76,6 +77,7 @@ def train(
     learning rate; default 0.4 / d_model), scores (how often held-out text is scored; default 10), and the options
     above by theirs.
     """
+    settle_waiting()
     from paribus.cli.display import Display
     from paribus.cli.train_tables import changes_table, result_table
     from paribus.study.settings import load_file

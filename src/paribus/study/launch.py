@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from paribus.cores import WAITING
 from paribus.errors import RequestError, nearest
 from paribus.study.launchers.queue import TrialQueue
 from paribus.study.plan import Trial
@@ -82,7 +83,7 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
+        **WAITING,
         **ALLOCATOR,
         "TORCHINDUCTOR_CACHE_DIR": str(default_cache() / "inductor"),
         # Compiling inside the worker: a pool of compile processes would outlive a killed study.

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 
+from paribus.cores import WAITING
 from paribus.ops.attention import choose_backend
 from paribus.train.program import Program
 
 #: Of the process: they count only when it starts with them, and change how fast a step is.
-_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+_SETTINGS = ("OMP_NUM_THREADS", *WAITING, "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def as_run(program: Program, *, seq_len: int | None = None) -> dict[str, Any]:
