@@ -106,7 +106,9 @@ def measure_peaks(
         found, tokens = _listed(worker, only)
     for number, each in enumerate(found):
         told(each.name, number, len(found))
-        with _processes(suite, options, count=1, threads=threads, tuned_allocator=False) as worker:
+        with _processes(
+            suite, options, count=1, threads=threads, settings=dict.fromkeys(ALLOCATOR)
+        ) as worker:
             step = _build(worker, each)
             if step is not None:
                 each.seconds = [step]

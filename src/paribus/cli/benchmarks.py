@@ -101,7 +101,7 @@ def _run(
         return
     if out is not None and (out.suffix != ".md" or not out.absolute().parent.is_dir()):
         raise RequestError(f"--out is a file FILE.md in a folder that exists; it is {out}")
-    options = suite.options(shape, dict(_override(word) for word in overrides))
+    options = suite.options(shape, dict(override(word) for word in overrides))
     with display.turns() as told:
         try:
             document = benchmark(
@@ -119,7 +119,8 @@ def _run(
         display.show(table(document))
 
 
-def _override(word: str) -> tuple[str, Any]:
+def override(word: str) -> tuple[str, Any]:
+    """A size that is changed, from option=value. Raises `RequestError` for other words."""
     key, equals, value = word.partition("=")
     if not equals:
         raise RequestError(f"sizes are changed by option=value, as in d_model=512; this is {word!r}")

@@ -10,29 +10,33 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from paribus.errors import WorkError
-from paribus.study.launch import ALLOCATOR, worker_environment
+from paribus.study.launch import worker_environment
 
 
 class Processes:
     """`count` processes `python -m ARGUMENTS`, with the environment of a worker of `threads`; a context manager.
 
+    `settings` are changes to that environment; None takes one out of it.
     Raises `OSError` if one cannot be started.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, count: int, threads: int, tuned_allocator: bool = True
+        self,
+        arguments: Sequence[str],
+        *,
+        count: int,
+        threads: int,
+        settings: Mapping[str, str | None] | None = None,
     ) -> None:
         self._log = TemporaryDirectory()
-        environment = {**os.environ, **worker_environment(threads)}
-        if not tuned_allocator:
-            for name in ALLOCATOR:
-                environment.pop(name, None)
+        wanted = {**os.environ, **worker_environment(threads), **(settings or {})}
+        environment = {name: value for name, value in wanted.items() if value is not None}
         self._processes: list[subprocess.Popen[bytes]] = []
         try:
             for number in range(count):
