@@ -34,6 +34,7 @@ bench: $(VENV)/.test-ready
 	$(BIN)/pip install -q --no-deps -r benchmarks/peers.txt
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/compile_time.py
+	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/pages.py docs/benchmarks.md
 
 attention-table: $(VENV)/.ready
