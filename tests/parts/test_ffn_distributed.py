@@ -20,6 +20,8 @@ DAILY = [
     *(f"{how}:{part}:{memory}:" for how in HOWS for part, memory in (("swiglu", "keep"), ("relu", "none"))),
     *(f"{how}:swiglu_learnable:keep:aot_eager" for how in HOWS),
     "fsdp_model:swiglu_learnable:half:",
+    "table_rows:embedding:keep:",
+    "table_columns:embedding:keep:aot_eager",
     "tensor:softmax:keep:",
 ]
 PARTS = ("swiglu", "swiglu_learnable", "swiglu_clamped", "relu", "prelu")

@@ -16,13 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 from paribus import registry
 from paribus.errors import RequestError
 from paribus.model.config import ModelConfig
 from paribus.model.initialise import build
+from paribus.ops.embedding import Embedding
 
 from .comparison import draw, tokens
 
@@ -54,8 +55,19 @@ def each_block(model: nn.Module, mesh: DeviceMesh) -> None:
     fully_shard(model, mesh=mesh)
 
 
+def table_rows(table: nn.Module, mesh: DeviceMesh) -> None:
+    """Tensor parallelism: a table's rows are split."""
+    parallelize_module(table, mesh, RowwiseParallel(input_layouts=Replicate()))
+
+
+def table_columns(table: nn.Module, mesh: DeviceMesh) -> None:
+    parallelize_module(table, mesh, ColwiseParallel(output_layouts=Replicate()))
+
+
 SPREAD: dict[str, Callable[[nn.Module, DeviceMesh], None]] = {
     "tensor": columns_and_rows,
+    "table_rows": table_rows,
+    "table_columns": table_columns,
     "fsdp": whole_layer,
     "fsdp_each": each_matrix,
     "fsdp_model": each_block,
@@ -69,6 +81,8 @@ def make(how: str, part: str, memory: str) -> tuple[nn.Module, Tensor]:
             vocab_size=V, d_model=D, d_ff=D_FF, num_layers=2, num_heads=1, ffn=part, ffn_memory=memory
         )
         return build(config, seed=0), torch.arange(B * T).reshape(B, T) % V
+    if how.startswith("table"):
+        return draw(Embedding(V, D)), torch.arange(B * T).reshape(B, T) % V
     layer = registry.get("ffn", part).build(d_model=D, d_ff=D_FF, bias=True, memory=memory)
     return draw(layer), tokens(B, T, D, dtype=torch.float32).detach()
 
@@ -97,7 +111,7 @@ def errors(case: str, mesh: DeviceMesh) -> dict[str, float]:
         if backend
         else together
     )
-    if how == "tensor":
+    if not how.startswith("fsdp"):
         found = results(run, together, x)
     else:  # each process has half of the batch, and the loss is its mean
         found = results(run, together, x.chunk(2)[mesh.get_rank()])

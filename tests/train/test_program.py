@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from paribus.parts.ffn.ungated import FeedForward
 from paribus.registry import Registry, part
 from paribus.train import program as module
 from paribus.train.config import TrainConfig
+from paribus.train.optimiser import descend, make_optimiser
 from paribus.train.program import IGNORE, Batch, Program, resolve
 
 from ..ops.test_cross_entropy import peak_bytes
@@ -270,3 +272,39 @@ def test_compiled_a_step_never_holds_the_logits_of_all_rows() -> None:
     logits = rows * vocab * 2
     assert peak(1) - peak(8) > 0.8 * logits
     assert peak(8) < logits
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler", "two_threads")
+@pytest.mark.parametrize(
+    ("position", "compile"), [("rope", "on"), ("learned", "on"), ("shaw", "on"), ("t5", "on"), ("t5", "off")]
+)
+def test_steps_on_two_threads_give_the_same_bits_again(position: str, compile: str) -> None:
+    """Threads that add to one number as they come would add in another order each time."""
+    model = dataclasses.replace(MODEL, d_model=64, max_seq_len=128, position=position, tie_embeddings=True)
+    train = dataclasses.replace(
+        TRAIN, tokens=20 * 1024, batch_size=8, seq_len=128, dtype="float32", compile=compile
+    )
+    ids = torch.randint(4, (8, 128), generator=torch.Generator().manual_seed(0))
+    batch = Batch(inputs_BT=ids, targets_BT=ids, position_BT=torch.arange(128).expand(8, -1).contiguous())
+    program = Program(model, train)
+
+    def trained() -> list[Tensor]:
+        initialise(program.model, seed=0)
+        program.reset()
+        optimiser = make_optimiser(program.model, train, peak_rate=1e-2)
+        for _ in range(8):
+            program.loss(batch).total.backward()
+            descend(program.model.parameters(), optimiser, clip=1.0)
+        return [parameter.detach().clone() for parameter in program.model.parameters()]
+
+    first, again = trained(), trained()
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))

@@ -25,6 +25,7 @@ from paribus.model.cache import Cache
 from paribus.model.config import ModelConfig
 from paribus.model.head import Head
 from paribus.model.stack import Stack
+from paribus.ops.embedding import Embedding
 from paribus.parts.init import Role, Roles
 from paribus.parts.position.base import Position
 
@@ -43,9 +44,9 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.embedding = Embedding(config.vocab_size, config.d_model)
         if config.segments:
-            self.segment_embedding = nn.Embedding(config.segments, config.d_model)
+            self.segment_embedding = Embedding(config.segments, config.d_model)
         for name, stack in config.stacks().items():
             self.add_module(name, Stack(config, stack))
         self.head = Head(

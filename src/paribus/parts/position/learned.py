@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.errors import RequestError
+from paribus.ops.embedding import embedding
 from paribus.parts.init import Role, Roles
 from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
@@ -49,7 +50,7 @@ class LearnedPosition(Position):
     def embed(self, x_BTD: Tensor, position_T: Tensor) -> Tensor:
         self._refuse_beyond(position_T.shape[-1])
         row_T = position_T + self.offset if self.offset else position_T
-        return x_BTD + self.weight[row_T].to(x_BTD.dtype)
+        return x_BTD + embedding(self.weight, row_T).to(x_BTD.dtype)
 
     def _refuse_beyond(self, length: int) -> None:
         # Positions of a sequence are consecutive, so their number tells whether they fit the table.

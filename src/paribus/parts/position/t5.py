@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from paribus.errors import RequestError
+from paribus.ops.embedding import embedding, look_up
 from paribus.parts.init import Roles, constant
 from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
@@ -71,15 +72,19 @@ class T5Position(Position):
         self.weight = nn.Parameter(torch.zeros(num_buckets, self.num_heads))
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
-        # All offsets beyond max_distance share a bucket, so these rows are all there are: [H, 2 max_distance + 1].
+        # All offsets beyond max_distance share a bucket, so these are all there are for each head.
         reach = torch.arange(-self.max_distance, self.max_distance + 1, device=query_T.device)
         buckets = t5_buckets(
             reach, causal=self.causal, num_buckets=self.num_buckets, max_distance=self.max_distance
         )
-        return {**super().state(query_T, key_S, length=length), "table": self.weight[buckets].T.contiguous()}
+        return {
+            **super().state(query_T, key_S, length=length),
+            "table": embedding(self.weight, buckets).T.flatten(),
+        }
 
     def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:
-        return state["table"][head, offset.clamp(-self.max_distance, self.max_distance) + self.max_distance]
+        place = offset.clamp(-self.max_distance, self.max_distance) + self.max_distance
+        return look_up(state["table"], head * (2 * self.max_distance + 1) + place)
 
     def roles(self) -> Roles:
         return {"weight": constant(self.num_buckets, 0.0)}
