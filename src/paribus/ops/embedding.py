@@ -31,10 +31,10 @@ def embedding(table_VD: Tensor, row: Tensor) -> Tensor:
 
 def look_up(table_V: Tensor, place: Tensor) -> Tensor:
     """The numbers [...] of a table [V] at places [...] from 0 to V - 1."""
+    if place.ndim == 0 or table_V.device.type != "cpu":  # one number, as `flex_attention` asks for it
+        return table_V[place]
     if _left_to_a_compiler(table_V):
         return _Rows.apply(table_V, place)
-    if table_V.device.type != "cpu" or torch._C._are_functorch_transforms_active():
-        return table_V[place]
     # Torch's own gradient of table[place] is added up by all threads as well.
     return table_V.index_select(0, place.flatten()).view(place.shape)
 
