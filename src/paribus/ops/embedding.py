@@ -25,12 +25,15 @@ _OPERATIONS.impl("sum_by_row", _sum_by_row, "CompositeExplicitAutograd")
 
 
 def embedding(table_VD: Tensor, row: Tensor) -> Tensor:
-    """The rows [..., D] of a table [V, D] that whole numbers [...] from 0 to V - 1 name."""
+    """The rows [..., D] of a table [V, D] that whole numbers [...] from 0 to V - 1 name, in the table's dtype.
+
+    Compiled for a CPU, gradients are summed in at least float32 and in the order of the numbers.
+    """
     return _Rows.apply(table_VD, row) if _left_to_a_compiler(table_VD) else F.embedding(row, table_VD)
 
 
 def look_up(table_V: Tensor, place: Tensor) -> Tensor:
-    """The numbers [...] of a table [V] at places [...] from 0 to V - 1."""
+    """The numbers [...] of a table [V] at places [...] from 0 to V - 1, with gradients as in `embedding`."""
     if place.ndim == 0 or table_V.device.type != "cpu":  # one number, as `flex_attention` asks for it
         return table_V[place]
     if _left_to_a_compiler(table_V):
