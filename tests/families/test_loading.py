@@ -14,7 +14,7 @@ from paribus.model.cache import Cache
 from paribus.model.transformer import Transformer
 
 from . import peers
-from .files.checkpoints import refused
+from .files.checkpoints import refusal
 from .peers import (
     FAMILIES,
     SPEAKING,
@@ -157,8 +157,8 @@ def rewritten(name: str, folder: Path, **tensors: torch.Tensor | None) -> Path:
 def test_tensors_that_are_not_the_configs_are_named(
     tensors: dict[str, torch.Tensor | None], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
-    with refused(*parts):
-        paribus.load(rewritten("llama", tmp_path, **tensors))
+    said = refusal(paribus.load, rewritten("llama", tmp_path, **tensors))
+    assert all(part in said for part in parts)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +175,9 @@ def test_tensors_that_are_not_the_configs_are_named(
 def test_a_fused_tensor_of_another_shape_is_named(
     name: str, tensor: str, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    with refused(f"{tensor.replace('__', '.')} has the shape {list(shape)}"):
-        paribus.load(rewritten(name, tmp_path, **{tensor: torch.ones(shape)}))
+    assert f"{tensor.replace('__', '.')} has the shape {list(shape)}" in refusal(
+        paribus.load, rewritten(name, tmp_path, **{tensor: torch.ones(shape)})
+    )
 
 
 def test_a_checkpoint_of_the_bare_trunk_is_loaded_by_its_shorter_names(tmp_path: Path) -> None:
@@ -268,16 +269,17 @@ def test_code_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["gptq", "gptq\n\x1b[31m" + "x" * 5_000])
 def test_quantised_weights_are_refused(method: str, tmp_path: Path) -> None:
-    with refused("quantised by gptq", "take the unquantised checkpoint"):
-        paribus.load(edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": method}))
+    said = refusal(
+        paribus.load, edited(checkpoint("llama", tmp_path), quantization_config={"quant_method": method})
+    )
+    assert "quantised by gptq" in said and "take the unquantised checkpoint" in said
 
 
 def test_an_unknown_family_is_refused(tmp_path: Path) -> None:
-    with refused("'gpt3'", "did you mean gptj or gpt2?"):
-        paribus.load(edited(checkpoint("gpt2", tmp_path), model_type="gpt3"))
+    said = refusal(paribus.load, edited(checkpoint("gpt2", tmp_path), model_type="gpt3"))
+    assert "'gpt3'" in said and "did you mean gptj or gpt2?" in said
 
 
 def test_a_config_alone_is_nothing_to_load(tmp_path: Path) -> None:
     checkpoint("gpt2", tmp_path)
-    with refused("has a config and no weights"):
-        paribus.load(tmp_path / "config.json")
+    assert "has a config and no weights" in refusal(paribus.load, tmp_path / "config.json")

@@ -14,7 +14,7 @@ from paribus.families.meaning import differing
 from paribus.model.config import ModelConfig
 from paribus.registry import Registry
 
-from .files.checkpoints import refused
+from .files.checkpoints import refusal
 from .peers import V, edited, our_logits, tokens
 from .variations import with_weights
 
@@ -89,8 +89,8 @@ def test_a_part_from_a_file_is_run_only_if_asked(tmp_path: Path, own_registry: R
     config = json.loads((tmp_path / "ours/config.json").read_text())
     config["model"]["norm"] = f"{tmp_path / 'mine.py'}:Mine"
     edited(tmp_path / "ours", **config)
-    with refused("a part from a file", "own_parts=True"):
-        paribus.load(tmp_path / "ours")
+    said = refusal(paribus.load, tmp_path / "ours")
+    assert "a part from a file" in said and "own_parts=True" in said
     assert not (tmp_path / "ran").exists()
     paribus.load(tmp_path / "ours", own_parts=True)
     assert (tmp_path / "ran").exists()
@@ -144,13 +144,12 @@ def test_what_is_not_our_format_is_refused(
     changes: dict[str, Any], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
     paribus.save(with_weights(ModelConfig(**SIZES)), tmp_path / "ours", layout="paribus")
-    with refused(*parts):
-        paribus.load(edited(tmp_path / "ours", **changes))
+    said = refusal(paribus.load, edited(tmp_path / "ours", **changes))
+    assert all(part in said for part in parts)
 
 
 def test_a_tensor_too_many_is_named(tmp_path: Path) -> None:
     paribus.save(with_weights(ModelConfig(**SIZES)), tmp_path / "ours", layout="paribus")
     file = tmp_path / "ours/model.safetensors"
     save_file({**load_file(file), "spare": torch.ones(1)}, file)
-    with refused("has a tensor spare"):
-        paribus.load(tmp_path / "ours")
+    assert "has a tensor spare" in refusal(paribus.load, tmp_path / "ours")

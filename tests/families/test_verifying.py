@@ -11,7 +11,7 @@ from paribus.errors import WorkError
 from paribus.families import verifying
 from paribus.families.loading import load
 from paribus.families.verifying import verify_logits
-from tests.families.files.checkpoints import refused
+from tests.families.files.checkpoints import refusal
 from tests.families.inspecting.checkpoints import config_of, write, write_config
 
 
@@ -63,16 +63,17 @@ def test_a_model_that_is_read_wrongly_fails(tmp_path: Path, monkeypatch: pytest.
 
 def test_families_that_are_not_loaded_cannot_be_verified(tmp_path: Path) -> None:
     write_config(tmp_path, config_of(model_type="new_type"))
-    with refused("'new_type' can be inspected and not verified"):
-        verify_logits(tmp_path)
+    assert "'new_type' can be inspected and not verified" in refusal(verify_logits, tmp_path)
 
 
 def test_a_bare_config_has_no_logits(tmp_path: Path) -> None:
-    with refused("logits are of a folder with config.json and weights"):
-        verify_logits(write_config(tmp_path, config_of()))
+    assert "logits are of a folder with config.json and weights" in refusal(
+        verify_logits, write_config(tmp_path, config_of())
+    )
     folder, _ = write("llama", tmp_path)
-    with refused("logits are of a folder with config.json and weights"):
-        verify_logits(folder / "model.safetensors")
+    assert "logits are of a folder with config.json and weights" in refusal(
+        verify_logits, folder / "model.safetensors"
+    )
 
 
 def test_without_transformers_one_sentence_says_how_to_get_it(
@@ -80,8 +81,7 @@ def test_without_transformers_one_sentence_says_how_to_get_it(
 ) -> None:
     folder, _ = write("llama", tmp_path)
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with refused("pip install transformers"):
-        verify_logits(folder)
+    assert "pip install transformers" in refusal(verify_logits, folder)
 
 
 def test_a_checkpoint_that_transformers_refuses_is_told(

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from paribus.files.json_object import MAX_DEPTH, json_object
-from tests.families.files.checkpoints import refused
+from tests.families.files.checkpoints import refusal
 
 
 def test_an_object_is_read() -> None:
@@ -15,24 +15,20 @@ def test_an_object_is_read() -> None:
 
 
 def test_a_key_given_twice_is_named() -> None:
-    with refused("x gives the key 'size' twice"):
-        json_object(b'{"size": 1, "size": 1}', "x")
+    assert "x gives the key 'size' twice" in refusal(json_object, b'{"size": 1, "size": 1}', "x")
 
 
 def test_a_key_given_twice_deep_inside_is_named() -> None:
-    with refused("x gives the key 'b' twice"):
-        json_object(b'{"a": [{"b": 1, "c": 2, "b": 3}]}', "x")
+    assert "x gives the key 'b' twice" in refusal(json_object, b'{"a": [{"b": 1, "c": 2, "b": 3}]}', "x")
 
 
 def test_keys_that_are_spelled_differently_and_are_the_same_are_one_key() -> None:
-    with refused("twice"):
-        json_object(b'{"a": 1, "\\u0061": 2}', "x")
+    assert "twice" in refusal(json_object, b'{"a": 1, "\\u0061": 2}', "x")
 
 
 def test_a_key_given_twice_does_not_flood_the_message() -> None:
     key = b"k" * 100_000
-    with refused("twice"):
-        json_object(b'{"' + key + b'": 1, "' + key + b'": 2}', "x")
+    assert "twice" in refusal(json_object, b'{"' + key + b'": 1, "' + key + b'": 2}', "x")
 
 
 def test_nesting_up_to_the_bound_is_read() -> None:
@@ -43,14 +39,16 @@ def test_nesting_up_to_the_bound_is_read() -> None:
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH, 500, 100_000])
 def test_deeper_nesting_is_refused(depth: int) -> None:
-    with refused(f"x is nested more than {MAX_DEPTH} levels deep"):
-        json_object(b'{"a": ' + b"[" * depth + b"]" * depth + b"}", "x")
+    assert f"x is nested more than {MAX_DEPTH} levels deep" in refusal(
+        json_object, b'{"a": ' + b"[" * depth + b"]" * depth + b"}", "x"
+    )
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000])
 def test_deeper_nesting_of_objects_is_refused(depth: int) -> None:
-    with refused(f"x is nested more than {MAX_DEPTH} levels deep"):
-        json_object(b'{"a": ' * depth + b"0" + b"}" * depth, "x")
+    assert f"x is nested more than {MAX_DEPTH} levels deep" in refusal(
+        json_object, b'{"a": ' * depth + b"0" + b"}" * depth, "x"
+    )
 
 
 def test_nan_and_infinity_are_floats() -> None:
@@ -67,40 +65,36 @@ def test_minus_zero_is_a_float() -> None:
 
 @pytest.mark.parametrize("digits", [101, 5_000, 1_000_000])
 def test_a_number_of_very_many_digits_is_refused(digits: int) -> None:
-    with refused(f"x has a number of {digits:,} digits"):
-        json_object(b'{"a": ' + b"9" * digits + b"}", "x")
+    assert f"x has a number of {digits:,} digits" in refusal(
+        json_object, b'{"a": ' + b"9" * digits + b"}", "x"
+    )
 
 
 def test_text_in_another_encoding_is_refused() -> None:
-    with refused("x is not UTF-8 text: byte 8 is wrong"):
-        json_object('{"name":ä}'.encode("latin-1"), "x")
+    assert "x is not UTF-8 text: byte 8 is wrong" in refusal(json_object, '{"name":ä}'.encode("latin-1"), "x")
 
 
 def test_a_byte_order_mark_is_refused() -> None:
-    with refused("x begins with a byte order mark"):
-        json_object(b"\xef\xbb\xbf{}", "x")
+    assert "x begins with a byte order mark" in refusal(json_object, b"\xef\xbb\xbf{}", "x")
 
 
 @pytest.mark.parametrize("raw", [b"", b" \n\t "])
 def test_nothing_is_refused_as_empty(raw: bytes) -> None:
-    with refused("x is empty"):
-        json_object(raw, "x")
+    assert "x is empty" in refusal(json_object, raw, "x")
 
 
 @pytest.mark.parametrize("raw", [b"{", b'{"a', b'{"a": 1', b'{"a": [1,', b'{"a": "b', b'{"a": 1,\n'])
 def test_a_truncated_object_breaks_off(raw: bytes) -> None:
-    with refused("x breaks off in the middle"):
-        json_object(raw, "x")
+    assert "x breaks off in the middle" in refusal(json_object, raw, "x")
 
 
 def test_what_is_no_json_is_placed() -> None:
-    with refused("x is not JSON: ", "line 2, column 6"):
-        json_object(b'{\n"a": b}', "x")
+    said = refusal(json_object, b'{\n"a": b}', "x")
+    assert "x is not JSON: " in said and "line 2, column 6" in said
 
 
 def test_more_than_one_object_is_refused() -> None:
-    with refused("x is not JSON: extra data at line 1, column 4"):
-        json_object(b"{} {}", "x")
+    assert "x is not JSON: extra data at line 1, column 4" in refusal(json_object, b"{} {}", "x")
 
 
 @pytest.mark.parametrize(
@@ -115,14 +109,12 @@ def test_more_than_one_object_is_refused() -> None:
     ],
 )
 def test_what_is_no_object_is_named(raw: bytes, kind: str) -> None:
-    with refused(f"x holds {kind} where a JSON object is expected"):
-        json_object(raw, "x")
+    assert f"x holds {kind} where a JSON object is expected" in refusal(json_object, raw, "x")
 
 
 @pytest.mark.parametrize("raw", [rb'{"\ud800": 1}', rb'{"a": ["\udfff"]}'])
 def test_half_a_surrogate_pair_is_refused(raw: bytes) -> None:
-    with refused("x holds half a surrogate pair"):
-        json_object(raw, "x")
+    assert "x holds half a surrogate pair" in refusal(json_object, raw, "x")
 
 
 def test_a_whole_surrogate_pair_is_a_letter() -> None:

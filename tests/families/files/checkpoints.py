@@ -4,8 +4,7 @@ import json
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,11 @@ import pytest
 from paribus.errors import RequestError
 
 
-@contextmanager
-def refused(*parts: str) -> Iterator[None]:
-    """What happens inside ends in a `RequestError` of one short line and one sentence that holds every part."""
+def refusal(read: Callable[..., object], *given: Any, **named: Any) -> str:
+    """The one short line and sentence of the `RequestError` in which `read` of what is given ends."""
     with pytest.raises(RequestError) as caught:
-        yield
-    message = _one_sentence(caught.value)
-    for part in parts:
-        assert part in message, message
-
-
-def refusal(read: Callable[[Path], object], path: Path) -> str:
-    """The one short line and sentence of the `RequestError` in which reading the path ends."""
-    with pytest.raises(RequestError) as caught:
-        read(path)
-    return _one_sentence(caught.value)
-
-
-def _one_sentence(error: RequestError) -> str:
-    message = str(error)
+        read(*given, **named)
+    message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 1_000
     assert not message.endswith("."), message

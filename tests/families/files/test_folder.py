@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from paribus.families.files.folder import Folder, open_folder
 
-from .checkpoints import entry, file_of, refused, without_weights, write_shards
+from .checkpoints import entry, file_of, refusal, without_weights, write_shards
 
 # What is read.
 
@@ -47,8 +47,7 @@ def test_shards_are_joined_by_their_index(tmp_path: Path) -> None:
 def test_headers_are_not_read_before_they_are_asked_for(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"broken")
     opened = open_folder(folder)
-    with refused("too few for a header"):
-        _ = opened.tensors
+    assert "too few for a header" in refusal(lambda: opened.tensors)
 
 
 def test_one_file_goes_before_an_index_as_in_transformers(folder: Path) -> None:
@@ -151,15 +150,18 @@ def test_tensors_of_one_file_share_its_mapping(folder: Path) -> None:
 
 
 def test_an_unknown_tensor_gets_the_nearest_name(folder: Path) -> None:
-    with refused(f"there is no tensor 'lm_head.wieght' in {folder}: did you mean lm_head.weight?"):
-        open_folder(folder).tensor("lm_head.wieght")
+    assert f"there is no tensor 'lm_head.wieght' in {folder}: did you mean lm_head.weight?" in refusal(
+        lambda: open_folder(folder).tensor("lm_head.wieght")
+    )
 
 
 def test_an_unknown_tensor_like_no_other_is_told_how_many_there_are(folder: Path) -> None:
-    with refused(f"there is no tensor 'zzz' in {folder}: it holds 2 tensors"):
-        open_folder(folder).tensor("zzz")
+    assert f"there is no tensor 'zzz' in {folder}: it holds 2 tensors" in refusal(
+        lambda: open_folder(folder).tensor("zzz")
+    )
 
 
 def test_a_folderwithout_weights_has_no_tensor(folder: Path) -> None:
-    with refused("only its config was found, no weights"):
-        Folder(path=folder, config={}).tensor("a")
+    assert "only its config was found, no weights" in refusal(
+        lambda: Folder(path=folder, config={}).tensor("a")
+    )
