@@ -90,7 +90,11 @@ def complete(results: Results | None = None) -> Results:
             mean = row["difference"]["mean"]
             row["difference"] |= {"ci90": [mean - 0.044, mean + 0.044]}
             row["bootstrap"] = {"mean": mean + 0.001, "ci95": [mean - 0.061, mean + 0.062]}
-            factors = {"loss_factor": 1.9, "throughput_ratio": 0.9}
+            factors = {
+                "loss_factor": 1.9,
+                "throughput_ratio": 0.9,
+                "throughput_ci95": [0.77, 1.05],
+            }
             row["effective_speedup"] = {
                 "value": 1.71,
                 "ci95": [1.2, None],

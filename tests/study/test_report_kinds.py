@@ -85,6 +85,7 @@ def test_a_report_holds_every_fact_of_a_complete_comparison(tmp_path: Path, name
         "−0.201 to −0.078",  # over seeds and documents
         "620 G",  # FLOPs of a whole training
         "1.20 to —",  # a speed-up that is unbounded above
+        "0.77 to 1.05",  # the ratio of throughputs
         "24.2 ms",  # a step of the reference
         "2.1 %",  # dead units, mean over layers
         "1.5 %",  # alpha of the second look

@@ -13,7 +13,7 @@ from paribus.study.describe import describe_arm
 from paribus.study.engine import Ran
 from paribus.study.plan import Plan, Trial
 from paribus.study.planning import make_plan
-from paribus.study.settings import StudySettings
+from paribus.study.settings import StudySettings, resolve
 
 from .conftest import outcome
 
@@ -175,3 +175,48 @@ def test_plan_rows_are_counted_from_the_built_model(plan: Plan) -> None:
     row = describe_arm(plan, plan.arm("swiglu"))
     assert row["slot_params"] == 3 * 12 * 32
     assert row["parts"]["ffn"] == "swiglu"
+
+
+def test_a_slow_spell_of_the_machine_does_not_make_an_arm_slow(plan: Plan) -> None:
+    """Trials of swiglu, which take half as long again when something else runs, as for most of its time it did."""
+
+    def give(trial: Trial) -> dict[str, Any]:
+        slow = 0.5 if trial.arm == "swiglu" and trial.seed > 1 else 1.0
+        return _noisy(HEALTHY)(trial) | {"tokens_per_second": 1000.0 * slow}
+
+    built = _build(plan, give)
+    arm = next(row for row in built["arms"] if row["name"] == "swiglu")
+    assert arm["tokens_per_second"] == 500 and arm["effective_speedup"]["throughput_ratio"] == 0.5
+    low, high = arm["effective_speedup"]["throughput_ci95"]
+    assert low < 0.5 and high > 1
+
+
+def test_without_speeds_there_is_no_speedup_but_that_of_tokens(plan: Plan) -> None:
+    built = _build(plan, lambda trial: _noisy(HEALTHY)(trial) | {"tokens_per_second": None})
+    speedup = next(row for row in built["arms"] if row["name"] == "swiglu")["effective_speedup"]
+    assert speedup["loss_factor"] > 0 and speedup["value"] is speedup["throughput_ratio"] is None
+    assert speedup["ci95"] == speedup["throughput_ci95"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("trained", "words", "said"),
+    [
+        ([], "AdamW, betas 0.9 and 0.95, eps 1e-08", "AdamW only;"),
+        (
+            ["train.optimiser=muon"],
+            "Muon for the matrices of the blocks; for the rest AdamW, betas 0.9 and 0.95, eps 1e-08",
+            "Muon only;",
+        ),
+    ],
+)
+def test_the_optimiser_is_named(trained: list[str], words: str, said: str) -> None:
+    plan = make_plan(resolve("default", {"arms": ["relu", "swiglu"]}, trained, study="ffn"), data=DATA)
+    built = _build(plan, _noisy(HEALTHY))
+    assert built["training"]["optimizer"] == words
+    assert any(f"Optimiser: {said}" in sentence for sentence in built["not_controlled"])
+
+
+def test_optimisers_that_are_compared_are_all_named() -> None:
+    settings = resolve("default", {"vary": {"train.optimiser": ["adamw", "muon"]}})
+    built = _build(make_plan(settings, data=DATA), _noisy(HEALTHY))
+    assert any("Optimiser: AdamW and Muon only;" in sentence for sentence in built["not_controlled"])

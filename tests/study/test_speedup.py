@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from paribus.study.verdicts.speedup import PowerLaw, effective_speedup, fit_power_law, speedup_on_curve
+from paribus.study.verdicts.speedup import (
+    PowerLaw,
+    Ratio,
+    effective_speedup,
+    fit_power_law,
+    speedup_on_curve,
+    throughput_ratio,
+)
 
 # Half the tokens cost 0.2; the arm is 0.1 better: half a halving, so sqrt(2) of the compute.
 BASE = np.array([3.0, 3.1, 2.9, 3.0])
@@ -14,7 +21,68 @@ HANDICAP = BASE + 0.2 + np.array([0.01, -0.01, 0.01, -0.01])
 ARM = BASE - 0.1 + np.array([0.01, 0.01, -0.01, -0.01])
 
 
+def known(ratio: float) -> Ratio:
+    return Ratio(value=ratio, low=ratio, high=ratio)
+
+
+# -- throughputs
+
+
+def test_throughputs_are_compared_by_medians_and_told_apart_by_the_whole_spread_of_trials():
+    base, arm = np.array([100.0, 104, 90, 101, 99]), np.array([80.0, 60, 82, 85, 79])
+    ratio = throughput_ratio(base, arm)
+    assert ratio.value == 80 / 100
+    welch = stats.ttest_ind(np.log(arm), np.log(base), equal_var=False).confidence_interval()
+    margin = (welch.high - welch.low) / 2 * math.sqrt(5)  # of one trial and not of the mean of five
+    assert (ratio.low, ratio.high) == pytest.approx((0.8 * math.exp(-margin), 0.8 * math.exp(margin)))
+
+
+def test_trials_of_one_speed_leave_no_doubt_and_a_single_one_leaves_all():
+    assert throughput_ratio([100.0, 100.0], [50.0, 50.0]) == known(0.5)
+    assert throughput_ratio([100.0, 101.0], [50.0]) == Ratio(value=50 / 100.5, low=None, high=None)
+
+
+@pytest.mark.parametrize("arm", [[], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf], [[1.0]]])
+def test_what_is_no_speed_is_refused(arm):
+    with pytest.raises(ValueError, match="no ratio of throughputs"):
+        throughput_ratio([1.0, 2.0], arm)
+
+
+@pytest.mark.parametrize(("pace_lasts", "least"), [(0.1, 0.99), (3, 0.97), (12, 0.9), (100, 0.9)])
+def test_a_machine_whose_pace_wanders_is_not_taken_for_a_difference(pace_lasts, least):
+    """Twelve trials of one arm and then of another, equally fast, at a pace that is remembered for so many trials."""
+    rng, keeps, held = np.random.default_rng(0), math.exp(-1 / pace_lasts), 0
+    for _ in range(1000):
+        pace = [rng.standard_normal()]
+        for _ in range(23):
+            pace.append(keeps * pace[-1] + math.sqrt(1 - keeps**2) * rng.standard_normal())
+        speeds = np.exp(0.2 * np.array(pace) + 0.02 * rng.standard_normal(24))
+        ratio = throughput_ratio(speeds[:12], speeds[12:])
+        held += ratio.low <= 1 <= ratio.high
+    assert held / 1000 >= least - 0.02
+
+
 # -- from the handicap
+
+
+@pytest.mark.parametrize(("loss_ends", "speed_ends"), [(1.0, 1.3), (1.2, 1.0), (1.2, 1.3)])
+def test_doubts_of_loss_and_of_speed_add_up_as_squares_of_logarithms(loss_ends, speed_ends):
+    scatter = 0.0 if loss_ends == 1.0 else 0.01
+    arm = BASE - 0.1 + scatter * np.array([1, 1, -1, -1])
+    less = BASE + 0.2 + scatter * np.array([1, -1, 1, -1])
+    alone = effective_speedup(BASE, less, arm, fraction=0.5)
+    speed = Ratio(value=0.7, low=0.7 / speed_ends, high=0.7 * speed_ends)
+    both = effective_speedup(BASE, less, arm, fraction=0.5, throughput=speed)
+    for end, of_alone, of_speed in (("low", alone.low, speed.low), ("high", alone.high, speed.high)):
+        away = math.hypot(math.log(of_alone / alone.value), math.log(of_speed / 0.7))
+        assert abs(math.log(getattr(both, end) / both.value)) == pytest.approx(away)
+
+
+def test_a_speed_of_unknown_error_leaves_the_speedup_without_ends():
+    result = effective_speedup(
+        BASE, HANDICAP, ARM, fraction=0.5, throughput=Ratio(value=0.5, low=None, high=None)
+    )
+    assert result.value == pytest.approx(0.5 * math.sqrt(2)) and result.low is result.high is None
 
 
 def test_loss_factor_is_the_compute_that_the_baseline_would_need():
@@ -25,9 +93,9 @@ def test_loss_factor_is_the_compute_that_the_baseline_would_need():
 
 def test_speedup_multiplies_what_the_loss_says_by_the_ratio_of_throughputs():
     plain, slower = (
-        effective_speedup(BASE, HANDICAP, ARM, fraction=0.5, throughput_ratio=r) for r in (1.0, 0.6)
+        effective_speedup(BASE, HANDICAP, ARM, fraction=0.5, throughput=known(r)) for r in (1.0, 0.6)
     )
-    assert slower.loss_factor == plain.loss_factor and slower.throughput_ratio == 0.6
+    assert slower.loss_factor == plain.loss_factor and slower.throughput.value == 0.6
     for end in ("value", "low", "high"):
         assert getattr(slower, end) == pytest.approx(0.6 * getattr(plain, end))
 
@@ -165,7 +233,7 @@ def test_speedup_on_a_curve_is_the_compute_of_the_arms_loss_on_it():
 
 def test_an_arm_of_equal_loss_gets_one_however_badly_the_curve_fits():
     table = np.array([[5.0, 5.1], [4.0, 3.9], [3.9, 4.1], [3.2, 3.1]])
-    result = speedup_on_curve([1, 2, 4, 8], table, table[2], at=4, throughput_ratio=0.8)
+    result = speedup_on_curve([1, 2, 4, 8], table, table[2], at=4, throughput=known(0.8))
     assert (result.loss_factor, result.value) == pytest.approx((1.0, 0.8))
     assert (result.low, result.high) == pytest.approx((0.8, 0.8))
 

@@ -161,6 +161,7 @@ def not_controlled(plan: Plan) -> list[str]:
         else f"{num_params(model):,} parameters, {plan.train.tokens / num_params(model):.1f}"
     )
     schemes = " and ".join(plan.schemes)
+    optimisers = dict.fromkeys({"adamw": "AdamW", "muon": "Muon"}[arm.train.optimiser] for arm in plan.arms)
     unmatched = {
         "params": "FLOPs and seconds",
         "flops": "seconds",
@@ -175,7 +176,7 @@ def not_controlled(plan: Plan) -> list[str]:
             if "model.num_layers" in plan.varied
             else [f"Depth and shape: one only ({model.num_layers} layers)."]
         ),
-        "Optimiser: AdamW only; rankings are known to differ under others.",
+        f"Optimiser: {' and '.join(optimisers)} only; rankings are known to differ under others.",
         f"Initialisation: {schemes} only; close calls can turn with the initial scale."
         + (
             " Output matrices of feed-forward layers start at matched scale."
@@ -192,6 +193,7 @@ def not_controlled(plan: Plan) -> list[str]:
 def training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
     """How the baseline was trained, and the seeds and rates of all."""
     train = plan.train
+    adamw = f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}"
     return {
         "objective": train.objective,
         "tokens": train.tokens,
@@ -201,7 +203,9 @@ def training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
         "tokens_per_parameter": train.tokens / num_params(plan.arm(plan.baseline).model),
         "learning_rates": [float(rate) for rate in rates],
         "schedule": f"linear warm-up over {train.warmup * train.tokens:,.0f} tokens, linear decay to zero",
-        "optimizer": f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}",
+        "optimizer": {"adamw": adamw, "muon": f"Muon for the matrices of the blocks; for the rest {adamw}"}[
+            train.optimiser
+        ],
         "weight_decay": train.weight_decay,
         "clip": train.clip,
         "init_scheme": ", ".join(plan.schemes),

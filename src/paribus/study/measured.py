@@ -1,6 +1,7 @@
 """What the trials of one arm gave, as the rows of `results.json`: losses, times, probes, and what follows from them.
 
-Figures beside the loss are medians over seeds at the arm's best rate. Who is better is in `verdict`.
+Figures beside the loss are medians over seeds at the arm's best rate; tokens a second, which no rate changes, are
+the median of all its trials. Who is better is in `verdict`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from paribus.study.plan import HANDICAP, Arm, Plan
 from paribus.study.verdicts.bootstrap import bootstrap
 from paribus.study.verdicts.judgement import ArmVerdict, ControlVerdict, Difference
 from paribus.study.verdicts.score import rate_sensitivity
-from paribus.study.verdicts.speedup import effective_speedup
+from paribus.study.verdicts.speedup import EQUAL, effective_speedup, throughput_ratio
 
 
 def measured(
@@ -28,7 +29,7 @@ def measured(
     *,
     table: np.ndarray,
 ) -> dict[str, Any]:
-    """What the arm's trials gave; figures beside the loss are medians over seeds at its best rate.
+    """What the arm's trials gave.
 
     `table` [rates, seeds] are its losses.
     """
@@ -46,7 +47,7 @@ def measured(
         "mean": verdict.mean,
         "difference": difference_row(verdict.difference),
         "reason": verdict.reason,
-        "tokens_per_second": _median(best, "tokens_per_second"),
+        "tokens_per_second": _median(everywhere, "tokens_per_second"),
         "seconds": _median(best, "seconds"),
         "peak_memory_bytes": _median(best, "peak_memory_bytes"),
         "branch_rms": _median(best, "branch_rms"),
@@ -98,8 +99,17 @@ def over_texts(plan: Plan, ran: Ran, results: Results) -> dict[str, dict[str, An
     return {name: {"mean": mean, "ci95": [low, high]} for name, (mean, low, high) in found.items()}
 
 
-def add_speedups(plan: Plan, arms: Sequence[dict[str, Any]], controls: Sequence[Mapping[str, Any]]) -> None:
-    """What each arm saves of the baseline's compute and time, by what the handicap shows compute to be worth."""
+def add_speedups(
+    plan: Plan,
+    arms: Sequence[dict[str, Any]],
+    controls: Sequence[Mapping[str, Any]],
+    *,
+    trials: Sequence[Mapping[str, Any]],
+) -> None:
+    """What each arm saves of the baseline's compute and time, by what the handicap shows compute to be worth.
+
+    `trials` are the rows of all of them, for their tokens a second.
+    """
     base = next(row for row in arms if row["name"] == plan.baseline)
     handicap = next((row for row in controls if row["name"] == HANDICAP), None)
     if handicap is None or plan.kind != "compare" or len(base["values"]) < 2:
@@ -107,21 +117,28 @@ def add_speedups(plan: Plan, arms: Sequence[dict[str, Any]], controls: Sequence[
     for row in arms:
         if row is base or len({len(each["values"]) for each in (base, handicap, row)}) > 1:
             continue
-        speeds = row["tokens_per_second"], base["tokens_per_second"]
+        speeds = [speeds_of(trials, name) for name in (plan.baseline, row["name"])]
+        timed = all(speeds)  # a program of somebody else's need not tell them
         found = effective_speedup(
             base["values"],
             handicap["values"],
             row["values"],
             fraction=handicap["tokens"] / base["tokens"],
-            throughput_ratio=speeds[0] / speeds[1] if all(speeds) else 1.0,
+            throughput=throughput_ratio(*speeds) if timed else EQUAL,
         )
         row["effective_speedup"] = {
-            "value": found.value,
-            "ci95": [found.low, found.high],
+            "value": found.value if timed else None,
+            "ci95": [found.low, found.high] if timed else [None, None],
             "loss_factor": found.loss_factor,
-            "throughput_ratio": found.throughput_ratio,
+            "throughput_ratio": found.throughput.value if timed else None,
+            "throughput_ci95": [found.throughput.low, found.throughput.high] if timed else [None, None],
             "extrapolated": found.extrapolated,
         }
+
+
+def speeds_of(trials: Sequence[Mapping[str, Any]], arm: str) -> list[float]:
+    """Tokens a second of the arm's trials, from their rows; of those that told any."""
+    return [row["tokens_per_second"] for row in trials if row["arm"] == arm and row["tokens_per_second"]]
 
 
 def _median(results: Sequence[Mapping[str, Any]], key: str) -> float | None:

@@ -63,7 +63,7 @@ def build(
             if len(judged) > 1:
                 row["by_scheme"] = {scheme: _said(each.arms[arm.name]) for scheme, each in judged.items()}
             arms.append(row | {"verdict": word, "reason": reason})
-    add_speedups(plan, arms, controls)
+    add_speedups(plan, arms, controls, trials=rows)
     last = dict(sessions[-1]) if sessions else {}
     # A study of stability asks for no verdict, so nothing is wrong when there is none.
     warnings = [text for each in judged.values() for text in each.warnings if plan.kind != "depth"]
