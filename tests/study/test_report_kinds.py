@@ -158,6 +158,8 @@ def test_a_ladder_has_its_slopes_and_every_size(tmp_path: Path, name: str) -> No
     text = said(ladder(), tmp_path, name)
     assert "swiglu +0.0300 +0.0120 to +0.0480 0.001 3" in text
     assert "out/paper" in text and "1,900,000" in text
+    assert text.count("1.37 1.11 to —") == 3  # swiglu's worth in compute, at each size
+    assert text.count("1.37 * 1.11 to —" if name.endswith("html") else "1.37, extrapolated 1.11 to —") == 3
 
 
 def test_answers_say_what_each_kind_found() -> None:

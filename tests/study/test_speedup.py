@@ -233,9 +233,9 @@ def test_speedup_on_a_curve_is_the_compute_of_the_arms_loss_on_it():
 
 def test_an_arm_of_equal_loss_gets_one_however_badly_the_curve_fits():
     table = np.array([[5.0, 5.1], [4.0, 3.9], [3.9, 4.1], [3.2, 3.1]])
-    result = speedup_on_curve([1, 2, 4, 8], table, table[2], at=4, throughput=known(0.8))
-    assert (result.loss_factor, result.value) == pytest.approx((1.0, 0.8))
-    assert (result.low, result.high) == pytest.approx((0.8, 0.8))
+    result = speedup_on_curve([1, 2, 4, 8], table, table[2], at=4)
+    assert (result.loss_factor, result.value) == pytest.approx((1.0, 1.0))
+    assert (result.low, result.high) == pytest.approx((1.0, 1.0))
 
 
 def test_an_arm_below_the_floor_has_no_factor():

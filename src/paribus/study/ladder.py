@@ -25,6 +25,7 @@ from paribus.study.plan import Plan
 from paribus.study.planning import flops_per_token
 from paribus.study.session import Prepared
 from paribus.study.settings import StudySettings, validate
+from paribus.study.verdicts.speedup import speedup_on_curve
 from paribus.study.verdicts.trend import trend
 
 _CLOSE = 0.3  # how far a rung may be off its size; what it really has is what counts
@@ -177,7 +178,8 @@ def run(
 def summary(found: Sequence[tuple[Rung, Mapping[str, Any]]], *, name: str) -> dict[str, Any]:
     """`results.json` of a ladder: that of its largest rung, with sizes and trends beside.
 
-    A trend takes the arms that were measured at two sizes or more.
+    A trend takes the arms that were measured at two sizes or more, and what an arm is worth in compute the baseline at
+    three or more.
     """
     sizes: list[dict[str, Any]] = [
         {
@@ -187,7 +189,11 @@ def summary(found: Sequence[tuple[Rung, Mapping[str, Any]]], *, name: str) -> di
             "folder": rung.label,
             "controls_hold": all(control["ok"] is not False for control in results["controls"]),
             "arms": {
-                row["name"]: {**_measured(row), "verdict": row["verdict"]}
+                row["name"]: {
+                    **_measured(row),
+                    "verdict": row["verdict"],
+                    "compute": _compute(row, results, found),
+                }
                 for row in results["arms"]
                 if row["name"] != results["baseline"]
             },
@@ -222,6 +228,25 @@ def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
         if difference
         else {"mean": None, "ci95": None}
     )
+
+
+def _compute(
+    row: Mapping[str, Any], here: Mapping[str, Any], found: Sequence[tuple[Rung, Mapping[str, Any]]]
+) -> dict[str, Any] | None:
+    """How many times as much compute the baseline needs for the arm's loss at one size, by its own curve over all.
+
+    None with fewer than three sizes, or where they have not the same seeds.
+    """
+    bases = [
+        next(each for each in results["arms"] if each["name"] == results["baseline"]) for _, results in found
+    ]
+    base = next(each for each in here["arms"] if each["name"] == here["baseline"])
+    seeds = {len(each["values"]) for each in (*bases, row)}
+    compute = [each["flops"] for each in bases]
+    if len(seeds) > 1 or seeds == {0} or len(set(compute)) < 3:
+        return None
+    worth = speedup_on_curve(compute, [each["values"] for each in bases], row["values"], at=base["flops"])
+    return {"ratio": worth.value, "ci95": [worth.low, worth.high], "extrapolated": worth.extrapolated}
 
 
 def _trend(arm: str, found: Sequence[tuple[Rung, Mapping[str, Any]]]) -> dict[str, Any] | None:

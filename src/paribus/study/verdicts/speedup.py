@@ -2,8 +2,8 @@
 
 The one idea: the handicap, which is the baseline on a fraction of the tokens, tells what compute is worth in loss
 *here*; so a difference of losses becomes a factor of compute without an exponent borrowed from elsewhere.
-Multiplied by the ratio of throughputs it is a factor of time. Where three or more compute points are known (a
-ladder of sizes) the baseline's curve L = E + A C^-alpha takes the place of the straight line.
+Multiplied by the ratio of throughputs it is a factor of time. Over a ladder of sizes, where models and their text grow
+together, the baseline's curve L = E + A C^-alpha through three or more takes the place of the straight line.
 """
 
 from __future__ import annotations
@@ -224,10 +224,9 @@ def speedup_on_curve(
     arm: ArrayLike,
     *,
     at: float,
-    throughput: Ratio = EQUAL,
     level: float = LEVEL,
 ) -> Speedup:
-    """Speed-up of an arm trained with compute `at`, against the baseline's own fitted curve.
+    """What an arm trained with compute `at` is worth in compute, by the baseline's own fitted curve.
 
     `compute` [P], three or more; `baseline` [P, n] its losses there, `arm` [n]; column j is one seed throughout,
     and `at` is one of `compute`. The factor is C(L(at) + arm - baseline at `at`) / at: the curve is recentred
@@ -255,7 +254,7 @@ def speedup_on_curve(
     low, high = _jackknife(
         whole, [log_factor([s for s in seeds if s != j]) for j in seeds] if seeds[1:] else [], level
     )
-    return _speedup(whole, low, high, throughput=throughput, extrapolated=extrapolated)
+    return _speedup(whole, low, high, throughput=EQUAL, extrapolated=extrapolated)
 
 
 def _jackknife(
