@@ -157,7 +157,7 @@ def test_vocabularies_stand_with_what_they_cost_in_studies_of_tokenizers_only(
 def test_a_ladder_has_its_slopes_and_every_size(tmp_path: Path, name: str) -> None:
     text = said(ladder(), tmp_path, name)
     assert "swiglu +0.0300 +0.0120 to +0.0480 0.001 3" in text
-    assert "out/paper" in text and "1,900,000" in text
+    assert "1,900,000 3,800,000" in text
     assert text.count("1.37 1.11 to —") == 3  # swiglu's worth in compute, at each size
     assert text.count("1.37 * 1.11 to —" if name.endswith("html") else "1.37, extrapolated 1.11 to —") == 3
 

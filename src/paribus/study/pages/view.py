@@ -59,6 +59,12 @@ def view(results: Results) -> Results:
         "sizes": sections.sizes(has),
         "healthy": any(arm.get("health") for arm in facts["arms"]),
         "heat": heat,
+        "ladder_compute": [
+            (size["label"], name, at["compute"])
+            for size in facts["ladder"].get("sizes") or []
+            for name, at in size["arms"].items()
+            if at.get("compute")
+        ],
         "seen_outcomes": {cell["outcome"] for each in heat for row in each["rows"] for cell in row["cells"]},
         "outcomes": sections.OUTCOMES,
         "stable": sections.stable(facts["stability"]),
