@@ -5,6 +5,7 @@ import sys
 
 from paribus.study.command import results as command_results
 from paribus.study.command.plan import CommandPlan, make_command_plan
+from paribus.study.engine import Ran
 
 COMMAND = f"{sys.executable} t.py {{ffn}} {{lr}} {{seed}} {{out}} 'two words'"
 
@@ -39,12 +40,16 @@ def test_parameters_are_known_where_all_trials_of_the_arm_report_the_same() -> N
     assert command_results.describe_arm(plan, plan.arm("relu"), results)["params"] is None
 
 
+def _ran(plan: CommandPlan) -> Ran:
+    return Ran(rates=plan.rates, seeds=plan.seeds)
+
+
 def test_the_command_and_the_tokens_are_among_what_was_held_equal() -> None:
     plan = plan_of(f"{COMMAND} {{tokens}}", tokens=12_345)
-    held = "\n".join(command_results.held_equal(plan, plan.rates))
+    held = "\n".join(command_results.held_equal(plan, _ran(plan)))
     assert f"but for {{ffn}}: {sys.executable} t.py {{ffn}} {{lr}} {{seed}} {{out}} 'two words'" in held
     assert "the same 4, 0 to 3" in held and "12,345 tokens" in held
-    assert "tokens" not in "\n".join(command_results.held_equal(plan_of(), plan.rates))
+    assert "tokens" not in "\n".join(command_results.held_equal(plan_of(), _ran(plan_of())))
 
 
 def test_a_study_without_a_handicap_says_what_that_leaves_open() -> None:
@@ -56,7 +61,8 @@ def test_a_study_without_a_handicap_says_what_that_leaves_open() -> None:
 
 
 def test_training_is_plain_data_with_the_seeds_of_the_placebo() -> None:
-    facts = command_results.training(plan_of(), (1e-3, 2e-3))
+    plan = plan_of()
+    facts = command_results.training(plan, Ran(rates=(1e-3, 2e-3), seeds=plan.seeds))
     assert json.loads(json.dumps(facts)) == facts
     assert facts["placebo_seeds"] == [1_000_003, 1_000_004, 1_000_005, 1_000_006]
     assert facts["learning_rates"] == [1e-3, 2e-3] and facts["tokens"] is None

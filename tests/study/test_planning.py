@@ -15,7 +15,7 @@ from paribus.model.initialise import build, initialise
 from paribus.model.transformer import slot_of
 from paribus.study.match import params_in
 from paribus.study.plan import Plan
-from paribus.study.planning import code_versions, flops_per_token, make_plan, matched_slots
+from paribus.study.planning import code_versions, counted_slots, flops_per_token, make_plan
 from paribus.study.settings import load_file, resolve
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "studies"
@@ -34,7 +34,7 @@ def _slots(name: str) -> list[str]:
 def test_a_matched_study_of_every_part_of_a_slot_is_matched(slot: str) -> None:
     """Counted from the built models: what is swapped with the feed-forward layers, and nothing hidden."""
     plan = _plan("slot=" + slot, "model.d_model=96", arms=_slots(slot), baseline=_slots(slot)[0])
-    counted = matched_slots([slot])
+    counted = counted_slots([slot])
     budget = params_in(plan.arm(plan.baseline).model, counted)
     for arm in plan.arms:
         off = params_in(arm.model, counted) / budget - 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from paribus.model.count import num_params
+from paribus.study.engine import Ran
 from paribus.study.match import params_in
 from paribus.study.plan import MATCHES, Arm, Plan
-from paribus.study.planning import flops_per_token
+from paribus.study.planning import counted_slots, flops_per_token
+from paribus.study.tokenized import trained_here
+from paribus.train.config import TrainConfig
 
 _QUESTIONS = {
     "ffn": "Which feed-forward layer is better",
@@ -17,21 +20,29 @@ _QUESTIONS = {
     "position": "Which position encoding is better",
     "attention": "Which attention is better",
 }
+#: What is asked by a study of a kind whose arms differ in these settings only.
 _BY_KIND = {
-    "position": "Which position encoding is better, and how far past its trained length can each run",
-    "depth": "Which placement of the norms still trains when the model is deep",
-    "repetition": "What does it cost to train on the same text again",
-    "tokenizer": "Which tokenizer does a model learn best with",
+    "position": (
+        "Which position encoding is better, and how far past its trained length can each run",
+        {"position"},
+    ),
+    "depth": (
+        "Which placement of the norms still trains when the model is deep",
+        {"residual", "num_layers", "warmup"},
+    ),
+    "repetition": ("What does it cost to train on the same text again", {"passes"}),
+    "tokenizer": ("Which tokenizer does a model learn best with", {"tokenizer"}),
 }
 
 
 def question(plan: Plan) -> str:
     """The heading of the report."""
     varied = [key.rpartition(".")[2] for key in plan.varied]
-    if plan.study == "activation":
+    of_kind, settings = _BY_KIND.get(plan.kind, ("", set[str]()))
+    if plan.study == "activation" and varied == ["ffn"]:
         asked = "Which activation is better"
-    elif plan.kind in _BY_KIND:
-        asked = _BY_KIND[plan.kind]
+    elif of_kind and settings >= set(varied):
+        asked = of_kind
     elif len(varied) == 1 and varied[0] in _QUESTIONS:
         asked = _QUESTIONS[varied[0]]
     else:
@@ -65,14 +76,14 @@ def notes(plan: Plan) -> tuple[str, ...]:
         said.append(
             "the arms read windows of different lengths, and each is scored on windows of its own length"
         )
-    if plan.matched == "none":
+    if plan.matched == "none" and len({num_params(arm.model) for arm in plan.arms}) > 1:
         said.append(
             "nothing is matched (match=none): the arms differ in size, and their parameters are reported"
         )
     return tuple(said)
 
 
-def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
+def held_equal(plan: Plan, ran: Ran) -> list[str]:
     """What every arm shares, one sentence each."""
     train, model = plan.train, plan.arm(plan.baseline).model
     parts = {slot: name for slot, name in model.part_names().items() if slot not in plan.slots}
@@ -83,31 +94,59 @@ def held_equal(plan: Plan, rates: Sequence[float]) -> list[str]:
         "num_heads": f"{model.num_heads} heads",
     }
     same_shape = [said for name, said in shape.items() if name not in fields]
-    steps = {(a.train.steps, a.train.batch_size, a.train.seq_len) for a in plan.arms if not a.control}
+    arms = [arm for arm in plan.arms if not arm.control]
+    steps = {(arm.train.steps, arm.train.batch_size, arm.train.seq_len) for arm in arms}
     schedule = (
         f"{train.steps:,} steps of {train.batch_size} x {train.seq_len} tokens"
         if len(steps) == 1
+        else f"as many steps as match={plan.matched} gave each arm"
+        if plan.matched in ("flops", "time")
         else "as many steps as the arm's own settings say"
     )
+    tuned = _tuned(plan, ran)
     if plan.kind == "tokenizer":
-        return _held_equal_by_tokenizers(plan, rates)
-    cut = [key for key in ("train.passes", "train.batch_size", "train.seq_len") if key in plan.varied]
+        return _held_equal_by_tokenizers(plan, tuned)
+    cut: list[str] = [
+        key for key in ("train.passes", "train.batch_size", "train.seq_len") if key in plan.varied
+    ]
+    if not cut and train.passes is not None and len({arm.train.unique_tokens for arm in arms}) > 1:
+        cut = ["number of different tokens"]
     return [
         *_matched(plan),
         "All other parts: " + ", ".join(f"{slot} {name}" for slot, name in parts.items()) + ".",
         *([f"Shape: {', '.join(same_shape)}."] if same_shape else []),
-        "Every parameter outside what is compared starts from the same bits in every arm of a seed.",
+        _starts(plan),
         f"Batches: drawn by the seed in every arm alike, and cut as its {' and '.join(cut)} says."
         if cut
         else "Batches: the same text in the same order in every arm of a seed.",
         f"Objective: {train.objective}.",
         f"Training: {schedule}, a completed schedule.",
-        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
-        f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
+        tuned,
+        f"Held-out text: about {plan.data['scored_bytes']:,} bytes, in windows of each arm's own "
+        "length, none of it trained on."
+        if "train.seq_len" in plan.varied
+        else f"Held-out text: the same {plan.data['scored_bytes']:,} bytes, none of it trained on.",
     ]
 
 
-def _held_equal_by_tokenizers(plan: Plan, rates: Sequence[float]) -> list[str]:
+def _starts(plan: Plan) -> str:
+    """What holds of the first weights, with what cannot be the same."""
+    arms = [arm for arm in plan.arms if not arm.control]
+    but = []
+    if "ffn" not in plan.slots and len({arm.model.d_ff for arm in arms}) > 1:
+        but.append("feed-forward layers, whose width matching moved")
+    if "residual" in plan.slots:
+        but.append("the factor by which a placement scales what attention and feed-forward layers draw")
+    said = "Every parameter outside what is compared starts from the same bits in every arm of a seed"
+    return said + (f", but for {' and '.join(but)}." if but else ".")
+
+
+def _tuned(plan: Plan, ran: Ran) -> str:
+    at = "" if plan.kind == "depth" else ", each arm judged at its own optimum"
+    return f"Learning rates: the same {len(ran.rates)} for every arm{at}."
+
+
+def _held_equal_by_tokenizers(plan: Plan, tuned: str) -> list[str]:
     """What arms share that read the same documents in different tokens."""
     train, own = plan.train, plan.data["tokenizers"]
     contexts = [arm.train.seq_len * own[arm.name]["bytes_per_token"] for arm in plan.arms if not arm.control]
@@ -118,26 +157,38 @@ def _held_equal_by_tokenizers(plan: Plan, rates: Sequence[float]) -> list[str]:
         f"Training: {train.steps:,} steps of {train.batch_size} windows, so the same bytes, a completed schedule."
         if plan.matched == "bytes"
         else _within("Training FLOPs, embedding and head included (the number of steps moved)", flops),
-        "Tokenizers: trained on the training documents only, with one split and normaliser.",
-        f"Held-out text: the same documents, all {plan.data['heldout_bytes']:,} bytes of them but the end of the last window.",
+        *_tokenizers_from(plan),
+        f"Held-out text: the same documents, all {plan.data['heldout_bytes']:,} bytes of them but the end of the last window."
+        if train.objective == "next_token"
+        else "Held-out text: the same documents, of which each arm is scored on what its objective hides.",
         "Ends of documents: charged in every arm, as a token of no bytes.",
-        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
+        tuned,
         f"Objective: {train.objective}.",
     ]
+
+
+def _tokenizers_from(plan: Plan) -> list[str]:
+    names = [str(arm.overrides["tokenizer"]) for arm in plan.arms if not arm.control]
+    given = [name for name in names if not trained_here(name)]
+    said = ["Tokenizers: trained on the training documents only, with one split and normaliser."]
+    if given:
+        said = ["Tokenizers trained here: on the training documents only, with one split and normaliser."]
+        said += [f"Tokenizers as they were given, whatever they were trained on: {', '.join(given)}."]
+    return said if len(given) < len(names) else said[1:]
 
 
 def _matched(plan: Plan) -> list[str]:
     if plan.matched == "none":
         return []
     arms = [arm for arm in plan.arms if not arm.control]
-    counted = (
-        " and ".join(dict.fromkeys([*plan.slots, "ffn"]))
-        if plan.slots
-        else "everything but embedding and head"
-    )
+    slots = counted_slots(plan.varied) if plan.slots else None
+    counted = "everything but embedding and head" if slots is None else " and ".join(slots)
     said = [_within(f"Parameters of {counted}", max(abs(arm.mismatch) for arm in arms))]
     if plan.matched in ("flops", "time"):
-        what = {"flops": "Training FLOPs", "time": "Training time at the measured throughput"}[plan.matched]
+        what = {
+            "flops": "FLOPs of all forward and backward passes",
+            "time": "Training time at the measured throughput",
+        }[plan.matched]
         said.append(
             _within(f"{what} (the number of tokens moved)", max(abs(arm.compute_mismatch) for arm in arms))
         )
@@ -169,46 +220,66 @@ def not_controlled(plan: Plan) -> list[str]:
         "bytes": "embeddings, FLOPs and seconds",
         "none": "parameters, FLOPs and seconds",
     }
+    matched = MATCHES[plan.matched]
+    if plan.kind == "tokenizer" and plan.matched == "flops":
+        matched, unmatched["flops"] = "training FLOPs", "embeddings and seconds"
     return [
         f"Scale: {scale} tokens a parameter. It is no law for others.",
         *(
             []
-            if "model.num_layers" in plan.varied
+            if any(
+                key.startswith("model.")
+                for key in plan.varied
+                if key.removeprefix("model.") not in plan.slots
+            )
             else [f"Depth and shape: one only ({model.num_layers} layers)."]
         ),
         f"Optimiser: {' and '.join(optimisers)} only; rankings are known to differ under others.",
         f"Initialisation: {schemes} only; close calls can turn with the initial scale."
         + (
             " Output matrices of feed-forward layers start at matched scale."
-            if plan.train.match_output_rms
+            if all(arm.train.match_output_rms for arm in plan.arms)
             else ""
         ),
         f"Data: {plan.data['name']} only.",
         "Seconds: workers ran side by side, so tokens/s is what each got while sharing the machine.",
-        f"Compute: matched are {MATCHES[plan.matched]}; {unmatched[plan.matched]} are reported, not matched.",
+        f"Compute: matched are {matched}; {unmatched[plan.matched]} are reported, not matched.",
         "Memory: the peak is that of a whole worker process, which keeps what earlier trials freed.",
     ]
 
 
-def training(plan: Plan, rates: Sequence[float]) -> dict[str, Any]:
-    """How the baseline was trained, and the seeds and rates of all."""
-    train = plan.train
-    adamw = f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}"
+def training(plan: Plan, ran: Ran) -> dict[str, Any]:
+    """How the arms were trained, and the seeds and rates of all; where arms differ, all that there is, with "or"."""
+    arms = [arm for arm in plan.arms if not arm.control]
+
+    def each(of: Callable[[TrainConfig], Any]) -> Any:
+        found = list(dict.fromkeys(of(arm.train) for arm in arms))
+        return found[0] if len(found) == 1 else " or ".join(str(value) for value in found)
+
     return {
-        "objective": train.objective,
-        "tokens": train.tokens,
-        "steps": train.steps,
-        "batch_size": train.batch_size,
-        "seq_len": train.seq_len,
-        "tokens_per_parameter": train.tokens / num_params(plan.arm(plan.baseline).model),
-        "learning_rates": [float(rate) for rate in rates],
-        "schedule": f"linear warm-up over {train.warmup * train.tokens:,.0f} tokens, linear decay to zero",
-        "optimizer": {"adamw": adamw, "muon": f"Muon for the matrices of the blocks; for the rest {adamw}"}[
-            train.optimiser
-        ],
-        "weight_decay": train.weight_decay,
-        "clip": train.clip,
+        "objective": each(lambda train: train.objective),
+        "tokens": each(lambda train: train.tokens),
+        "steps": each(lambda train: train.steps),
+        "batch_size": each(lambda train: train.batch_size),
+        "seq_len": each(lambda train: train.seq_len),
+        "tokens_per_parameter": plan.train.tokens / num_params(plan.arm(plan.baseline).model),
+        "learning_rates": [float(rate) for rate in ran.rates],
+        "schedule": each(
+            lambda train: (
+                f"linear warm-up over {train.warmup * train.tokens:,.0f} tokens, linear decay to zero"
+            )
+        ),
+        "optimizer": each(_optimiser),
+        "weight_decay": each(lambda train: train.weight_decay),
+        "clip": each(lambda train: train.clip),
         "init_scheme": ", ".join(plan.schemes),
-        "init_output_rms": "matched" if train.match_output_rms else "as drawn",
-        "seeds": list(plan.seeds),
+        "init_output_rms": each(lambda train: "matched" if train.match_output_rms else "as drawn"),
+        "seeds": list(ran.seeds),
     }
+
+
+def _optimiser(train: TrainConfig) -> str:
+    adamw = f"AdamW, betas {train.beta1} and {train.beta2}, eps {train.eps}"
+    return (
+        adamw if train.optimiser == "adamw" else f"Muon for the matrices of the blocks; for the rest {adamw}"
+    )

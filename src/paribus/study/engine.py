@@ -65,17 +65,25 @@ def execute(
     for look in plan.looks:
         for count in _steps(len(seeds), look.seeds, by_seed=budget_seconds is not None):
             if seeds and clock.is_over(len(seeds), count):
+                if len(plan.looks) > 1:
+                    taken.append(_look(plan, rates, seeds, ledger, alpha=look.alpha))
                 stopped = f"the budget was spent after {len(seeds)} of {plan.looks[-1].seeds} seeds"
                 return Ran(rates=rates, seeds=seeds, looks=tuple(taken), alpha=look.alpha, stopped=stopped)
             seeds = plan.seeds[:count]
             rates = _grow(plan, rates, seeds, ledger, launcher, tried, listener)
         if len(plan.looks) > 1:
-            found = looks.look(*judgements(plan, rates, seeds, ledger.results(), alpha=look.alpha).values())
+            found = _look(plan, rates, seeds, ledger, alpha=look.alpha)
             taken.append(found)
             if not found.goes_on:
                 break
             listener.note(f"after {len(seeds)} seeds still open: {', '.join(found.unresolved)}")
     return Ran(rates=rates, seeds=seeds, looks=tuple(taken), alpha=look.alpha)
+
+
+def _look(
+    plan: Plan, rates: Sequence[float], seeds: Sequence[int], ledger: Ledger, *, alpha: float
+) -> looks.Look:
+    return looks.look(*judgements(plan, rates, seeds, ledger.results(), alpha=alpha).values())
 
 
 class _Clock:

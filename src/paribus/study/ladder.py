@@ -217,6 +217,10 @@ def summary(found: Sequence[tuple[Rung, Mapping[str, Any]]], *, name: str) -> di
             *[f"At {size['label']} a control failed." for size in sizes if not size["controls_hold"]],
             *last["warnings"],
         ],
+        "not_controlled": [
+            f"Scale: {sizes[0]['params']:,} to {base['params']:,} parameters. It is no law for others.",
+            *[each for each in last["not_controlled"] if not each.startswith(("Scale:", "Depth and shape:"))],
+        ],
         "seconds": sum(results["seconds"] for _, results in found),
     }
 
@@ -233,7 +237,7 @@ def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
 def _compute(
     row: Mapping[str, Any], here: Mapping[str, Any], found: Sequence[tuple[Rung, Mapping[str, Any]]]
 ) -> dict[str, Any] | None:
-    """How many times as much compute the baseline needs for the arm's loss at one size, by its own curve over all.
+    """How many times the arm's compute the baseline needs for its loss at one size, by its own curve over all.
 
     None with fewer than three sizes, or where they have not the same seeds.
     """
@@ -245,7 +249,9 @@ def _compute(
     compute = [each["flops"] for each in bases]
     if len(seeds) > 1 or seeds == {0} or len(set(compute)) < 3:
         return None
-    worth = speedup_on_curve(compute, [each["values"] for each in bases], row["values"], at=base["flops"])
+    worth = speedup_on_curve(
+        compute, [each["values"] for each in bases], row["values"], at=base["flops"], spent=row["flops"]
+    )
     return {"ratio": worth.value, "ci95": [worth.low, worth.high], "extrapolated": worth.extrapolated}
 
 

@@ -82,9 +82,12 @@ def _sensitivity(table: np.ndarray, results: Sequence[Mapping[str, Any]]) -> flo
 
 
 def over_texts(plan: Plan, ran: Ran, results: Results) -> dict[str, dict[str, Any]]:
-    """Differences over other seeds and other documents, by arm, where every trial's loss by document is known."""
+    """Differences over other seeds and other documents, by arm, where every trial's loss by document is known.
+
+    None where arms read windows of other lengths: these end in other documents.
+    """
     group_bytes = plan.data.get("group_bytes")
-    if not group_bytes or len(ran.seeds) < 2:
+    if not group_bytes or len(ran.seeds) < 2 or "train.seq_len" in plan.varied:
         return {}
 
     def nats(arm: Arm, rate: float, seed: int) -> list[float]:
@@ -102,28 +105,28 @@ def over_texts(plan: Plan, ran: Ran, results: Results) -> dict[str, dict[str, An
 def add_speedups(
     plan: Plan,
     arms: Sequence[dict[str, Any]],
-    controls: Sequence[Mapping[str, Any]],
     *,
+    handicap: ControlVerdict | None,
     trials: Sequence[Mapping[str, Any]],
 ) -> None:
-    """What each arm saves of the baseline's compute and time, by what the handicap shows compute to be worth.
+    """What each arm saves of the baseline's tokens and time, by what the handicap shows tokens to be worth.
 
-    `trials` are the rows of all of them, for their tokens a second.
+    `handicap` was judged with the arms, and `trials` are the rows of all of them, for their tokens a second.
     """
     base = next(row for row in arms if row["name"] == plan.baseline)
-    handicap = next((row for row in controls if row["name"] == HANDICAP), None)
     if handicap is None or plan.kind != "compare" or len(base["values"]) < 2:
         return
     for row in arms:
-        if row is base or len({len(each["values"]) for each in (base, handicap, row)}) > 1:
+        if row is base or len({len(each) for each in (base["values"], handicap.values, row["values"])}) > 1:
             continue
         speeds = [speeds_of(trials, name) for name in (plan.baseline, row["name"])]
         timed = all(speeds)  # a program of somebody else's need not tell them
         found = effective_speedup(
             base["values"],
-            handicap["values"],
+            handicap.values,
             row["values"],
-            fraction=handicap["tokens"] / base["tokens"],
+            fraction=plan.arm(HANDICAP).tokens / base["tokens"],
+            tokens_ratio=row["tokens"] / base["tokens"],
             throughput=throughput_ratio(*speeds) if timed else EQUAL,
         )
         row["effective_speedup"] = {

@@ -111,6 +111,8 @@ def _check(settings: StudySettings, named: Mapping[str, Overrides], differing: S
     for scheme in settings.schemes or []:
         if scheme not in SCHEMES:
             raise RequestError(f"there is no initial scheme {scheme!r}; {nearest(scheme, SCHEMES)}")
+    if settings.kind == "depth" and len(settings.schemes or []) > 1:
+        raise RequestError("a study of depth runs under one initial scheme; give schemes one name")
     if settings.schemes and len(set(settings.schemes)) < len(settings.schemes):
         raise RequestError(f"schemes names one twice: {settings.schemes}")
     if _WIDTH in differing and settings.match != "none":
@@ -145,10 +147,7 @@ def _matched(
     def build(overrides: Overrides, d_ff: int) -> tuple[ModelConfig, TrainConfig]:
         return configured(settings, section, overrides, d_ff, tokenizer=tokenizer)
 
-    slots = slots_of(differing)
-    # A swapped part is counted with the feed-forward layer; a changed size changes everything.
-    only_parts = all(key.startswith("train.") or key.removeprefix("model.") in slots for key in differing)
-    counted = matched_slots(slots) if only_parts else None
+    counted = counted_slots(differing)
     base = named[baseline]
     width = base.get(_WIDTH, reference)
     if width is None:
@@ -179,9 +178,15 @@ def _matched(
     return arms
 
 
-def matched_slots(slots: Sequence[str]) -> tuple[str, ...]:
-    """The slots whose parameters are counted: what is swapped, the feed-forward layers whose width gives way, and
-    the norms of a placement, which has more or fewer of them."""
+def counted_slots(differing: Sequence[str]) -> tuple[str, ...] | None:
+    """The slots whose parameters are counted where arms differ in these settings; None: all of them.
+
+    They are what is swapped, the feed-forward layers whose width gives way, and the norms of a placement, which has
+    more or fewer of them. A changed size changes everything.
+    """
+    slots = slots_of(differing)
+    if not all(key.startswith("train.") or key.removeprefix("model.") in slots for key in differing):
+        return None
     return tuple(dict.fromkeys([*slots, *(["norm"] if "residual" in slots else []), "ffn"]))
 
 

@@ -14,11 +14,12 @@ from paribus.study.command.plan import CommandPlan
 from paribus.study.engine import Ran, Results, judgements, losses
 from paribus.study.kinds import sections
 from paribus.study.measured import add_speedups, difference_row, measured, over_texts
-from paribus.study.plan import EXPECTED, Plan
+from paribus.study.plan import EXPECTED, HANDICAP, Plan
 from paribus.study.published import published_section
 from paribus.study.verdicts import schemes
 from paribus.study.verdicts.judgement import ArmVerdict, ControlVerdict, Judgement
 from paribus.study.verdicts.power import power
+from paribus.study.verdicts.verdict import MIN_SEEDS
 
 _SESSION = ("command", "began", "seconds")  # what a session holds beside its environment
 
@@ -63,7 +64,7 @@ def build(
             if len(judged) > 1:
                 row["by_scheme"] = {scheme: _said(each.arms[arm.name]) for scheme, each in judged.items()}
             arms.append(row | {"verdict": word, "reason": reason})
-    add_speedups(plan, arms, controls, trials=rows)
+    add_speedups(plan, arms, handicap=first.controls.get(HANDICAP), trials=rows)
     last = dict(sessions[-1]) if sessions else {}
     # A study of stability asks for no verdict, so nothing is wrong when there is none.
     warnings = [text for each in judged.values() for text in each.warnings if plan.kind != "depth"]
@@ -81,7 +82,9 @@ def build(
         "controls": controls,
         "statistics": _statistics(first),
         "looks": [dataclasses.asdict(look) for look in ran.looks],
-        "smallest_detectable_difference": first.smallest_detectable_difference,
+        "smallest_detectable_difference": first.smallest_detectable_difference
+        if first.seeds >= MIN_SEEDS
+        else None,
         "to_halve": _to_halve(first, seconds / 60),
         "power": power(first, minutes_so_far=seconds / 60),
         **sections(plan, ran, results, arms),
@@ -92,9 +95,9 @@ def build(
             *map(_sentence, [*notes, *([ran.stopped] if ran.stopped else [])]),
             *_moved(sessions),
         ],
-        "held_equal": about.held_equal(plan, ran.rates),
+        "held_equal": about.held_equal(plan, ran),
         "not_controlled": about.not_controlled(plan),
-        "training": about.training(plan, ran.rates),
+        "training": about.training(plan, ran),
         "command": last.get("command"),
         "environment": {key: last[key] for key in last if key not in _SESSION} | _ran(results),
         "created": last.get("began"),

@@ -124,11 +124,17 @@ def own_texts(
     return found
 
 
+def trained_here(given: str) -> bool:
+    """Whether METHOD:SIZE is asked for, which is trained for the study."""
+    method, colon, size = given.partition(":")
+    return bool(colon and size.isdecimal() and method in method_names())
+
+
 def _tokenizer(given: str, by_bytes: Dataset, say: Callable[[str], None]) -> Tokenizer:
     """What METHOD:SIZE, a name or a path says; one to be trained is trained on the training side, or found again."""
-    method, colon, size = given.partition(":")
-    if not (colon and size.isdecimal() and method in method_names()):
+    if not trained_here(given):
         return get_tokenizer(given)
+    method, _, size = given.partition(":")
     recipe = Recipe(method=method, vocab_size=int(size))
     key = json.dumps([by_bytes.sha256, recipe.to_dict(), digest("text")], sort_keys=True)
     folder = default_cache() / "tokenizers" / hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -6,10 +6,11 @@ unknown here; it is said to be unknown, and not guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from paribus.study.command.plan import CommandArm, CommandPlan
+from paribus.study.engine import Ran
 from paribus.study.plan import HANDICAP
 
 Results = Mapping[str, Mapping[str, Any]]  # by trial key
@@ -41,15 +42,15 @@ def describe_arm(plan: CommandPlan, arm: CommandArm, results: Results | None = N
     }
 
 
-def held_equal(plan: CommandPlan, rates: Sequence[float]) -> list[str]:
+def held_equal(plan: CommandPlan, ran: Ran) -> list[str]:
     """What the study itself held equal; the rest is the program's affair."""
     keys = " and ".join(f"{{{key}}}" for key in plan.varied)
     tokens = plan.arm(plan.baseline).tokens
     return [
         f"The command, but for {keys}: {plan.command}",
         "The files that the command names: the same bytes, or the study would have stopped.",
-        f"Learning rates: the same {len(rates)} for every arm, each arm judged at its own optimum.",
-        f"Seeds: every arm was given the same {len(plan.seeds)}, {plan.seeds[0]} to {plan.seeds[-1]}.",
+        f"Learning rates: the same {len(ran.rates)} for every arm, each arm judged at its own optimum.",
+        f"Seeds: every arm was given the same {len(ran.seeds)}, {ran.seeds[0]} to {ran.seeds[-1]}.",
         *([f"Training: every arm was told to train on {tokens:,} tokens."] if tokens is not None else []),
         f"Threads: every trial was told to use {plan.threads} (OMP_NUM_THREADS).",
         f"Score: the last {plan.metric} that a trial wrote, lower being better.",
@@ -76,16 +77,16 @@ def not_controlled(plan: CommandPlan) -> list[str]:
     ]
 
 
-def training(plan: CommandPlan, rates: Sequence[float]) -> dict[str, Any]:
+def training(plan: CommandPlan, ran: Ran) -> dict[str, Any]:
     """How trials were trained, as far as the study knows."""
     baseline = plan.arm(plan.baseline)
     return {
         "objective": f"the program's own, scored by {plan.metric}",
         "command": plan.command,
         "tokens": baseline.tokens,
-        "learning_rates": [float(rate) for rate in rates],
-        "seeds": list(plan.seeds),
+        "learning_rates": [float(rate) for rate in ran.rates],
+        "seeds": list(ran.seeds),
         "placebo_seeds": [
-            seed + arm.seed_offset for arm in plan.arms if arm.seed_offset for seed in plan.seeds
+            seed + arm.seed_offset for arm in plan.arms if arm.seed_offset for seed in ran.seeds
         ],
     }

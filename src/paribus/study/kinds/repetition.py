@@ -23,10 +23,13 @@ def repetition_section(
 ) -> dict[str, Any] | None:
     """Loss by number of passes with what the law predicts, and what repetition does to generated text.
 
-    `excess` is over the first arm of one pass. `predicted_excess` turns the law's effective tokens into loss by the
+    `excess` is over the baseline where that reads everything once and the arm differs from it in nothing else, and
+    None elsewhere. `predicted_excess` turns the law's effective tokens into loss by the
     slope of loss in log tokens between the baseline and the handicap of this study; None where there is none.
     """
     slope = _slope(plan, ran, results, arms)
+    once = (plan.arm(plan.baseline).train.passes or 1) == 1
+    alone = once and set(plan.varied) <= {"train.passes"}
     rows = []
     for row in sorted(arms, key=lambda row: plan.arm(row["name"]).train.passes or 1):
         arm = plan.arm(row["name"])
@@ -40,7 +43,9 @@ def repetition_section(
                 "passes": passes,
                 "unique_tokens": arm.train.unique_tokens,
                 "bpb": over_seeds(row["values"]),
-                "excess": {"mean": difference["mean"], "ci95": difference["ci95"]} if difference else None,
+                "excess": {"mean": difference["mean"], "ci95": difference["ci95"]}
+                if difference and alone
+                else None,
                 "effective_tokens": worth,
                 "predicted_excess": None if slope is None else slope * math.log(tokens / worth),
                 **_written(plan, ran, results, row),

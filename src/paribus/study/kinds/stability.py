@@ -14,7 +14,7 @@ import numpy as np
 from paribus.study.engine import Ran, Results
 from paribus.study.plan import Arm, Plan
 
-Cell = tuple[str, int, float]  # placement, depth, warm-up
+Cell = tuple[str, int, float]  # placement with whatever else the arm sets, depth, warm-up
 
 
 def stability_section(
@@ -66,7 +66,12 @@ def _outcomes(found: Sequence[Mapping[str, Any]], line: float | None) -> dict[st
 
 
 def _place(arm: Arm) -> Cell:
-    return arm.model.part_names()["residual"], arm.model.num_layers, arm.train.warmup
+    others = [
+        f"{key.removeprefix('model.')}={value}"
+        for key, value in arm.overrides.items()
+        if key.removeprefix("model.") not in ("residual", "num_layers", "train.warmup")
+    ]
+    return ", ".join([arm.model.part_names()["residual"], *others]), arm.model.num_layers, arm.train.warmup
 
 
 def _layers(plan: Plan, ran: Ran, results: Results, arm: Arm) -> list[dict[str, Any]]:

@@ -55,10 +55,10 @@ def _compare(results: Results) -> str:
         parts.append(f"nothing can be said about a difference{f' from {base}' if base else ''}{why}")
         arms = [arm for arm in arms if arm["verdict"] == "diverged"]
     withheld = [arm for arm in arms if arm["verdict"] == "cannot tell" and arm.get("reason")]
-    if withheld:
-        arms = [arm for arm in arms if arm not in withheld]
-        who = several([str(arm["name"]) for arm in withheld])
-        parts.append(f"no verdict is given on {who}: {withheld[0]['reason']}")
+    arms = [arm for arm in arms if arm not in withheld]
+    for reason in dict.fromkeys(str(arm["reason"]) for arm in withheld):
+        who = several([str(arm["name"]) for arm in withheld if arm["reason"] == reason])
+        parts.append(f"no verdict is given on {who}: {reason}")
     for verdict, said in _SAID.items():
         group = [arm for arm in arms if arm["verdict"] == verdict]
         names = [_named(arm, shown, interval=len(group) <= 3) for arm in group]

@@ -35,6 +35,7 @@ def present(results: Results) -> dict[str, bool]:
     found = {
         key: any(arm.get(key) is not None for arm in arms) for key in {key for arm in arms for key in arm}
     }
+    found["slot_mismatch"] = found.get("slot_mismatch", False) and results.get("matched") != "none"
     found["start"] = any(found.get(key) for key in ("branch_rms", "clipped_fraction"))
     found["ci90"] = results.get("margin") is not None and any(
         (arm.get("difference") or {}).get("ci90") for arm in arms

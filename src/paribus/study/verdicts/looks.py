@@ -46,7 +46,8 @@ def level_at(seeds: int) -> float:
 def look(*judgements: Judgement) -> Look:
     """Which arms are settled: those with another verdict than `cannot tell` in every one of `judgements`.
 
-    Several judgements are those of several initialisation schemes, at one number of seeds and one level.
+    Several judgements are those of several initialisation schemes, at one number of seeds and one level, each with
+    its share of `alpha`.
     Controls are not asked: a placebo stays open for ever, as it should.
     """
     if len({(judgement.seeds, judgement.level, *judgement.arms) for judgement in judgements}) != 1:
@@ -59,7 +60,7 @@ def look(*judgements: Judgement) -> Look:
     }
     return Look(
         seeds=first.seeds,
-        alpha=round(1 - first.level, 12),
+        alpha=round(len(judgements) * (1 - first.level), 12),
         resolved=tuple(name for name in names if not opened[name]),
         unresolved=tuple(name for name in names if opened[name]),
         goes_on=first.seeds < LOOKS[-1][0] and any(None in reasons for reasons in opened.values()),

@@ -55,7 +55,7 @@ class Speedup:
 def throughput_ratio(baseline: ArrayLike, arm: ArrayLike, *, level: float = LEVEL) -> Ratio:
     """How many times as many tokens a second the arm's trials [n] trained as the baseline's [m], by their medians.
 
-    Trials of an arm run one after the other, so whatever slows the machine slows several of them: the error of a
+    Trials of an arm often run one after the other, so whatever slows the machine slows several of them: the error of a
     median is taken to be the whole spread of its trials, however many they are. Interval: Welch's, of the
     difference of logarithms with variances s^2 in place of s^2 / n; without ends for a single trial of either.
     Simulated coverage of the 95 % (`tests/study/test_speedup.py`), for a machine whose pace wanders: 90 to 97 % where
@@ -84,13 +84,15 @@ def effective_speedup(
     arm: ArrayLike,
     *,
     fraction: float,
+    tokens_ratio: float = 1.0,
     throughput: Ratio = EQUAL,
     level: float = LEVEL,
 ) -> Speedup:
     """Speed-up from pseudo-values [n] of the baseline, the baseline on `fraction` of the tokens, and an arm.
 
     With L(C) = L(1) - slope ln C through both points, slope = (handicap - baseline) / -ln fraction, the
-    baseline needs exp((baseline - arm) / slope) of its compute. Interval: Fieller's, for the ratio of two means
+    baseline needs exp((baseline - arm) / slope) of its tokens, to compare with `tokens_ratio`, the arm's own over
+    the baseline's. Interval: Fieller's, for the ratio of two means
     paired by seed (exact for normal seeds, and it keeps that the baseline is in both); where the slope itself
     may be zero it has no ends. `throughput` is tokens/s of the arm over that of the baseline; its own interval
     widens this one, squares of the logarithms' distances added on either side (Zou and Donner 2008).
@@ -105,8 +107,9 @@ def effective_speedup(
     low, high = _fieller(gain, cost, level)
     theta = float(gain.mean() / cost.mean()) if cost.mean() > 0 else None
     ends = sorted((float(base.mean()), float(less.mean())))
+    own_share = math.log(tokens_ratio)
     return _speedup(
-        *(None if end is None else end * log_ratio for end in (theta, low, high)),
+        *(None if end is None else end * log_ratio - own_share for end in (theta, low, high)),
         throughput=throughput,
         extrapolated=not ends[0] <= own.mean() <= ends[1],
     )
@@ -224,13 +227,15 @@ def speedup_on_curve(
     arm: ArrayLike,
     *,
     at: float,
+    spent: float | None = None,
     level: float = LEVEL,
 ) -> Speedup:
-    """What an arm trained with compute `at` is worth in compute, by the baseline's own fitted curve.
+    """What an arm is worth in compute where the baseline was trained with `at`, by the baseline's own fitted curve.
 
     `compute` [P], three or more; `baseline` [P, n] its losses there, `arm` [n]; column j is one seed throughout,
-    and `at` is one of `compute`. The factor is C(L(at) + arm - baseline at `at`) / at: the curve is recentred
-    on the baseline, so that an arm of equal loss gets exactly 1 however well the curve fits. Interval: Student's
+    and `at` is one of `compute`. The factor is C(L(at) + arm - baseline at `at`) / `spent`, the arm's own compute
+    (default: `at`): the curve is recentred on the baseline, so that an arm of equal loss and compute gets exactly 1
+    however well the curve fits. Interval: Student's
     over jackknife pseudo-values of the log factor, the curve fitted anew without each seed; without ends where
     the baseline never gets there (also without some seed). `extrapolated`: C lies outside `compute`. Raises
     ValueError as `fit_power_law`, or if shapes or `at` do not fit.
@@ -246,11 +251,11 @@ def speedup_on_curve(
     def log_factor(keep: list[int]) -> float | None:
         curve = fit_power_law(c, table[:, keep].mean(axis=1))
         reached = curve.compute(float(curve.loss(at) + own[keep].mean() - table[here, keep].mean()))
-        return None if not reached else math.log(reached / at)
+        return None if not reached else math.log(reached / (spent or at))
 
     seeds = list(range(len(own)))
     whole = log_factor(seeds)
-    extrapolated = whole is None or not c.min() <= at * math.exp(whole) <= c.max()
+    extrapolated = whole is None or not c.min() <= (spent or at) * math.exp(whole) <= c.max()
     low, high = _jackknife(
         whole, [log_factor([s for s in seeds if s != j]) for j in seeds] if seeds[1:] else [], level
     )

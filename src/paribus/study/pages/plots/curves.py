@@ -35,9 +35,9 @@ def curves(results: Row) -> dict[str, str]:
             continue
         with canvas(440, 300, box=(54, 52, 374, 236), size=13) as c:
             if lines:
-                _draw_lines(c, lines, looks, unit=unit)
+                _draw_lines(c, lines, looks, unit=unit, loss=results.get("unit", "bits per byte"))
             else:
-                _draw_points(c, points, looks, unit=unit)
+                _draw_points(c, points, looks, unit=unit, loss=results.get("unit", "bits per byte"))
             _scale_x(c, plain=against == "seconds")
             c.ax.set_xlabel(unit)
             c.ax.grid(axis="y")
@@ -73,7 +73,9 @@ def _line(arm: Row, way: str | None) -> list[tuple[float, float]]:
     return [(tokens * each, loss) for tokens, loss in curve(arm, "tokens")] if each else []
 
 
-def _draw_lines(c: Canvas, lines: Mapping[str, list[tuple[float, float]]], looks: Row, *, unit: str) -> None:
+def _draw_lines(
+    c: Canvas, lines: Mapping[str, list[tuple[float, float]]], looks: Row, *, unit: str, loss: str
+) -> None:
     scale = [lines[name] for name in lines if name in looks] or [*lines.values()]
     low = min(y for line in scale for _, y in line)
     early = [line[len(line) // 5][1] for line in scale]
@@ -83,21 +85,21 @@ def _draw_lines(c: Canvas, lines: Mapping[str, list[tuple[float, float]]], looks
         c.ax.plot(*zip(*lines[name], strict=True), markevery=0.17, **looks.get(name, _REST))
         for x, y in [*lines[name][:: max(len(lines[name]) // 6, 1)], lines[name][-1]]:
             if y <= high + pad and (name in looks or (x, y) == lines[name][-1]):
-                c.tip(x, y, f"{name}: {exact(y)} bits per byte at {exact(x)} {unit}")
-    c.ax.set(ylabel="training loss, bits per byte", ylim=(low - pad, high + pad))
+                c.tip(x, y, f"{name}: {exact(y)} {loss} at {exact(x)} {unit}")
+    c.ax.set(ylabel=f"training loss, {loss}", ylim=(low - pad, high + pad))
     c.ax.set_xlim(left=0)
 
 
-def _draw_points(c: Canvas, points: Mapping[str, tuple[float, float]], looks: Row, *, unit: str) -> None:
+def _draw_points(
+    c: Canvas, points: Mapping[str, tuple[float, float]], looks: Row, *, unit: str, loss: str
+) -> None:
     for name in sorted(points, key=lambda name: name in looks):
         own = looks.get(name, _REST)
         c.ax.plot(
             *points[name], own.get("marker", "o"), color=own["color"], markersize=8, alpha=own.get("alpha", 1)
         )
-        c.tip(
-            *points[name], f"{name}: {exact(points[name][1])} bits per byte, {exact(points[name][0])} {unit}"
-        )
-    c.ax.set_ylabel("held-out loss, bits per byte")
+        c.tip(*points[name], f"{name}: {exact(points[name][1])} {loss}, {exact(points[name][0])} {unit}")
+    c.ax.set_ylabel(f"held-out loss, {loss}")
     c.ax.margins(0.12)
 
 
