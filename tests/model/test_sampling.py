@@ -119,6 +119,12 @@ def test_what_may_not_be_drawn_never_is_at_the_ends_of_the_range(monkeypatch: py
         assert Sampling(temperature=1.0).choose(row, draws).tolist() == [expected]
 
 
+@pytest.mark.parametrize("temperature", [1e-30, 1e-38, 1e-45, 1e-310])
+def test_however_cold_the_likeliest_is_drawn(temperature: float) -> None:
+    row = torch.tensor([[20.0, 10.0, 0.0, -10.0], [-10.0, 0.0, 30.0, 20.0]])
+    assert Sampling(temperature=temperature).choose(row, Draws([0, 1])).tolist() == [0, 2]
+
+
 def test_logits_that_are_no_numbers_give_some_token() -> None:
     token = Sampling(temperature=1.0).choose(torch.full((1, V), math.nan), Draws([0]))
     assert 0 <= token.item() < V

@@ -193,3 +193,9 @@ def test_swish_has_its_limits() -> None:
 def test_unknown_activation_offers_the_nearest() -> None:
     with pytest.raises(RequestError, match="gelu"):
         activation("gleu")
+
+
+@pytest.mark.parametrize("x", [-6e4, -300.0, 300.0, 6e4])
+def test_far_out_gelu_is_straight_in_float16_too(x: float) -> None:
+    at = torch.tensor(x, dtype=torch.float16)
+    assert ACTIVATIONS["gelu"].second(at) == 0

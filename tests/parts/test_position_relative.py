@@ -218,3 +218,53 @@ def test_tables_get_the_numerical_gradient(name: str) -> None:
 def test_shaw_refuses_to_reach_nowhere() -> None:
     with pytest.raises(RequestError, match="max_distance"):
         build("shaw", max_distance=0)
+
+
+def _relative(actual: torch.Tensor, exact: torch.Tensor) -> float:
+    return float((actual.double() - exact.double()).norm() / exact.double().norm())
+
+
+@pytest.mark.parametrize("consecutive", [True, False])
+def test_the_gradient_of_t5s_table_is_summed_wide(consecutive: bool) -> None:
+    """Half a million numbers meet in one bucket: summed in bfloat16 they stop growing at 256."""
+    position = registry.get("position", "t5").build(d_model=8, head_dim=4, num_heads=2, max_seq_len=1024)
+    i = torch.arange(1024)
+    for dtype in (torch.float64, torch.bfloat16):
+        position.to(dtype).zero_grad()
+        bias = position.bias(position.state(i, i, length=1024), consecutive=consecutive)
+        bias.backward(torch.full_like(bias, 1 / 1024))
+        if dtype == torch.float64:
+            exact = position.weight.grad.clone()
+    assert _relative(position.weight.grad, exact) < 4e-3
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("fresh_compiler")
+def test_compiled_shaw_sums_wide() -> None:
+    """Summed in bfloat16 the bucket of all that is far stops growing: a fifth of the value was lost at 1,024 tokens."""
+    torch.manual_seed(0)
+    length = 1024
+    position = registry.get("position", "shaw").build(
+        d_model=16, head_dim=16, num_heads=1, max_seq_len=length
+    )
+    i = torch.arange(length)
+    state = position.state(i, i, length=length)
+    hidden = torch.full((length, length), -torch.inf).triu(1)
+    p = (torch.randn(1, 1, length, length) / 2 + hidden).softmax(-1)
+    q, far = torch.randn(1, 1, length, 16), torch.randn(length, length) / length
+
+    def both(p: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return position.value(p, state), position.score(q, state)
+
+    def found(run: Any, dtype: torch.dtype) -> list[torch.Tensor]:
+        position.zero_grad()
+        of_q = q.to(dtype).requires_grad_()
+        value, score = run(p.to(dtype), of_q)
+        (score * far.to(dtype)).sum().backward()
+        return [value, of_q.grad, position.key_table.grad]
+
+    exact = [each.clone() for each in found(both, torch.float64)]
+    for actual, expected in zip(
+        found(torch.compile(both, fullgraph=True), torch.bfloat16), exact, strict=True
+    ):
+        assert _relative(actual, expected) < 0.02

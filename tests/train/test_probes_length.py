@@ -201,6 +201,13 @@ def test_layers_without_rope_keep_what_they_have_when_a_scaling_is_put_on(data: 
     assert scaled["plain"][str(4 * SEQ)] == length(other, data)["plain"][str(4 * SEQ)]
 
 
+def test_pairs_that_keep_still_keep_still_when_rescaled(data: Dataset) -> None:
+    most = {"turning": 2 / 3, "base": 100.0}
+    scaled = length(trained(position={"name": "rope", **most}), data, scalings=["rope_linear"])["scaled"]
+    other = trained(position={"name": "rope_linear", **most, "factor": 4.0, "original_length": SEQ})
+    assert scaled["rope_linear"]["plain"][str(4 * SEQ)] == length(other, data)["plain"][str(4 * SEQ)]
+
+
 def test_only_plain_rope_is_rescaled(data: Dataset) -> None:
     assert "scaled" not in length(trained(position="alibi"), data, scalings=["rope_ntk"])
     with pytest.raises(RequestError, match="no scaling of RoPE called 'rope_yarm'; did you mean rope_yarn"):

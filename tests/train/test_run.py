@@ -1,6 +1,7 @@
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_a_killed_run_resumes_to_the_same_bits(program: Program, data: Dataset, 
         checkpoint=path,
         progress=lambda done, total: seen.append(done),
     )
-    assert seen[0] == 42  # the checkpoint is of step 41: looks are at 1, 21, 41
+    assert seen[0] == 41  # the checkpoint is of step 40: looks are at 1, 20, 40
     assert _facts(resumed) == _facts(undisturbed)
     assert not path.exists()
 
@@ -76,6 +77,34 @@ def test_a_broken_checkpoint_means_a_fresh_start(program: Program, data: Dataset
     assert _facts(run(program, data, TRAIN, seed=0, rate=1e-2, checkpoint=path)) == _facts(
         run(program, data, TRAIN, seed=0, rate=1e-2)
     )
+
+
+def test_nothing_of_a_checkpoint_that_cannot_be_used_stays(data: Dataset, tmp_path: Path) -> None:
+    path, model = tmp_path / "run.pt", dataclasses.replace(MODEL, norm="batchnorm")
+    run(Program(model, TRAIN), data, TRAIN, seed=0, rate=3e-2, checkpoint=path, keep_checkpoint=True)
+    saved = torch.load(path, weights_only=True)
+    torch.save({**saved, "optimiser": {"of another": "version"}}, path)
+    assert _facts(run(Program(model, TRAIN), data, TRAIN, seed=0, rate=1e-2, checkpoint=path)) == _facts(
+        run(Program(model, TRAIN), data, TRAIN, seed=0, rate=1e-2)
+    )
+
+
+def test_divergence_is_seen_at_the_same_step_wherever_a_run_was_cut(data: Dataset, tmp_path: Path) -> None:
+    model = dataclasses.replace(MODEL, ffn="relu2", norm="none")
+    train = dataclasses.replace(TRAIN, tokens=64 * 100, clip=0.0, warmup=0.9)
+
+    def diverge(**how: Any) -> RunResult:
+        return run(Program(model, train), data, train, seed=3, rate=100.0, **how)
+
+    def dies(done: int, total: int) -> None:
+        if done == 5:
+            raise Killed
+
+    path, undisturbed = tmp_path / "run.pt", diverge()
+    assert undisturbed.status == "diverged" and undisturbed.tokens < train.tokens
+    with pytest.raises(Killed):
+        diverge(checkpoint=path, checkpoint_seconds=0.0, progress=dies)
+    assert path.exists() and str(_facts(diverge(checkpoint=path))) == str(_facts(undisturbed))
 
 
 def test_a_full_disk_costs_the_checkpoint_and_not_the_run(program: Program, data: Dataset) -> None:

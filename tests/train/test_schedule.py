@@ -21,3 +21,13 @@ def test_without_warmup_the_first_step_has_the_peak_rate() -> None:
 def test_every_step_has_a_positive_rate_of_at_most_one(steps: int, warmup: float) -> None:
     rates = [rate_at(step, steps=steps, warmup=warmup) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps", "last"), [(0.07, 100, 7), (0.14, 50, 7), (0.17, 300, 51), (0.15, 10, 2)]
+)
+def test_the_peak_is_reached_after_the_share_of_steps_and_no_later(
+    warmup: float, steps: int, last: int
+) -> None:
+    rates = [rate_at(step, steps=steps, warmup=warmup) for step in range(steps)]
+    assert rates.index(1.0) == last - 1

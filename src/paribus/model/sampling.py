@@ -18,6 +18,9 @@ from torch import Tensor
 
 from paribus.errors import RequestError
 
+#: Below this temperature a logit over it may be no number of float32.
+_COLD = 1e-30
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
@@ -71,7 +74,11 @@ class Sampling:
 
     def filtered(self, logits_BV: Tensor, seen_BV: Tensor | None = None) -> Tensor:
         """Float32 logits of what a token is drawn from, -inf where it may not be."""
-        logits_BV = self.penalised(logits_BV.float(), seen_BV) / self.temperature
+        logits_BV = self.penalised(logits_BV.float(), seen_BV)
+        if self.temperature < _COLD:
+            # From the likeliest down, or several of them would be infinite.
+            logits_BV = logits_BV - logits_BV.amax(-1, keepdim=True)
+        logits_BV = logits_BV / max(self.temperature, torch.finfo(torch.float32).tiny)
         if self.top_k is not None and self.top_k < logits_BV.shape[-1]:
             lowest_B1 = logits_BV.topk(self.top_k, dim=-1).values[:, -1:]
             logits_BV = logits_BV.masked_fill(logits_BV < lowest_B1, -math.inf)

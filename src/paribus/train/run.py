@@ -135,6 +135,7 @@ def _run(
     if checkpoint is not None and checkpoint.exists():
         loaded = checkpoints.load(checkpoint, model, optimiser)
         if loaded is None:  # a broken checkpoint, some of which may have been taken in
+            program.reset()
             begin()
             optimiser = make_optimiser(model, config, peak_rate=rate)
         state = loaded or state
@@ -155,7 +156,7 @@ def _run(
         pending.append((loss.nats_B.sum() / share, norm))
         state.step += 1
         last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at
-        if len(pending) == _CHECK_EVERY or compiles or last or stopping or scores:
+        if state.step % _CHECK_EVERY == 0 or compiles or last or stopping or scores:
             steps = len(pending)
             reason = _look(pending, state, config)
             now = time.perf_counter()

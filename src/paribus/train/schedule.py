@@ -11,7 +11,7 @@ def rate_at(step: int, *, steps: int, warmup: float) -> float:
     Rises linearly over the first `warmup` share of the steps, reaches 1 there, and falls linearly so that
     the step after the last would have rate 0.
     """
-    warmup_steps = math.ceil(warmup * steps)
+    warmup_steps = math.ceil(warmup * steps - 1e-9)  # 0.07 * 100 is 7.000000000000001
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return (steps - step) / (steps - warmup_steps)

@@ -58,6 +58,10 @@ def normal_cdf(x: Tensor) -> Tensor:
     return 0.5 * torch.erfc(-_SQRT_HALF * x)
 
 
+#: Beyond, a normal density is no number but 0, and the square of x still one in float16.
+_NORMAL_ENDS = 200.0
+
+
 def _normal_density(x: Tensor) -> Tensor:
     return _NORMAL_PEAK * torch.exp(-0.5 * x.square())
 
@@ -67,6 +71,7 @@ def _gelu_first(x: Tensor) -> Tensor:
 
 
 def _gelu_second(x: Tensor) -> Tensor:
+    x = x.clamp(-_NORMAL_ENDS, _NORMAL_ENDS)
     return (2 - x.square()) * _normal_density(x)
 
 

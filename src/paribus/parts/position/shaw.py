@@ -55,15 +55,21 @@ class ShawPosition(Position):
         return {"row": row_TS.unsqueeze(-3)}
 
     def score(self, q_BHTK: Tensor, state: State) -> Tensor:
-        met_BHTC = q_BHTK @ self.key_table.to(q_BHTK.dtype).T
-        return met_BHTC.gather(-1, state["row"].expand(*q_BHTK.shape[:-1], -1))
+        # In at least float32: compiled for a CPU, the gradient of what is gathered is added up in its own dtype.
+        met_BHTC = _wide(q_BHTK @ self.key_table.to(q_BHTK.dtype).T)
+        return met_BHTC.gather(-1, state["row"].expand(*q_BHTK.shape[:-1], -1)).to(q_BHTK.dtype)
 
     def value(self, p_BHTS: Tensor, state: State) -> Tensor:
-        summed_BHTC = p_BHTS.new_zeros(*p_BHTS.shape[:-1], len(self.value_table))
-        summed_BHTC = summed_BHTC.scatter_add(-1, state["row"].expand_as(p_BHTS), p_BHTS)
-        return summed_BHTC @ self.value_table.to(p_BHTS.dtype)
+        wide_BHTS = _wide(p_BHTS)
+        summed_BHTC = wide_BHTS.new_zeros(*p_BHTS.shape[:-1], len(self.value_table))
+        summed_BHTC = summed_BHTC.scatter_add(-1, state["row"].expand_as(p_BHTS), wide_BHTS)
+        return summed_BHTC.to(p_BHTS.dtype) @ self.value_table.to(p_BHTS.dtype)
 
     def roles(self) -> Roles:
         # Drawn as what they are added to: a key, or a value, that reads a unit-variance stream of K channels.
         row = Role(kind="input", fan_in=self.head_dim, fan_out=2 * self.max_distance + 1)
         return {"key_table": row, "value_table": row}
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

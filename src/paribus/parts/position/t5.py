@@ -72,6 +72,7 @@ class T5Position(Position):
         self.weight = nn.Parameter(torch.zeros(num_buckets, self.num_heads))
 
     def state(self, query_T: Tensor, key_S: Tensor, *, length: int) -> State:
+        wide = torch.promote_types(self.weight.dtype, torch.float32)
         # All offsets beyond max_distance share a bucket, so these are all there are for each head.
         reach = torch.arange(-self.max_distance, self.max_distance + 1, device=query_T.device)
         buckets = t5_buckets(
@@ -79,7 +80,8 @@ class T5Position(Position):
         )
         return {
             **super().state(query_T, key_S, length=length),
-            "table": embedding(self.weight, buckets).T.flatten(),
+            # In at least float32: the gradients of some T² numbers are added up in each bucket.
+            "table": embedding(self.weight.to(wide), buckets).T.flatten(),
         }
 
     def bias_of(self, offset: Tensor, head: Tensor, state: State) -> Tensor:

@@ -67,6 +67,7 @@ def _scaled(position: RotaryPosition, scaling: str, *, context: int, trained: in
         base=position.base,
         layout=position.layout,
         fraction=position.rotated / position.head_dim,
+        turning=position.turning_pairs / (position.rotated // 2),
         factor=1.0 if by_itself else context / trained,
         original_length=trained,
     )
