@@ -28,6 +28,7 @@ from .peers import (
     edited,
     our_logits,
     peer,
+    reloaded,
     spread,
     their_logits,
     tokens,
@@ -224,12 +225,58 @@ def warned(folder: Path) -> list[str]:
     return [str(each.message) for each in caught if issubclass(each.category, CheckpointWarning)]
 
 
-def test_copies_that_differ_are_warned_of_and_the_original_counts(tmp_path: Path) -> None:
-    folder = rewritten("llama, tied", tmp_path, lm_head__weight=torch.ones(V, D))
+def test_a_head_of_its_own_is_taken_and_written_back_whatever_the_config_says(tmp_path: Path) -> None:
+    head = torch.randn(V, D, generator=torch.Generator().manual_seed(3))
+    folder = rewritten("llama, tied", tmp_path, lm_head__weight=head)
     [said] = warned(folder)
     assert said.startswith("lm_head.weight differs from model.embed_tokens.weight")
+    with pytest.warns(CheckpointWarning, match="each was taken"):
+        model = paribus.load(folder)
+    found = our_logits(model, tokens())
+    assert distance(found, their_logits(reloaded(folder, "llama, tied"), tokens())) < CLOSE
+    paribus.save(model, tmp_path / "again")
+    assert torch.equal(load_file(tmp_path / "again" / "model.safetensors")["lm_head.weight"], head)
+    assert distance(our_logits(paribus.load(tmp_path / "again"), tokens()), found) == 0
+
+
+def test_copies_that_differ_elsewhere_are_warned_of_and_the_original_counts(tmp_path: Path) -> None:
+    folder = rewritten("t5", tmp_path, encoder__embed_tokens__weight=torch.ones(V, D))
+    [said] = warned(folder)
+    assert said.startswith("encoder.embed_tokens.weight differs from shared.weight")
+    assert said.endswith("shared.weight was taken")
+
+
+def test_norms_have_the_names_that_the_first_checkpoints_of_bert_gave_them(tmp_path: Path) -> None:
+    folder = checkpoint("bert", tmp_path)
+    file = folder / "model.safetensors"
+    older = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        for new, old in older.items():
+            name = name.replace(new, old)
+        tensors[name] = tensor
+    assert sum(name.endswith(".gamma") for name in tensors) > 3
+    save_file(tensors, file, metadata={"format": "pt"})
+    ids = tokens()
+    assert distance(our_logits(paribus.load(folder), ids), their_logits(peer("bert"), ids)) < CLOSE
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"), [("smollm3, windows", "layer_types"), ("cohere", "rope_parameters")]
+)
+def test_what_the_config_leaves_out_is_what_transformers_takes(
+    name: str, absent: str, tmp_path: Path
+) -> None:
+    folder = edited(checkpoint(name, tmp_path), **{absent: None})
     found = our_logits(paribus.load(folder), tokens())
-    assert distance(found, their_logits(peer("llama, tied"), tokens())) < CLOSE
+    assert distance(found, their_logits(reloaded(folder, name), tokens())) < CLOSE
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int64, torch.bool])
+def test_whole_numbers_are_no_weights(dtype: torch.dtype, tmp_path: Path) -> None:
+    folder = rewritten("llama", tmp_path, model__norm__weight=torch.ones(D, dtype=dtype))
+    said = refusal(paribus.load, folder)
+    assert f"are of type {str(dtype).removeprefix('torch.')}, and a weight is a floating-point number" in said
 
 
 def test_weights_that_are_not_finite_are_warned_of(tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ def test_spaces_are_those_of_the_whole_text() -> None:
     assert "".join(shown(Text(of_words, context=[7]), [1, 2, 3])) == " w1 w2 w3"
 
 
+def test_a_space_after_a_token_without_a_text_is_kept() -> None:
+    """As decoders have it that take the space at the beginning of a text away."""
+
+    def decode(ids: list[int]) -> str:
+        return "".join(["", " a", " the"][number] for number in ids).removeprefix(" ")
+
+    for ids in itertools.product(range(3), repeat=4):
+        assert "".join(shown(Text(decode), list(ids))) == decode(list(ids))
+
+
 @pytest.mark.parametrize("stop", ["c\n", "b", "\n\n", "bc\n\ne", "d"])
 def test_a_stop_string_and_what_follows_is_not_shown(stop: str) -> None:
     """Wherever it begins and ends in the tokens."""

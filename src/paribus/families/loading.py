@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from paribus.families import native
 from paribus.families.family import Family, family_of, interpret
 from paribus.families.files import Folder, open_folder
 from paribus.families.files.finite import not_finite
+from paribus.families.tensors import moves, shapes_of
 from paribus.families.weights import Filled, fill
 from paribus.model.config import ModelConfig
 from paribus.model.transformer import Transformer
@@ -143,9 +145,10 @@ def load(
         refuse_quantised(folder.config)
         family = family_of(folder.config)
         reading = interpret(family, folder.config)
-        filled = fill(family, reading.config, folder, dtype=dtype)
+        config, differing = _copies(family, folder, reading.config)
+        filled = fill(family, config, folder, dtype=dtype)
         model = filled.model
-        told += _unread(reading.unread) + _aside(filled) + _copies(family, folder, reading.config)
+        told += _unread(reading.unread) + _aside(filled) + differing
         origin = Origin(path=folder.path, family=family, config=folder.config, aside=filled.aside)
     if broken := not_finite(model.named_parameters()):
         more = f" and {len(broken) - 1:,} more" if len(broken) > 1 else ""
@@ -180,10 +183,12 @@ def _aside(filled: Filled) -> list[str]:
     return [f"left out, as they belong to heads for other tasks: {', '.join(filled.aside)}"]
 
 
-def _copies(family: Family, folder: Folder, config: ModelConfig) -> list[str]:
-    """Of tensors that should repeat another one, those that do not."""
+def _copies(family: Family, folder: Folder, config: ModelConfig) -> tuple[ModelConfig, list[str]]:
+    """The config, untied if the head has a matrix of its own after all, and what to say of copies that are none."""
     if not config.tie_embeddings:
-        return []
+        return config, []
+    untied = dataclasses.replace(config, tie_embeddings=False)
+    of_head = {name for move in moves(family, untied, shapes_of(untied)) for name in move.theirs}
     there = folder.tensors
     pairs = [
         (copy, original) for copy, original in family.copies.items() if copy in there and original in there
@@ -191,9 +196,9 @@ def _copies(family: Family, folder: Folder, config: ModelConfig) -> list[str]:
     told = []
     for copy, original in pairs:
         if not torch.equal(folder.tensor(copy), folder.tensor(original)):
-            told.append(
-                f"{copy} differs from {original}, which config.json says is the same matrix; {original} was taken"
-            )
+            says = f"{copy} differs from {original}, which config.json says is the same matrix"
+            told.append(f"{says}; {'each' if copy in of_head else original} was taken")
+            config = untied if copy in of_head else config
         folder.release(copy)
         folder.release(original)
-    return told
+    return config, told

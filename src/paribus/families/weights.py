@@ -97,7 +97,15 @@ def converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def place(model: nn.Module, name: str, tensor: Tensor) -> None:
-    """Put a tensor in the place of a parameter that has no memory yet."""
+    """Put a tensor in the place of a parameter that has no memory yet.
+
+    Raises `RequestError` for whole numbers, which do not learn.
+    """
+    if not tensor.dtype.is_floating_point:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise RequestError(
+            f"the weights of {name} are of type {kind}, and a weight is a floating-point number"
+        )
     module, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(module), leaf, nn.Parameter(tensor.contiguous()))
 
@@ -110,7 +118,8 @@ def tensor_names(family: Family, wanted: list[Move], names: Collection[str]) -> 
         for name in move.theirs:
             copies = [copy for copy, original in family.copies.items() if original == name]
             others = [*copies, *(original for repeat, original in family.repeats.items() if repeat == name)]
-            there = [each for each in (name, name.removeprefix(family.prefix), *others) if each in names]
+            called = [name, name.removeprefix(family.prefix), *others]
+            there = [each for each in (*called, *map(_older, called)) if each in names]
             if not there:
                 near = difflib.get_close_matches(name, spare, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
@@ -119,6 +128,11 @@ def tensor_names(family: Family, wanted: list[Move], names: Collection[str]) -> 
                 )
             found[name] = there[0]
     return found
+
+
+def _older(name: str) -> str:
+    """What TensorFlow called the gain and the bias of a LayerNorm, and so the first checkpoints of BERT."""
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
 
 
 def refuse_spare(family: Family, spare: Collection[str]) -> None:

@@ -52,7 +52,9 @@ class Text:
         text = self._decoded()
         if text.endswith(_UNFINISHED) and len(self._new) < _LONGEST:
             return ""
-        self._context, self._new = self._new, []
+        # A token without a text is no context: what follows it goes on from what stood before.
+        self._context = self._new if text else [*self._context, *self._new][-_CONTEXT:]
+        self._new = []
         self._held += text
         at, stop = min(
             ((self._held.find(stop), stop) for stop in self._stop_strings if stop in self._held),

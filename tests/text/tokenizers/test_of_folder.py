@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers.of_folder import FolderTokenizer
@@ -135,3 +136,27 @@ def test_of_several_templates_the_default_is_taken(folder: Path) -> None:
     ]
     (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": several}))
     assert FolderTokenizer(folder).template == "a"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %};{% endfor %}",
+        "{% if tools is not none %}TOOLS{% endif %}{% if documents is none %}none{% endif %}",
+        "{{ tools | tojson }} {{ messages | tojson(true) }} {{ messages | tojson(indent=1) }}",
+        "{{ sep_token }}|{{ mask_token }}|{{ image_token }}|{{ pad_token is defined }}",
+    ],
+)
+def test_a_template_has_what_transformers_gives_it(folder: Path, template: str) -> None:
+    named = {
+        "eos_token": "</s>",
+        "sep_token": "<sep>",
+        "mask_token": {"content": "<mask>", "__type": "AddedToken"},
+    }
+    config = {"chat_template": template, **named, "extra_special_tokens": {"image_token": "<image>"}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config | {"image_token": "<image>"}))
+    theirs = PreTrainedTokenizerFast.from_pretrained(folder)
+    messages = [{"role": "user", "content": "h\u00e9"}]
+    assert FolderTokenizer(folder).render(messages, answer_next=True) == theirs.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True
+    )

@@ -223,3 +223,51 @@ def test_a_link_out_of_the_folder_is_not_kept_with_the_data(tmp_path: Path) -> N
     tokenizer = get_tokenizer(str(folder))
     with pytest.raises(RequestError, match="a link out of the folder"):
         tokenizer.files()
+
+
+def test_a_text_does_not_become_a_special_token_by_merges_that_only_meet_inside_it(tmp_path: Path) -> None:
+    """At the beginning of a text the space before it takes the first letter away."""
+    pieces = ["</s>", "\u2581", "a", "b", "<", "/", "s", ">", "\u2581<", "</", "s>"]
+    merges = [("\u2581", "<"), ("<", "/"), ("s", ">"), ("</", "s>")]
+    library = Tokenizer(models.BPE({piece: number for number, piece in enumerate(pieces)}, merges))
+    library.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    library.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    library.add_special_tokens(["</s>"])
+    tokenizer = get_tokenizer(str(saved(library, tmp_path, eos_token="</s>")))
+    assert tokenizer.decode(tokenizer.encode("a</s>b")) == "a</s>b"
+    assert tokenizer.end_of_document not in tokenizer.encode("a</s>b")
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost"),
+    [
+        ({"normalizer": normalizers.Replace("a", "e")}, "what its normaliser replaces"),
+        ({"normalizer": normalizers.Prepend("_")}, "that nothing stood before a text"),
+        ({"pre_tokenizer": pre_tokenizers.CharDelimiterSplit("-")}, "what words are cut at"),
+        ({"pre_tokenizer": pre_tokenizers.Split("a", "removed")}, "what words are cut at"),
+    ],
+)
+def test_what_is_replaced_or_cut_out_is_lost(changed: dict[str, object], lost: str, tmp_path: Path) -> None:
+    library = byte_level()
+    for name, part in changed.items():
+        setattr(library, name, part)
+    assert lost in get_tokenizer(str(saved(library, tmp_path, eos_token="</s>"))).loses
+
+
+def test_the_mark_at_the_end_of_a_word_is_no_text(tmp_path: Path) -> None:
+    pieces = ["[UNK]", "[SEP]", "c", "a", "t</w>", "ca", "cat</w>"]
+    library = Tokenizer(
+        models.BPE(
+            {piece: number for number, piece in enumerate(pieces)},
+            [("c", "a"), ("ca", "t</w>")],
+            unk_token="[UNK]",
+            end_of_word_suffix="</w>",
+        )
+    )
+    library.pre_tokenizer, library.decoder = pre_tokenizers.Whitespace(), decoders.BPEDecoder("</w>")
+    tokenizer = get_tokenizer(str(saved(library, tmp_path)))
+    assert tokenizer.byte_lengths[tokenizer.encode("cat")].sum() == 3

@@ -1,100 +1,126 @@
-"""Checkpoints without tokenizer.json, read as transformers reads them."""
+"""Folders without a tokenizer.json: what stands beside vocabulary and merges counts as it does for transformers."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from transformers import BertTokenizer, GPT2Tokenizer
+import transformers
 
-from paribus.errors import RequestError
 from paribus.text.tokenizers import get_tokenizer
 from paribus.text.tokenizers.of_folder import FolderTokenizer
 
-from .made import TEXT, byte_level
+from .made import byte_level
+
+END, START = "<|endoftext|>", "<|im_start|>"
+SIZE = byte_level().get_vocab_size()
+TEXTS = ("The cat sat", "", " Hund", f"{START}user<think>")
 
 
-def gpt2(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    byte_level().model.save(str(folder))  # vocab.json and merges.txt
-    vocabulary = json.loads((folder / "vocab.json").read_text())
-    vocabulary["<|endoftext|>"] = len(vocabulary)
+def token(content: str, *, special: bool = True) -> dict[str, Any]:
+    flags = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    return {"content": content, "special": special, **flags}
+
+
+def gpt2(folder: Path, *, more: tuple[str, ...] = (END,), **files: dict[str, Any]) -> Path:
+    """The older files of a small byte-level tokenizer; names are those of files of JSON."""
+    model = json.loads(byte_level().to_str())["model"]
+    vocabulary = model["vocab"] | {text: len(model["vocab"]) + number for number, text in enumerate(more)}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("\n".join(" ".join(pair) for pair in model["merges"]))
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
 
 
-def bert(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "cat", "##s", "sat", ".", "der"]
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
-    return folder
+def agree(folder: Path, theirs: Any, texts: tuple[str, ...] = TEXTS) -> FolderTokenizer:
+    ours = FolderTokenizer(folder)
+    for text in texts:
+        assert ours.encode(text, special=True) == theirs(text).input_ids, text
+    assert ours.vocab_size == len(theirs)
+    return ours
 
 
-def test_gpt2s_files_encode_as_transformers_does(tmp_path: Path) -> None:
-    ours, theirs = FolderTokenizer(gpt2(tmp_path)), GPT2Tokenizer.from_pretrained(tmp_path)
-    for text in (TEXT, "", " a  b\n", "The cat's 123"):
-        assert ours.encode(text) == theirs.encode(text)
-    found = get_tokenizer(str(tmp_path))
-    assert found.loses == () and found.decode(found.encode(TEXT)) == TEXT
-    assert found.end_of_document == found.vocab_size - 1 and set(found.files()) >= {
-        "vocab.json",
-        "merges.txt",
-    }
+def test_a_first_token_is_put_before_a_text_where_the_config_says_so(tmp_path: Path) -> None:
+    """As OPT has it: its special tokens are objects in tokenizer_config.json, and </s> begins every text."""
+    config = {"add_bos_token": True, "tokenizer_class": "GPT2Tokenizer"}
+    end = {"__type": "AddedToken", **token("</s>")}
+    named = {key: end for key in ("bos_token", "eos_token", "unk_token")}
+    folder = gpt2(tmp_path, more=(), tokenizer_config=config | named)
+    ours = agree(folder, transformers.GPT2Tokenizer.from_pretrained(folder), TEXTS[:3])
+    ids = ours.encode("The cat")
+    assert ours.ids()["</s>"] == ids[0] and ours.decode(ids) == "The cat"
+    assert get_tokenizer(str(folder)).end_of_document == ids[0]
 
 
-def test_a_space_before_a_text_and_other_ends_are_as_the_config_says(tmp_path: Path) -> None:
-    config = {"add_prefix_space": True, "eos_token": "z"}
-    (gpt2(tmp_path) / "tokenizer_config.json").write_text(json.dumps(config))
-    found, theirs = get_tokenizer(str(tmp_path)), GPT2Tokenizer.from_pretrained(tmp_path)
-    assert found.encode("cat").tolist() == theirs.encode("cat")
-    assert found.decode(found.encode("ca")) == " ca" and found.loses == (
-        "whether a text begins with a space",
+def test_robertas_two_tokens_stand_around_a_text(tmp_path: Path) -> None:
+    folder = gpt2(
+        tmp_path, more=("<pad>", "<mask>", "<unk>"), tokenizer_config={"tokenizer_class": "RobertaTokenizer"}
     )
-    assert found.end_of_document == found._library.ids()["z"] and "z" in found.special_tokens
+    ours = FolderTokenizer(folder)
+    theirs = transformers.RobertaTokenizer.from_pretrained(folder)
+    for text in TEXTS[:3]:
+        assert ours.encode(text) == theirs(text).input_ids
+    assert ours.encode("The cat", around=False) == ours.encode("The cat")[1:-1]
 
 
-def test_merges_may_be_of_signs(tmp_path: Path) -> None:
-    folder = gpt2(tmp_path)
-    vocabulary = json.loads((folder / "vocab.json").read_text())
-    (folder / "vocab.json").write_text(json.dumps(vocabulary | {"##": len(vocabulary)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n# #\n")
-    assert FolderTokenizer(folder).encode("##") == [len(vocabulary)]
-
-
-def test_berts_files_encode_as_transformers_does(tmp_path: Path) -> None:
-    ours, theirs = FolderTokenizer(bert(tmp_path)), BertTokenizer.from_pretrained(tmp_path)
-    for text in ("The cats sat.", "DER Hund", "", "\u732b"):
-        assert ours.encode(text) == theirs.encode(text)
-    assert get_tokenizer(str(tmp_path)).end_of_document == 3
-
-
-def test_a_cased_bert_with_lines_of_windows(tmp_path: Path) -> None:
-    folder = bert(tmp_path)
-    (folder / "vocab.txt").write_bytes(
-        (folder / "vocab.txt").read_bytes().replace(b"\n", b"\r\n") + b"Der\r\n"
+def test_tokens_beside_the_vocabulary_are_read_from_their_own_file(tmp_path: Path) -> None:
+    usual = dict.fromkeys(("eos_token", "bos_token", "unk_token"), END)
+    folder = gpt2(
+        tmp_path,
+        tokenizer_config={"tokenizer_class": "GPT2Tokenizer", **usual},
+        added_tokens={START: SIZE + 1, "<|im_end|>": SIZE + 2},
+        special_tokens_map={"eos_token": "<|im_end|>", "additional_special_tokens": [START, "<|im_end|>"]},
     )
-    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false}')
-    assert FolderTokenizer(folder).encode("Der der") == [2, 11, 10, 3]
+    theirs = transformers.GPT2Tokenizer.from_pretrained(folder)
+    agree(folder, theirs)
+    ours = get_tokenizer(str(folder))
+    assert ours.end_of_document == theirs.eos_token_id == SIZE + 2
+    assert "added_tokens.json" in ours.files()  # type: ignore[attr-defined]
+
+
+def test_tokens_beside_the_vocabulary_are_read_from_the_config(tmp_path: Path) -> None:
+    added = {SIZE: token(END), SIZE + 1: token(START), SIZE + 2: token("<think>", special=False)}
+    folder = gpt2(
+        tmp_path,
+        tokenizer_config={
+            "tokenizer_class": "GPT2Tokenizer",
+            "eos_token": END,
+            "added_tokens_decoder": added,
+        },
+    )
+    ours = agree(folder, transformers.GPT2Tokenizer.from_pretrained(folder))
+    assert START in ours.special_tokens and "<think>" not in ours.special_tokens
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    "config",
     [
-        ("vocab.json", "{", "vocab.json breaks off in the middle"),
-        ("vocab.json", '{"a": 0, "a": 1}', "vocab.json gives the key 'a' twice"),
-        ("vocab.json", '{"a": "b"}', "vocab.json is no tokenizer"),
-        ("merges.txt", "#version\na b c\n", "merges.txt has no pair in line 2"),
-        ("merges.txt", "q q\n", "vocab.json is no tokenizer"),
-        ("merges.txt", "t h\nt h\n", "its merge 2, of 't' and 'h', is there twice"),
+        {},
+        {"do_lower_case": False},
+        {"strip_accents": False},
+        {"tokenize_chinese_chars": False},
+        {"do_lower_case": False, "strip_accents": True},
     ],
 )
-def test_broken_files_are_one_sentence(tmp_path: Path, name: str, content: str, said: str) -> None:
-    (gpt2(tmp_path) / name).write_text(content)
-    with pytest.raises(RequestError, match=said) as error:
-        get_tokenizer(str(tmp_path))
-    assert "\n" not in str(error.value)
-
-
-def test_half_of_the_files_are_no_tokenizer(tmp_path: Path) -> None:
-    (gpt2(tmp_path) / "merges.txt").unlink()
-    with pytest.raises(RequestError):
-        get_tokenizer(str(tmp_path))
+def test_bert_prepares_a_text_as_the_config_says(config: dict[str, bool], tmp_path: Path) -> None:
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "the",
+        "cat",
+        "über",
+        "uber",
+        "Über",
+        "日",
+        "本",
+        "日本",
+    ]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours, theirs = FolderTokenizer(tmp_path), transformers.BertTokenizer.from_pretrained(tmp_path)
+    for text in ("Über the cat", "über 日本", ""):
+        assert ours.encode(text) == theirs(text).input_ids

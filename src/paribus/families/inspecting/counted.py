@@ -21,7 +21,14 @@ _LEARNED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F
 _PACKED = ("U8", "I8", "I32", "F4", "F6_E2M3", "F6_E3M2", "U32", "I16")
 _TABLES = ("embedding", "segment_embedding", "position")
 _SCALES = ("_scale_inv", "_scale", ".scales", ".qzeros", ".g_idx", "_scales")
-_MASKS = ("inv_freq", "e_score_correction_bias", "position_ids", "masked_bias", "attn.bias", "attention.bias")
+_MASKS = (
+    "inv_freq",
+    "e_score_correction_bias",
+    "position_ids",
+    ".masked_bias",
+    ".attn.bias",
+    ".attention.bias",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

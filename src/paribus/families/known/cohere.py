@@ -15,7 +15,7 @@ FAMILY = Family(
         **LIKE_LLAMA,
         "norm": Part("layernorm", _NORM),
         "residual": Always("parallel"),
-        "position": Rope(layout="interleaved"),
+        "position": Rope(base=500_000.0, layout="interleaved"),
         "attention": Part(
             "mha",
             {

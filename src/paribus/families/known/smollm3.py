@@ -7,7 +7,7 @@ from paribus.families.known.llama import COPIES, LIKE_LLAMA, TENSORS, UNUSED
 from paribus.families.meaning import ResolvedPart
 from paribus.families.rotary import Rope
 from paribus.families.rules import Always, ByLayer, FeedForward, Key, Worked, Written, activation
-from paribus.families.windows import late_windows
+from paribus.families.windows import windowed
 from paribus.model.config import ModelConfig
 from paribus.parts.position.none import NoPosition
 
@@ -46,7 +46,12 @@ FAMILY = Family(
             where=Worked(_without, _written),
             is_other=_has_none,
         ),
-        "attention": late_windows({"bias": Key("attention_bias", False, bool)}),
+        "attention": windowed(
+            {"bias": Key("attention_bias", False, bool)},
+            window=Key("sliding_window", None, nullable=True),
+            slides=lambda keys, layer: _without(keys)[layer],
+            switch=Key("use_sliding_window", False, bool),
+        ),
         "tie_embeddings": Key("tie_word_embeddings", True, bool),
     },
     tensors=TENSORS,

@@ -17,7 +17,7 @@ from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
 from paribus.text.tokenizers.json_faults import check_json_merges, unknown_component
-from paribus.text.tokenizers.older_files import kind_in, read_older
+from paribus.text.tokenizers.older_files import content_of, kind_in, read_older
 from paribus.text.tokenizers.recipe import MOST_TOKENS
 from paribus.text.tokenizers.text_only import text_only
 from paribus.text.tokenizers.unicode import utf8
@@ -74,7 +74,7 @@ class FolderTokenizer:
 
     def special(self, name: str) -> str:
         """What tokenizer_config.json gives as `name`, for example `eos_token`; "" where it does not."""
-        return _content(self._config.get(name))
+        return content_of(self._config.get(name))
 
     def json(self) -> str:
         """All of the tokenizer as the library writes it, in its own spelling of old files."""
@@ -154,9 +154,15 @@ def in_folder(folder: Path, name: str) -> Path:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    """tokenizer_config.json, or nothing."""
+    """tokenizer_config.json with special_tokens_map.json, which counts unless the first describes all added tokens."""
+    named, config = _object(folder, "special_tokens_map.json"), _object(folder, "tokenizer_config.json")
+    return {**named, **config} if "added_tokens_decoder" in config else {**config, **named}
+
+
+def _object(folder: Path, name: str) -> dict[str, Any]:
+    """That file of the folder, or nothing."""
     try:
-        path = in_folder(folder, "tokenizer_config.json")
+        path = in_folder(folder, name)
         return json_object(bytes_of(path, "a config", at_most=_MOST_CONFIG_BYTES), place(path))
     except ParibusError:
         return {}
@@ -177,28 +183,42 @@ def _rendered(
     template: str, messages: Sequence[Mapping[str, str]], config: Mapping[str, Any], *, answer_next: bool
 ) -> str:
     from jinja2.exceptions import TemplateError
+    from jinja2.ext import Extension
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     def refuse(message: str) -> None:
         raise TemplateError(message)
 
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        return json.dumps(
+            value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        )
+
+    class Generation(Extension):
+        """{% generation %} … {% endgeneration %}, around what the model wrote: here what stands in it, and no more."""
+
+        tags = {"generation"}  # noqa: RUF012  (as Jinja declares it)
+
+        def parse(self, parser: Any) -> Any:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", Generation]
     )
     environment.globals["raise_exception"] = refuse
     environment.globals["strftime_now"] = lambda form: datetime.datetime.now().strftime(form)
-    environment.filters["tojson"] = lambda value, **given: json.dumps(value, ensure_ascii=False, **given)
-    special = {key: _content(config.get(key)) for key in ("bos_token", "eos_token", "unk_token", "pad_token")}
+    environment.filters["tojson"] = tojson
+    # Those that there are: a template may ask whether one is defined.
+    special = {key: text for key in config if key.endswith("_token") and (text := content_of(config[key]))}
+    given = {**special, "messages": list(messages), "add_generation_prompt": answer_next}
     try:
-        return environment.from_string(template).render(
-            messages=list(messages), add_generation_prompt=answer_next, **special
-        )
+        return environment.from_string(template).render(**given, tools=None, documents=None)
     except Exception as error:  # whatever goes wrong in there is the template's
         raise RequestError(f"the chat template refuses this: {shown(error, at_most=200)}") from error
-
-
-def _content(token: object) -> str:
-    """A special token, written as itself or as an object with its content."""
-    if isinstance(token, Mapping):
-        token = token.get("content")
-    return token if isinstance(token, str) else ""

@@ -28,6 +28,8 @@ _ENDS = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[SE
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # what SentencePiece writes a space as
 _BLANKS = " a\n\n  b\t, 1 "
+#: The pattern and the content of the normaliser by which spaces become SentencePiece's.
+_BLANK_MARKED = ({"String": " "}, _SPACE)
 #: Decoders that put blanks between pieces.
 _BY_BLANKS = frozenset({"WordPiece", "BPEDecoder", "CTC"})
 #: What a normaliser loses, by its type; those that are left out lose nothing.
@@ -89,6 +91,7 @@ class JsonTokenizer:
             "vocab.txt",
             "tokenizer_config.json",
             "special_tokens_map.json",
+            "added_tokens.json",
             "chat_template.jinja",
         )
         there = [name for name in names if (self._folder / name).is_file()]
@@ -157,12 +160,15 @@ class JsonTokenizer:
     def _counting(self) -> Callable[[str], int]:
         """How many bytes of text a piece stands for, by the decoder that puts pieces together."""
         inside = self._json["model"].get("continuing_subword_prefix") or ""
+        ended = self._json["model"].get("end_of_word_suffix") or ""
         if "ByteLevel" in self._decoders:
             return lambda piece: (
                 len(letters)
                 if BYTE_OF_LETTER.keys() >= set(letters := piece.replace(inside, "") if inside else piece)
                 else len(utf8(letters))
             )
+        if ended:
+            return lambda piece: len(utf8(piece.removesuffix(ended)))
         if self._writes_blanks():
             return lambda piece: 1 if _BYTE.fullmatch(piece) else len(utf8(piece.replace(_SPACE, " ")))
         if "ByteFallback" in self._decoders:
@@ -177,7 +183,15 @@ class JsonTokenizer:
         for part in component_parts(self._json, "normalizer"):
             if part["type"] in _LOSES:
                 yield _LOSES[part["type"]]
+            elif part["type"] == "Replace" and (part.get("pattern"), part.get("content")) != _BLANK_MARKED:
+                yield "what its normaliser replaces"
+            elif part["type"] == "Prepend" and "Strip" not in self._decoders:
+                yield "that nothing stood before a text"
+        if self._json["model"].get("end_of_word_suffix") and "ByteLevel" in self._decoders:
+            yield "that no word has a mark at its end"
         for part in component_parts(self._json, "pre_tokenizer"):
+            if part["type"] == "CharDelimiterSplit" or part.get("behavior") == "Removed":
+                yield "what words are cut at"
             if part.get("add_prefix_space") or part.get("prepend_scheme", "never") != "never":
                 yield "whether a text begins with a space"
         if not self._writes_blanks() and (self._puts_blanks() or self._library.leaves_out(_BLANKS)):

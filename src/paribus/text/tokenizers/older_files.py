@@ -1,11 +1,12 @@
 """Checkpoints without a `tokenizer.json`: GPT-2's `vocab.json` with `merges.txt`, and BERT's `vocab.txt`.
 
-These files do not say how text is cut and prepared; it is done as in the models that brought them.
+These files do not say how text is cut and prepared; it is done as in the models that brought them, with what
+tokenizer_config.json and added_tokens.json say beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,27 @@ def _gpt2(folder: Path, config: Mapping[str, Any]) -> Any:
     prefix = bool(config.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     tokenizer.decoder = decoders.ByteLevel()
+    begin, end = (content_of(config.get(key)) for key in ("bos_token", "eos_token"))
+    if str(config.get("tokenizer_class", "")).startswith("Roberta"):
+        _put_around(tokenizer, begin or "<s>", end or "</s>")
+    elif config.get("add_bos_token"):
+        _put_around(tokenizer, begin)
     return tokenizer
+
+
+def _put_around(tokenizer: Any, *around: str) -> None:
+    """Every text begins with the first of these special tokens and ends with the second, if there is one."""
+    from tokenizers import AddedToken, processors
+
+    if not all(around):
+        return
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in around])
+    written = [f"{text}:0" for text in around]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=[written[0], "$A:0", *written[1:]],
+        pair=[written[0], "$A:0", *written[1:], "$B:0", *written[1:]],
+        special_tokens=[(text, tokenizer.token_to_id(text)) for text in around],
+    )
 
 
 def _bert(folder: Path, config: Mapping[str, Any]) -> Any:
@@ -44,7 +65,11 @@ def _bert(folder: Path, config: Mapping[str, Any]) -> Any:
     lines = _text(folder, "vocab.txt").split("\n")
     vocabulary = {line.rstrip("\r"): number for number, line in enumerate(lines) if line.strip()}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=bool(config.get("do_lower_case", True)))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=bool(config.get("do_lower_case", True)),
+        strip_accents=config.get("strip_accents"),
+        handle_chinese_chars=bool(config.get("tokenize_chinese_chars", True)),
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     if {"[CLS]", "[SEP]"} <= vocabulary.keys():
@@ -79,17 +104,47 @@ def read_older(folder: Path, kind: str, config: Mapping[str, Any]) -> Any:
     from tokenizers import AddedToken
 
     tokenizer = KINDS[kind][1](folder, config)
+    named = {text for key in _NAMED if (text := content_of(config.get(key)))}
+    more = config.get("additional_special_tokens")
+    named |= {text for each in (more if isinstance(more, list) else []) if (text := content_of(each))}
+    for text, token in _added(folder, config, named):
+        of = {key: token[key] for key in ("single_word", "lstrip", "rstrip", "normalized") if key in token}
+        added = AddedToken(
+            text, special=text in named or bool(token.get("special")), **{"normalized": False} | of
+        )
+        (tokenizer.add_special_tokens if added.special else tokenizer.add_tokens)([added])
     known = tokenizer.get_vocab()
-    named = {str(config[key]) for key in _NAMED if isinstance(config.get(key), str)}
-    special = [
-        text
-        for text in (*sorted(named), "<|endoftext|>", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
-        if text in known
-    ]
+    usual = [each for each in ("<|endoftext|>", "[CLS]", "[SEP]", "[PAD]", "[MASK]") if each in known]
     tokenizer.add_special_tokens(
-        [AddedToken(text, special=True, normalized=False) for text in dict.fromkeys(special)]
+        [
+            AddedToken(text, special=True, normalized=False)
+            for text in dict.fromkeys([*sorted(named & known.keys()), *usual])
+        ]
     )
     return tokenizer
+
+
+def _added(
+    folder: Path, config: Mapping[str, Any], named: Collection[str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The tokens beside the vocabulary, in the order of their ids, each with what is said of it."""
+    found: dict[int, tuple[str, Mapping[str, Any]]] = {}
+    if (folder / "added_tokens.json").is_file():
+        for text, number in json_object(_bytes(folder, "added_tokens.json"), place(folder)).items():
+            if isinstance(number, int):
+                found[number] = (text, {"special": text in named})
+    given = config.get("added_tokens_decoder")
+    for number, token in given.items() if isinstance(given, Mapping) else ():
+        if isinstance(token, Mapping) and str(number).isdecimal() and (text := content_of(token)):
+            found[int(number)] = (text, token)
+    yield from (found[number] for number in sorted(found))
+
+
+def content_of(token: object) -> str:
+    """A special token, written as itself or as an object with its content; "" for what is none."""
+    if isinstance(token, Mapping):
+        token = token.get("content")
+    return token if isinstance(token, str) else ""
 
 
 def _bytes(folder: Path, name: str) -> bytes:

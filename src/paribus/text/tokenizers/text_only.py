@@ -39,6 +39,4 @@ def text_only(tokenizer: Any) -> Any:
 
 def _is_piece(tokenizer: Any, name: str) -> bool:
     """Whether the model may find `name` in a text."""
-    if type(tokenizer.model).__name__ == "BPE":  # merges alone make its pieces
-        return tokenizer.token_to_id(name) in tokenizer.encode(name, add_special_tokens=False).ids
     return tokenizer.model.token_to_id(name) is not None
