@@ -1,13 +1,17 @@
 """What a loaded checkpoint writes is what transformers writes from it, token for token."""
 
+import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from torch import Tensor
 
 import paribus
+from paribus.families.texts import open_text_model
 from paribus.model.generate import generate
 
 from . import peers
@@ -53,3 +57,35 @@ def test_a_bfloat16_checkpoint_writes_in_bfloat16(tmp_path: Path) -> None:
     assert {parameter.dtype for parameter in ours.parameters()} == {torch.bfloat16}
     written = generate(ours, peers.tokens(6), max_new_tokens=NEW, dtype=torch.bfloat16)
     assert written.shape == (2, 6 + NEW)
+
+
+@pytest.mark.parametrize(
+    ("name", "says", "begin", "end"),
+    [
+        ("llama", None, [1], []),
+        ("llama", {"add_bos_token": False}, [], []),
+        ("llama", {"add_bos_token": True, "add_eos_token": True}, [1], [2]),
+        ("t5", None, [], [2]),
+    ],
+)
+def test_a_text_has_the_tokens_around_it_that_its_model_was_trained_to_see(
+    name: str, says: dict[str, bool] | None, begin: list[int], end: list[int], tmp_path: Path
+) -> None:
+    """Where a checkpoint has a tokenizer.model and no tokenizer.json."""
+    folder = peers.checkpoint(name, tmp_path)
+    made = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a cat and a mat"] * 9),
+        model_writer=made,
+        vocab_size=20,
+        model_type="bpe",
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.model").write_bytes(made.getvalue())
+    if says is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(says))
+    library = sentencepiece.SentencePieceProcessor(model_proto=made.getvalue())
+    coder = open_text_model(folder).coder
+    assert coder.encode("a cat") == [*begin, *library.encode("a cat"), *end]
+    assert coder.decode(coder.encode("a cat")) == "a cat"

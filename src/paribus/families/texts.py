@@ -18,6 +18,7 @@ from paribus.model.transformer import Transformer
 from paribus.ops.precision import fast_dtype
 from paribus.text.tokenizers import ByteTokenizer, Tokenizer, get_tokenizer, holds_tokenizer
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer
+from paribus.text.tokenizers.of_sentencepiece import SentencePieceTokenizer
 from paribus.text.tokenizers.older_files import kind_in
 
 
@@ -34,23 +35,24 @@ class Coder(Protocol):
 
 
 class _Ours:
-    """A tokenizer of our own, for models that were trained here."""
+    """A tokenizer of our own or a `tokenizer.model`, which puts the ids `begin` and `end` around a text."""
 
     template: str | None = None
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, begin: Sequence[int] = (), end: Sequence[int] = ()) -> None:
+        self._tokenizer, self._begin, self._end = tokenizer, begin, end
         self.vocab_size, self.end_of_document = tokenizer.vocab_size, tokenizer.end_of_document
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text).tolist()
-        return ids
+        return [*self._begin, *self._tokenizer.encode(text).tolist(), *self._end]
 
     def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(list(ids))
 
     def encode_chat(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        raise RequestError(f"the tokenizer {self._tokenizer.name} has no chat template; leave --chat out")
+        raise RequestError(
+            f"the tokenizer {self._tokenizer.name} has no chat template that is read, which takes a {FILE}; leave --chat out"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def _coder(home: Path, model: Transformer) -> Coder:
     if (home / FILE).is_file() or kind_in(home) is not None:
         coder = FolderTokenizer(home)
     elif holds_tokenizer(home):
-        coder = _Ours(get_tokenizer(str(home)))
+        coder = _around(get_tokenizer(str(home)), home, model)
     elif model.config.vocab_size == ByteTokenizer.vocab_size:
         coder = _Ours(ByteTokenizer())
     else:
@@ -109,6 +111,25 @@ def _coder(home: Path, model: Transformer) -> Coder:
             f"{model.config.vocab_size:,}: they do not belong together"
         )
     return coder
+
+
+def _around(tokenizer: Tokenizer, home: Path, model: Transformer) -> _Ours:
+    """The tokenizer of a checkpoint without a `tokenizer.json`, with the ids that its model was trained to see.
+
+    They are those of `tokenizer_config.json`; where it is silent a text begins with a token for that, as for LLaMA and
+    Gemma, or ends with one for an encoder-decoder, as for T5. Models that were trained here see none.
+    """
+    assert isinstance(model.origin, Origin)
+    if model.origin.family is None or not isinstance(tokenizer, SentencePieceTokenizer):
+        return _Ours(tokenizer)
+    path, seq2seq = home / "tokenizer_config.json", model.config.architecture == "encoder_decoder"
+    says = read_config(path) if path.is_file() else {}
+    _, begin, end, _ = tokenizer.description.ids
+    return _Ours(
+        tokenizer,
+        begin=[begin] if says.get("add_bos_token", not seq2seq) and begin >= 0 else [],
+        end=[end] if says.get("add_eos_token", seq2seq) and end >= 0 else [],
+    )
 
 
 def _stop(home: Path, config: Any, coder: Coder) -> tuple[int, ...]:
