@@ -79,7 +79,9 @@ def steps(
 ) -> Iterator[Step]:
     """The tokens that the model goes on with, step by step, until all rows have ended or `max_new_tokens` are made.
 
-    `prompts` are ids [B, T], or rows of any lengths; each row goes on as it would alone. Settings are `Settings`.
+    `prompts` are ids [B, T], or rows of any lengths; each row goes on as it would alone, unless
+    positions go by the length of the text (`rope_dynamic`, `rope_longrope`): that is the longest row's. Settings are
+    `Settings`.
     The model is not touched: whether it trains, and whether the caller records gradients, stays as it is between
     steps. Raises `RequestError` for impossible settings, at once.
     """

@@ -27,8 +27,9 @@ from paribus.registry import part
 class XPosition(RotaryPosition):
     """`rope`, and pair i of a query at p times ζ_i^(p/512), of a key times ζ_i^(-p/512).
 
-    ζ_i = (2i/R + 0.4) / 1.4, so the product of a pair fades as ζ_i^(distance/512), fast pairs most. Raises
-    `RequestError` for a stack that is not causal. Source: Sun et al. 2022 (arXiv:2212.10554), section 2 and
+    ζ_i = (2i/R + 0.4) / 1.4, so the product of a pair fades as ζ_i^(distance/512), fast pairs most. The powers are of
+    positions, so keys leave the range of float16 from about position 4,400 on and that of float32 from about 36,000.
+    Raises `RequestError` for a stack that is not causal. Source: Sun et al. 2022 (arXiv:2212.10554), section 2 and
     algorithm 1.
     """
 
