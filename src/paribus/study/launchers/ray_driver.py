@@ -11,6 +11,7 @@ In: {"slot": 0, "package": {...}}. Out: {"event": "slots", "number": 4}, {"event
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ from typing import Any
 from paribus.study.launchers.remote import RemoteRunner, remote_environment
 
 _LOOK_EVERY = 0.3  # seconds between looks at how far trials are
-_KNOCK_SECONDS, _CONNECT_SECONDS = 10, 90
+_KNOCK_SECONDS, _CONNECT_SECONDS, _GRACE_SECONDS = 10, 90, 10
 _STARTS = 3  # of an actor that fails each time before its slot is given up
 
 _LOOKS = "looks"  # what an actor answers while a trial runs
@@ -77,6 +78,8 @@ def main() -> None:
     patience = threading.Timer(_CONNECT_SECONDS, give_up)  # Ray itself has more than anybody
     patience.daemon = True
     patience.start()
+    # Where Ray waits with Python's lock in its hands no thread of Python ends it.
+    faulthandler.dump_traceback_later(_CONNECT_SECONDS + _GRACE_SECONDS, exit=True)
     try:
         _knock(settings["address"])
         import ray
@@ -87,6 +90,7 @@ def main() -> None:
         send("fatal", reason=_lines(error)[0])
         sys.exit(1)
     patience.cancel()
+    faulthandler.cancel_dump_traceback_later()
     send("slots", number=slots)
     asyncio.run(_serve(settings, slots, gpus, send))
 
