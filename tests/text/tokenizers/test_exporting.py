@@ -31,7 +31,7 @@ from paribus.text.tokenizers.training import write_files
 from paribus.text.tokenizers.unicode import LETTER_OF_BYTE
 
 TEXT = Path(sysconfig.get_path("stdlib"), "argparse.py").read_text("utf-8")[:8000]
-LINE = "Größe 猫猫 \x1f ## ### #a 123456789\r\n\r\n  x\n"
+LINE = "Größe 猫猫 \x1f ## ### #a 123456789\r\n\r\n  x\u200cy\n"
 TEXTS = (TEXT, LINE * 20)
 ODD = (
     *TEXTS,
@@ -43,6 +43,7 @@ ODD = (
     "e\u0301  \n\n x \u00e9",
     "##a #### a## #",
     "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001f1e9\U0001f1ea",
+    "\u0645\u06cc\u200c\u062e\u0648 \u0915\u094d\u200d\u0937 a\u200db\u200c_\u200d",
     "\u202eabc\u202c \u05e9\u05dc\u05d5\u05dd \u200f",
     "a" * 99 + "\n" * 7 + "     b\t\t  \r\n\r\n",
 )
@@ -97,6 +98,7 @@ WRITTEN = {
 CASES = [
     ("tokenizer.json", "byte_bpe", "gpt4", "bytes"),
     ("tokenizer.json", "byte_bpe", "lines", "bytes"),
+    ("tokenizer.json", "byte_bpe", "bert", "bytes"),
     ("tokenizer.json", "byte", "gpt4", "bytes"),
     ("tokenizer.json", "bpe", "gpt2", "bytes"),
     ("tokenizer.json", "bpe", "gpt4", "token"),

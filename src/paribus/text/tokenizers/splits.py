@@ -44,6 +44,8 @@ class Split:
             yield match.span()
 
 
+# Letters of words for the package regex, and none for the library tokenizers: written out, both cut alike.
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 # In the patterns of GPT-2 and GPT-4 a blank belongs to the word after it, and the last of several does.
 _BLANKS = r"\s+(?!\S)|\s+"
 SPLITS: dict[str, Split] = {
@@ -66,7 +68,7 @@ SPLITS: dict[str, Split] = {
         Split("none", r"[\s\S]+", "the whole text at once"),
         Split(
             "bert",
-            r"[^\W_]+|[^\w\s]|_",
+            rf"(?:[^\W_]|[{_JOINERS}])+|[^\w\s{_JOINERS}]|_",
             "words and single signs, blanks thrown away (BERT)",
             ("blanks",),
         ),
