@@ -130,7 +130,9 @@ def _added(
     """The tokens beside the vocabulary, in the order of their ids, each with what is said of it."""
     found: dict[int, tuple[str, Mapping[str, Any]]] = {}
     if (folder / "added_tokens.json").is_file():
-        for text, number in json_object(_bytes(folder, "added_tokens.json"), place(folder)).items():
+        for text, number in json_object(
+            _bytes(folder, "added_tokens.json"), place(folder / "added_tokens.json")
+        ).items():
             if isinstance(number, int):
                 found[number] = (text, {"special": text in named})
     given = config.get("added_tokens_decoder")
