@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from paribus.errors import RequestError
+
+#: More threads than any machine has cores for; libgomp crashes where it is asked for very many.
+MOST_THREADS = 1024
+_PROCESSES_A_CORE = 8
+
 #: How a thread waits for its next task: awake for so many turns, 0.1 to 0.5 ms, then asleep. Waking one takes longer
 #: than many a kernel. Left alone, libgomp keeps it awake for milliseconds, on a core that others may want.
 WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
@@ -18,6 +24,17 @@ def cores() -> int:
         return min(here, max(1, int(quota) // int(period)))
     except (OSError, ValueError):  # no control group, or "max" for no limit
         return here
+
+
+def usable_processes(wanted: int | None) -> int:
+    """So many processes, or one a core. Raises `RequestError` for more than eight a core, which would only wait."""
+    here = cores()
+    if wanted is not None and wanted > _PROCESSES_A_CORE * here:
+        raise RequestError(
+            f"{wanted:,} processes are more than this machine's {here} core{'s' if here > 1 else ''} can work with; "
+            f"at most {_PROCESSES_A_CORE * here} are started"
+        )
+    return wanted or here
 
 
 def settle_waiting() -> None:

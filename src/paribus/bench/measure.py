@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from paribus.bench.contender import Measured, Suite
+from paribus.cores import usable_processes
 from paribus.errors import RequestError
 from paribus.study.environment import cores, describe
 from paribus.study.launch import ALLOCATOR
@@ -41,7 +42,7 @@ def benchmark(
     By default a suite runs on all cores: in one process, or in one process of one thread a core if it says so.
     """
     threads = threads or suite.threads or max(1, cores() // (processes or 1))
-    processes = 1 if suite.peak else processes or max(1, cores() // threads)
+    processes = 1 if suite.peak else usable_processes(processes or max(1, cores() // threads))
     if suite.peak:
         found, tokens = measure_peaks(suite.name, options, threads=threads, only=only, told=told)
     else:

@@ -13,6 +13,7 @@ import typer
 from paribus.cli.json_option import JsonOption
 from paribus.cli.page_file import check_page
 from paribus.cli.text_options import FieldOption
+from paribus.cores import MOST_THREADS
 from paribus.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def audit(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the report to this .html file.")] = None,
     text_field: FieldOption = "text",
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads. Default: all cores.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads. Default: all cores.")
+    ] = None,
     memory: Annotated[
         float, typer.Option(help="GB for sorting runs; less takes longer and finds the same.")
     ] = 1.0,

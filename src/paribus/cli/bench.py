@@ -79,7 +79,7 @@ def verdict(
     A bank is made by: [bold]paribus study ffn --arms relu --seeds 40 --out runs/bank[/bold]
     """
     from paribus.cli.display import Display
-    from paribus.cores import cores
+    from paribus.cores import usable_processes
     from paribus.study.calibration import simulation as calibration
     from paribus.study.calibration.bank import read_bank, resample, studies_in
     from paribus.study.calibration.page import page, verdict_of
@@ -89,7 +89,7 @@ def verdict(
     if out is not None:
         _check_writable(out)
     losses = read_bank(bank) if bank is not None else None
-    display, workers, began = Display(), workers or cores(), time.monotonic()
+    display, workers, began = Display(), usable_processes(workers), time.monotonic()
     plan = [(setting, simulations) for setting in calibration.SETTINGS]
     # Power is shown, not held to a limit: a quarter of the studies is exact enough.
     plan += [(setting, max(simulations // 4, calibration.FEWEST)) for setting in calibration.POWER_SETTINGS]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from paribus.cores import MOST_THREADS
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def _command(name: str) -> Any:
         processes: Annotated[
             int | None, typer.Option(min=1, help="Processes that do the same at the same time.")
         ] = None,
-        threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process.")] = None,
+        threads: Annotated[
+            int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of each process.")
+        ] = None,
         only: Annotated[
             str | None, typer.Option(help="Words by comma: time only what has one in its name, and ours.")
         ] = None,

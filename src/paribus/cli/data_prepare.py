@@ -48,7 +48,7 @@ def prepare(
     Example: [bold]paribus data prepare wiki.jsonl.gz --out wiki/ --text-field body --held-out 0.01[/bold]
     """
     from paribus.cli.display import Display
-    from paribus.cores import cores
+    from paribus.cores import usable_processes
     from paribus.text.data.build import Recipe
     from paribus.text.data.preparing import prepare_folder
     from paribus.text.tokenizers import get_tokenizer
@@ -56,7 +56,7 @@ def prepare(
     display = Display()
     began = time.perf_counter()
     before: float | None = None  # the share of the source that an earlier try had finished
-    workers = workers or cores()
+    workers = usable_processes(workers)
     try:
         with display.bytes("reading text") as reading, display.tokens("writing shards") as writing:
 

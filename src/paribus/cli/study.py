@@ -16,6 +16,7 @@ from paribus.cli import reading, reproduce, studies, study_sft
 from paribus.cli.json_option import JsonOption
 from paribus.cli.running import ASKING, Running, ask, run_command, run_ladder, run_study
 from paribus.cli.text_options import DataOption, TextFieldOption
+from paribus.cores import MOST_THREADS
 from paribus.errors import RequestError
 
 _RUN = "run"
@@ -143,7 +144,9 @@ def study(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Threads of each worker. Default: as began, or cores by workers."),
+        typer.Option(
+            min=1, max=MOST_THREADS, help="Threads of each worker. Default: as began, or cores by workers."
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help=f"Run it without asking, however large (from {ASKING} trials).")

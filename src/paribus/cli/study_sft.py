@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from paribus.cli.json_option import JsonOption
+from paribus.cores import MOST_THREADS
 from paribus.errors import RequestError
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def study_sft(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each share; intervals are over them.")] = 3,
     passes: Annotated[int, typer.Option(min=1, help="How often each share is read.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study. Default: runs/sft-DATA.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch. Default: one a core.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of torch. Default: one a core.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fine-tune on an eighth, a quarter, half and all of the data, and compare the loss on held-out answers.

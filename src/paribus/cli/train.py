@@ -12,7 +12,7 @@ import typer
 
 from paribus.cli.json_option import JsonOption
 from paribus.cli.text_options import DataOption, TextFieldOption
-from paribus.cores import settle_waiting
+from paribus.cores import MOST_THREADS, settle_waiting
 
 if TYPE_CHECKING:
     from paribus.study.single.session import Prepared
@@ -58,7 +58,8 @@ def train(
         float, typer.Option(min=0, help="How often a checkpoint is written; a kill loses as much.")
     ] = 30.0,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of torch. Default: one a core, or as it began.")
+        int | None,
+        typer.Option(min=1, max=MOST_THREADS, help="Threads of torch. Default: one a core, or as it began."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
