@@ -126,11 +126,19 @@ def test_text_colours_are_legible_in_both_schemes() -> None:
 
 
 def test_a_forest_shows_the_numbers_of_every_row_as_text() -> None:
-    results = study(arm("swiglu", -0.14, verdict="better"), controls=[arm("handicap", 0.1, verdict="worse")])
+    arms = [arm("swiglu", -0.14, verdict="better"), arm("tanh", 0.08, verdict="worse")]
+    results = study(*arms, controls=[arm("handicap", 0.1, verdict="worse") | {"ok": True}])
     for narrow in (False, True):
         said = " ".join(words(forest(results, narrow=narrow)))
         assert "swiglu" in said and "−0.140" in said and "[−0.190, −0.090]" in said
         assert "handicap" in said and "+0.100" in said and "✓" in said and "✕" in said
+
+
+@pytest.mark.parametrize(("ok", "said"), [(True, "✓ passed"), (False, "✕ failed"), (None, "? not tested")])
+def test_a_forest_says_of_a_control_what_the_report_says(ok: bool | None, said: str) -> None:
+    svg = forest(study(arm("gelu", 0.02), controls=[arm("placebo", 0.01) | {"ok": ok}]))
+    assert said in words(svg)
+    assert f"placebo {said[2:]}" in svg and f"placebo, {said[2:]}: " in svg
 
 
 def test_a_forest_grows_with_its_arms_and_needs_a_difference() -> None:

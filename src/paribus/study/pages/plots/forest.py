@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from paribus.study.pages.plots.canvas import COLOURS, Canvas, canvas
-from paribus.study.pages.plots.marks import LOOKS, Row, exact, short, signed, span
+from paribus.study.pages.plots.marks import CONTROL_LOOKS, LOOKS, Look, Row, exact, short, signed, span
 
 
 def forest(results: Row, *, digits: int, narrow: bool = False) -> str | None:
@@ -47,7 +47,7 @@ def forest(results: Row, *, digits: int, narrow: bool = False) -> str | None:
             shown = row if margin else {**row, "difference": {**(row.get("difference") or {}), "ci90": None}}
             _interval(c, shown, base=base, y=y, reach=reach, muted=muted)
         title = f"Difference of every arm from {results['baseline']}, with simultaneous intervals"
-        desc = "; ".join(f"{row['name']} {row['verdict']}" for _, row, _ in places)
+        desc = "; ".join(f"{row['name']} {_said(row, muted)[0]}" for _, row, muted in places)
         return c.svg(name="forest-narrow" if narrow else "forest", title=title, desc=desc)
 
 
@@ -75,14 +75,14 @@ def _interval(c: Canvas, row: Row, *, base: Row, y: float, reach: float, muted: 
     if abs(mean) <= reach:
         fill = COLOURS["paper"] if muted or row["verdict"] == "cannot tell" else colour
         ax.plot([mean], [y], look.marker, color=colour, mfc=fill, markersize=7, mew=1.6)
-    text = f"{row['name']}, {row['verdict']}: {exact(mean)}{span(row['difference'].get('ci95'))}"
+    text = f"{row['name']}, {_said(row, muted)[0]}: {exact(mean)}{span(row['difference'].get('ci95'))}"
     for place in {min(max(at, -reach), reach) for at in spread}:
         c.tip(place, y, text, radius=8)
 
 
 def _row_text(c: Canvas, row: Row, *, y: float, digits: int, narrow: bool, muted: bool) -> None:
     """Name, difference and verdict of a row: beside the axis, or above the interval where it is narrow."""
-    ax, look, across = c.ax, LOOKS[row["verdict"]], c.ax.get_yaxis_transform()
+    ax, across, (said, look) = c.ax, c.ax.get_yaxis_transform(), _said(row, muted)
     ink, hue = (COLOURS["muted" if muted else colour] for colour in ("ink", look.colour))
     mean, *ends = [signed(value, digits) for value in _spread(row) or ()] or ["no difference measured"]
     numbers = f"{mean}  [{', '.join(ends)}]" if len({mean, *ends}) > 1 else mean
@@ -93,7 +93,12 @@ def _row_text(c: Canvas, row: Row, *, y: float, digits: int, narrow: bool, muted
         return
     ax.text(-0.41, y, short(row["name"], 25), transform=across, va="center", color=ink)
     ax.text(1.04, y, numbers, transform=across, va="center", color=ink)
-    ax.text(1.475, y, f"{look.symbol} {row['verdict']}", transform=across, va="center", color=hue)
+    ax.text(1.475, y, f"{look.symbol} {said}", transform=across, va="center", color=hue)
+
+
+def _said(row: Row, control: bool) -> tuple[str, Look]:
+    """An arm's verdict, or whether a control did as it should, and how that looks."""
+    return CONTROL_LOOKS[row.get("ok")] if control else (row["verdict"], LOOKS[row["verdict"]])
 
 
 def _spread(row: Row) -> tuple[float, float, float] | None:

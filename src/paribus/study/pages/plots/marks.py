@@ -40,6 +40,12 @@ LOOKS = {
     "depends on initialisation": Look("±", "ochre", "^"),
     "diverged": Look("!", "purple", "X"),
 }
+#: The same of a control, by whether it did as it should; None where that could not be judged.
+CONTROL_LOOKS: dict[bool | None, tuple[str, Look]] = {
+    True: ("passed", Look("✓", "blue", "o")),
+    False: ("failed", Look("✕", "red", "o")),
+    None: ("not tested", Look("?", "muted", "o")),
+}
 
 
 def line_styles(results: Row) -> dict[str, dict[str, Any]]:
