@@ -235,6 +235,22 @@ def test_the_speedup_is_of_one_scheme_also_where_a_control_stands_out_in_another
     assert speedups[0] == speedups[1]
 
 
+def test_all_figures_of_a_control_are_of_the_scheme_under_which_it_fails() -> None:
+    plan = plan_of({"ffn": ["relu", "swiglu"]}, schemes=["fan_in", "normal_0.02"])
+
+    def loss(trial: Trial) -> float:
+        odd = trial.arm == "placebo" and trial.train.init_scheme == "normal_0.02"
+        return bowl({"handicap": 0.3, "placebo": 1.0 * odd})(trial)
+
+    rows = {row["name"]: row for row in build(plan, loss)["controls"]}
+    placebo, handicap = rows["placebo"], rows["handicap"]
+    assert (placebo["ok"], placebo["scheme"], placebo["verdict"]) == (False, "normal_0.02", "worse")
+    best = next(each for each in placebo["by_rate"] if each["lr"] == placebo["lr"])
+    assert best["mean"] == pytest.approx(placebo["mean"], abs=0.02)
+    assert placebo["mean"] - placebo["difference"]["mean"] == pytest.approx(handicap["mean"] - 0.3, abs=0.02)
+    assert (handicap["ok"], handicap["scheme"]) == (True, "fan_in")
+
+
 def test_excess_of_repetition_is_over_one_pass_and_nothing_else() -> None:
     def excess(plan: Plan) -> list[Any]:
         built = build(plan, bowl({"handicap": 0.3}))

@@ -165,6 +165,21 @@ def test_a_study_that_moved_says_so(plan: Plan) -> None:
     assert "different environments" in built["warnings"][-1]
 
 
+@pytest.mark.parametrize(
+    ("cpus", "said"), [(("B", "B"), "B"), (("B", "C"), ["B", "C"]), (("B", None), ["A", "B"])]
+)
+def test_the_environment_is_that_of_the_machines_that_ran_the_trials(
+    plan: Plan, cpus: tuple[str, str | None], said: str | list[str]
+) -> None:
+    def give(trial: Trial) -> dict[str, Any]:
+        cpu = cpus[trial.seed % 2]
+        return _noisy(HEALTHY)(trial) | ({} if cpu is None else {"machine": {"cpu": cpu, "gpu": None}})
+
+    built = _build(plan, give, sessions=[{**SESSION, "cpu": "A", "gpu": None}])
+    assert built["environment"]["cpu"] == said and built["environment"]["gpu"] is None
+    assert any("different environments" in each for each in built["warnings"]) == isinstance(said, list)
+
+
 def test_notes_are_warnings_and_as_run_facts_stand_in_the_environment(plan: Plan) -> None:
     built = _build(plan, _noisy(HEALTHY), notes=["the models will run without torch.compile: x"])
     assert built["warnings"] == ["The models will run without torch.compile: x."]

@@ -242,7 +242,7 @@ def not_controlled(plan: Plan) -> list[str]:
             else ""
         ),
         f"Data: {plan.data['name']} only.",
-        "Seconds: workers ran side by side, so tokens/s is what each got while sharing the machine.",
+        "Seconds: tokens/s is what each trial got beside all else on its machine, other workers of this study too.",
         f"Compute: matched are {matched}; {unmatched[plan.matched]} are reported, not matched.",
         "Memory: the peak is that of a whole worker process, which keeps what earlier trials freed.",
     ]

@@ -27,15 +27,16 @@ def measured(
     results: Results,
     verdict: ArmVerdict | ControlVerdict,
     *,
+    scheme: str,
     table: np.ndarray,
 ) -> dict[str, Any]:
-    """What the arm's trials gave.
+    """What the arm's trials gave under an initial scheme, and the `verdict` on it there.
 
     `table` [rates, seeds] are its losses.
     """
 
     def at(rate: float) -> list[Mapping[str, Any]]:
-        found = [results.get(plan.trial(arm, rate, seed).key) for seed in ran.seeds]
+        found = [results.get(plan.trial(arm, rate, seed, scheme).key) for seed in ran.seeds]
         return [result for result in found if result is not None and result["status"] != "failed"]
 
     best = at(verdict.rate) if verdict.rate is not None else []

@@ -21,6 +21,7 @@ from paribus.study.verdicts.judgement import ArmVerdict, ControlVerdict, Judgeme
 from paribus.study.verdicts.power import power
 from paribus.study.verdicts.verdict import MIN_SEEDS
 
+_ENVIRONMENT = ("python", "torch", "platform", "cpu", "gpu", "cores")  # what times depend on
 _SESSION = ("command", "began", "seconds")  # what a session holds beside its environment
 
 
@@ -45,16 +46,20 @@ def build(
     rows = [_trial_row(plan, trial, results.get(trial.key)) for trial in trials]
     seconds = sum(session["seconds"] for session in sessions)
     texts = over_texts(plan, ran, results)
-    tables = losses(plan, ran.rates, results, seeds=ran.seeds)
+    tables = {
+        scheme: losses(plan, ran.rates, results, seeds=ran.seeds, scheme=scheme) for scheme in plan.schemes
+    }
     arms, controls = [], []
     for arm in plan.arms:
-        verdict = _control(judged, arm.name) if arm.control else first.arms[arm.name]
+        scheme = _shown_scheme(judged, arm.name) if arm.control else plan.schemes[0]
+        verdict = judged[scheme].controls[arm.name] if arm.control else judged[scheme].arms[arm.name]
         # What a program reports of its size is only known from its trials.
         known = {"results": results} if about is command_results else {}
         row = about.describe_arm(plan, arm, **known)
-        row |= measured(plan, ran, arm, results, verdict, table=tables[arm.name])
+        row |= measured(plan, ran, arm, results, verdict, scheme=scheme, table=tables[scheme][arm.name])
         row["bootstrap"] = texts.get(arm.name)
         if isinstance(verdict, ControlVerdict):
+            row |= {"scheme": scheme} if len(judged) > 1 else {}
             controls.append(
                 row | {"verdict": _found(verdict), "expected": EXPECTED[arm.name], "ok": verdict.ok}
             )
@@ -66,6 +71,7 @@ def build(
             arms.append(row | {"verdict": word, "reason": reason})
     add_speedups(plan, arms, handicap=first.controls.get(HANDICAP), trials=rows)
     last = dict(sessions[-1]) if sessions else {}
+    environments = _environments(results, sessions)
     # A study of stability asks for no verdict, so nothing is wrong when there is none.
     warnings = [text for each in judged.values() for text in each.warnings if plan.kind != "depth"]
     return {
@@ -93,13 +99,15 @@ def build(
         "warnings": [
             *dict.fromkeys(warnings),
             *map(_sentence, [*notes, *([ran.stopped] if ran.stopped else [])]),
-            *_moved(sessions),
+            *_moved(environments),
         ],
         "held_equal": about.held_equal(plan, ran),
         "not_controlled": about.not_controlled(plan),
         "training": about.training(plan, ran),
         "command": last.get("command"),
-        "environment": {key: last[key] for key in last if key not in _SESSION} | _ran(results),
+        "environment": {key: last[key] for key in last if key not in _SESSION}
+        | _where(environments)
+        | _ran(results),
         "created": last.get("began"),
         "seconds": seconds,
         "paribus": paribus.__version__,
@@ -107,11 +115,10 @@ def build(
     }
 
 
-def _control(judged: Mapping[str, Judgement], name: str) -> ControlVerdict:
-    """A control as it stands under the first scheme under which it failed, or else was not judged, or else the first."""
-    found = [each.controls[name] for each in judged.values()]
-    worst = [control for ok in (False, None) for control in found if control.ok is ok]
-    return [*worst, *found][0]
+def _shown_scheme(judged: Mapping[str, Judgement], control: str) -> str:
+    """The first scheme under which the control failed, or else was not judged, or else the first."""
+    worst = [scheme for ok in (False, None) for scheme in judged if judged[scheme].controls[control].ok is ok]
+    return [*worst, *judged][0]
 
 
 def _found(control: ControlVerdict) -> str:
@@ -184,16 +191,27 @@ def _ran(results: Results) -> dict[str, Any]:
     return {"dtype": seen("dtype"), "compiled": seen("compiled")}
 
 
+def _environments(results: Results, sessions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Where the trials ran: those on other machines told it themselves, of the rest the sessions know."""
+    done = [result for result in results.values() if result["status"] != "failed"]
+    told = [result["machine"] for result in done if "machine" in result]
+    return told if told and len(told) == len(done) else [*sessions, *told]
+
+
+def _where(environments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What these environments are; a list where they differ."""
+    values = {
+        key: list(dict.fromkeys(each[key] for each in environments if key in each)) for key in _ENVIRONMENT
+    }
+    return {key: seen[0] if len(seen) == 1 else seen for key, seen in values.items() if seen}
+
+
 def _sentence(note: str) -> str:
     return note[0].upper() + note[1:] + "."
 
 
-def _moved(sessions: Sequence[Mapping[str, Any]]) -> list[str]:
+def _moved(environments: Sequence[Mapping[str, Any]]) -> list[str]:
     """A warning when parts of the study ran on different machines or software."""
-    facts = ("python", "torch", "platform", "cpu", "gpu")
-    seen = {tuple(session.get(fact) for fact in facts) for session in sessions}
-    if len(seen) <= 1:
+    if len({tuple(each.get(fact) for fact in _ENVIRONMENT) for each in environments}) <= 1:
         return []
-    return [
-        "Parts of this study ran in different environments; the last one is shown, and times cannot be compared."
-    ]
+    return ["Parts of this study ran in different environments, so times cannot be compared."]

@@ -168,7 +168,7 @@ class RemoteRunner:
     _runner: TrialRunner | None = field(default=None)
 
     def run(self, package: Mapping[str, Any], *, progress: Callable[[int], None]) -> dict[str, Any]:
-        """The result of one trial, with the `host` it ran on; `progress` gets the tokens done of this trial.
+        """The result of one trial, with the `host` and the `machine` it ran on; `progress` gets its tokens done.
 
         Whatever goes wrong makes it `failed`, and `unfit` if this machine would fail any trial of the study.
         """
@@ -186,7 +186,7 @@ class RemoteRunner:
             traceback.print_exc(file=sys.stderr)
             last = (str(error).strip().splitlines() or [""])[0]
             result = {"status": "failed", "reason": f"{type(error).__name__}: {last}"}
-        return {**result, "host": platform.node()}
+        return {**result, "host": platform.node(), "machine": environment.describe()}
 
     def _open(self) -> TrialRunner:
         for name, version in self.terms["versions"].items():

@@ -45,7 +45,9 @@ def forest(results: Row, *, digits: int, narrow: bool = False) -> str | None:
         for y, row, muted in places:
             _row_text(c, row, y=y, digits=digits, narrow=narrow, muted=muted)
             shown = row if margin else {**row, "difference": {**(row.get("difference") or {}), "ci90": None}}
-            _interval(c, shown, base=base, y=y, reach=reach, muted=muted)
+            # A control may stand as it was under another scheme, and the baseline's seeds are those of the first.
+            paired = row.get("scheme") in (None, *(results.get("schemes") or [])[:1])
+            _interval(c, shown, base=base if paired else {}, y=y, reach=reach, muted=muted)
         title = f"Difference of every arm from {results['baseline']}, with simultaneous intervals"
         desc = "; ".join(f"{row['name']} {_said(row, muted)[0]}" for _, row, muted in places)
         return c.svg(name="forest-narrow" if narrow else "forest", title=title, desc=desc)
