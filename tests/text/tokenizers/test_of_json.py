@@ -71,6 +71,25 @@ def test_what_a_normaliser_loses_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_the_end_of_a_document_takes_back_the_blank_put_before_it(tmp_path: Path) -> None:
+    library = llama_like()
+    library.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    library.decoder = decoders.Sequence(
+        [
+            *(decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    tokenizer = get_tokenizer(str(saved(library, tmp_path)))
+    assert tokenizer.byte_lengths[tokenizer.end_of_document] == -1 and tokenizer.loses == ()
+    for text in ("cat", " cat", TEXT):
+        ids = tokenizer.encode(text)
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.byte_lengths[[*ids, tokenizer.end_of_document]].sum() == len(text.encode())
+
+
 @pytest.mark.parametrize("scheme", ["always", "first", "never"])
 def test_a_space_that_is_put_before_a_text_is_said_to_lose(scheme: str, tmp_path: Path) -> None:
     tokenizer = llama_like()

@@ -59,6 +59,15 @@ def test_text_comes_back_and_its_bytes_are_counted(kind: str, tmp_path: Path) ->
     assert tokenizer.loses == () and tokenizer.decode(tokenizer.encode("\u2581")) == " "
 
 
+def test_the_end_of_a_document_takes_back_the_blank_put_before_it(tmp_path: Path) -> None:
+    tokenizer = get_tokenizer(written(tmp_path, model(**EXACT | {"add_dummy_prefix": True})))
+    assert tokenizer.byte_lengths[tokenizer.end_of_document] == -1 and tokenizer.loses == ()
+    for text in ("the  cat\n\t sat ", " Größe \U0001f600"):
+        ids = [*tokenizer.encode(text), tokenizer.end_of_document]
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.byte_lengths[ids].sum() == len(text.encode())
+
+
 def test_symbols_of_the_user_stand_for_their_text_and_control_symbols_for_none(tmp_path: Path) -> None:
     content = model(**EXACT, user_defined_symbols=["<sym>"], control_symbols=["<ctrl>"])
     tokenizer = get_tokenizer(written(tmp_path, content))

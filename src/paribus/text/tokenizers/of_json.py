@@ -20,7 +20,7 @@ import numpy.typing as npt
 from paribus.errors import RequestError, shown
 from paribus.text.tokenizers.json_faults import component_parts
 from paribus.text.tokenizers.of_folder import FILE, FolderTokenizer, in_folder
-from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
+from paribus.text.tokenizers.protocol import TokenArray, bytes_put_before, id_dtype, known_ids
 from paribus.text.tokenizers.unicode import BYTE_OF_LETTER, utf8
 
 #: What ends a text where the folder does not say: the names that families give it.
@@ -63,6 +63,7 @@ class JsonTokenizer:
         self.vocab_size: int = self._library.vocab_size
         self.end_of_document: int = self._end()
         self.byte_lengths: npt.NDArray[np.int64] = self._byte_lengths()
+        self.byte_lengths[self.end_of_document] = -bytes_put_before(self)
         self.byte_lengths.flags.writeable = False
         self.loses: tuple[str, ...] = tuple(self._losses())
 

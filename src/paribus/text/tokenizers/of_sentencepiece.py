@@ -19,7 +19,7 @@ from paribus.text.tokenizers.formats.sentencepiece_model import (
     SentencePieceModel,
     read_model,
 )
-from paribus.text.tokenizers.protocol import TokenArray, id_dtype, known_ids
+from paribus.text.tokenizers.protocol import TokenArray, bytes_put_before, id_dtype, known_ids
 from paribus.text.tokenizers.unicode import utf8
 
 _SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -52,8 +52,9 @@ class SentencePieceTokenizer:
             [_length(piece.text, piece.kind) for piece in self.description.pieces], dtype=np.int64
         )
         lengths[self.end_of_document] = 0
-        lengths.flags.writeable = False
         self.byte_lengths: npt.NDArray[np.int64] = lengths
+        lengths[self.end_of_document] = -bytes_put_before(self)
+        lengths.flags.writeable = False
         self.loses: tuple[str, ...] = tuple(self._losses())
 
     @cached_property

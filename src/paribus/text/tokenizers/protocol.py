@@ -34,7 +34,11 @@ class Tokenizer(Protocol):
 
     @property
     def byte_lengths(self) -> npt.NDArray[np.int64]:
-        """[vocab_size]: UTF-8 bytes of text that each id stands for, the denominator of bits per byte."""
+        """[vocab_size]: UTF-8 bytes of text that each id stands for, the denominator of bits per byte.
+
+        Some tokenizers put a blank before every text, which its first id counts: `end_of_document` takes it back (-1),
+        so that the ids of a document add up to its bytes. It stands for 0 otherwise.
+        """
 
     @property
     def loses(self) -> tuple[str, ...]:
@@ -51,6 +55,15 @@ class Tokenizer(Protocol):
 
     def decode(self, ids: Sequence[int] | TokenArray) -> str:
         """Text of `ids`; `end_of_document` gives nothing, bytes that are not UTF-8 give U+FFFD."""
+
+
+def bytes_put_before(tokenizer: Tokenizer) -> int:
+    """Bytes that encoding puts before every text: what the ids of a letter count too many; 0 if it has none."""
+    try:
+        ids = tokenizer.encode("a")
+    except RequestError:
+        return 0
+    return max(0, int(tokenizer.byte_lengths[ids].sum()) - 1)
 
 
 def id_dtype(vocab_size: int) -> type[np.unsignedinteger]:

@@ -93,7 +93,7 @@ class GenerationProbe(Probe):
             "distinct": {str(n): distinct(ids_NT, n) for n in range(1, self.max_n + 1)},
             "longest_copy": {
                 "tokens": len(copied),
-                "bytes": int(tokenizer.byte_lengths[copied].sum()),
+                "bytes": int(tokenizer.byte_lengths[copied].clip(min=0).sum()),
                 "text": tokenizer.decode(copied),
             },
         }

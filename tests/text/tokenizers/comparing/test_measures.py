@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import decoders, pre_tokenizers
 
 from paribus.errors import RequestError
 from paribus.text.tokenizers import ByteTokenizer
@@ -20,7 +21,7 @@ from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.splits import get_split
 from paribus.text.tokenizers.trained import TrainedTokenizer
 
-from ..made import saved, word_pieces
+from ..made import llama_like, saved, word_pieces
 
 WORDS = get_split("gpt4")
 
@@ -74,6 +75,19 @@ def test_a_tokenizer_that_loses_blanks_has_its_own_words_or_none(tmp_path: Path)
     assert found is not None and len(found) == 4
     foreign = JsonTokenizer(saved(word_pieces(), tmp_path, eos_token="[SEP]"))
     assert tokens_of_words(foreign, "cat cats", foreign.encode("cat cats"), WORDS) is None
+
+
+def test_words_are_counted_past_a_blank_that_is_put_before_a_text(tmp_path: Path) -> None:
+    library = llama_like()
+    library.normalizer = None
+    library.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    library.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always"), decoders.Fuse()]
+    )
+    tokenizer, text = JsonTokenizer(saved(library, tmp_path)), "cat ca tact"
+    pieces = [library.id_to_token(number) for number in tokenizer.encode(text)]
+    assert pieces == ["▁ca", "t", "▁ca", "▁", "t", "a", "c", "t"]
+    assert tokens_of_words(tokenizer, text, tokenizer.encode(text), WORDS).tolist() == [2, 1, 4]  # type: ignore[union-attr]
 
 
 def test_blanks_are_no_words_where_text_is_lost_either() -> None:

@@ -122,7 +122,7 @@ class Spooler:
             return
         prompt = _hash(messages)
         for piece, is_scored in self._kept(document):
-            byte_lengths = self._tokenizer.byte_lengths[piece.ids]
+            byte_lengths = self._tokenizer.byte_lengths[piece.ids].clip(min=0)
             tokens.write(piece.ids.astype(self._dtype).tobytes())
             scored.write(is_scored.tobytes())
             self._numbers["length"].append(len(piece.ids))

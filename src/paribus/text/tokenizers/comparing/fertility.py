@@ -40,6 +40,7 @@ def tokens_of_words(tokenizer: Tokenizer, text: str, ids: TokenArray, split: Spl
     was trained here, and None is returned if not: nobody can say then which token belongs to which word.
     """
     lengths = tokenizer.byte_lengths[np.asarray(ids, dtype=np.int64)]
+    lengths[:1] += tokenizer.byte_lengths[tokenizer.end_of_document]  # what was put before the text
     if int(lengths.sum()) == len(text.encode()):
         ends = np.cumsum(lengths)
         first, last = _word_bytes(text, split)
