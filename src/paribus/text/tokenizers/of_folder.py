@@ -16,8 +16,9 @@ from paribus.errors import ParibusError, RequestError, shown
 from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.added_tokens import add_described, content_of, described_tokens
 from paribus.text.tokenizers.json_faults import check_json_merges, unknown_component
-from paribus.text.tokenizers.older_files import content_of, kind_in, read_older
+from paribus.text.tokenizers.older_files import kind_in, read_older
 from paribus.text.tokenizers.recipe import MOST_TOKENS
 from paribus.text.tokenizers.text_only import text_only
 from paribus.text.tokenizers.unicode import utf8
@@ -30,7 +31,7 @@ _MOST_CONFIG_BYTES = 16 * 2**20
 class FolderTokenizer:
     """Text to ids and back as `tokenizer.json` says, or where there is none the older files that it replaced.
 
-    Raises `RequestError` for a file that is none.
+    Tokens that tokenizer_config.json adds are tokens too. Raises `RequestError` for a file that is none.
 
     `template` is the chat template, or None where the folder has none.
     """
@@ -49,9 +50,11 @@ class FolderTokenizer:
         if older is None:
             check_json_merges(content, place(path))
         try:
-            self._tokenizer = (
-                read_older(folder, older, self._config) if older else Tokenizer.from_buffer(content)
-            )
+            if older is None:
+                self._tokenizer = Tokenizer.from_buffer(content)
+                add_described(self._tokenizer, described_tokens(self._config).values())
+            else:
+                self._tokenizer = read_older(folder, older, self._config)
         except ParibusError:
             raise
         except Exception as error:

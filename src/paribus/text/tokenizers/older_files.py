@@ -6,7 +6,7 @@ tokenizer_config.json and added_tokens.json say beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,16 @@ from paribus.errors import RequestError
 from paribus.files.inside import inside
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
+from paribus.text.tokenizers.added_tokens import (
+    Described,
+    add_described,
+    content_of,
+    described_tokens,
+    named_tokens,
+)
 from paribus.text.tokenizers.json_faults import check_merges
 
 _MOST_BYTES = 64 * 2**20
-_NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
 def _gpt2(folder: Path, config: Mapping[str, Any]) -> Any:
@@ -104,15 +110,8 @@ def read_older(folder: Path, kind: str, config: Mapping[str, Any]) -> Any:
     from tokenizers import AddedToken
 
     tokenizer = KINDS[kind][1](folder, config)
-    named = {text for key in _NAMED if (text := content_of(config.get(key)))}
-    more = config.get("additional_special_tokens")
-    named |= {text for each in (more if isinstance(more, list) else []) if (text := content_of(each))}
-    for text, token in _added(folder, config, named):
-        of = {key: token[key] for key in ("single_word", "lstrip", "rstrip", "normalized") if key in token}
-        added = AddedToken(
-            text, special=text in named or bool(token.get("special")), **{"normalized": False} | of
-        )
-        (tokenizer.add_special_tokens if added.special else tokenizer.add_tokens)([added])
+    named = named_tokens(config)
+    add_described(tokenizer, _added(folder, config, named), special=named)
     known = tokenizer.get_vocab()
     usual = [each for each in ("<|endoftext|>", "[CLS]", "[SEP]", "[PAD]", "[MASK]") if each in known]
     tokenizer.add_special_tokens(
@@ -124,29 +123,17 @@ def read_older(folder: Path, kind: str, config: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
-def _added(
-    folder: Path, config: Mapping[str, Any], named: Collection[str]
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _added(folder: Path, config: Mapping[str, Any], named: Collection[str]) -> list[Described]:
     """The tokens beside the vocabulary, in the order of their ids, each with what is said of it."""
-    found: dict[int, tuple[str, Mapping[str, Any]]] = {}
+    found: dict[int, Described] = {}
     if (folder / "added_tokens.json").is_file():
         for text, number in json_object(
             _bytes(folder, "added_tokens.json"), place(folder / "added_tokens.json")
         ).items():
             if isinstance(number, int):
                 found[number] = (text, {"special": text in named})
-    given = config.get("added_tokens_decoder")
-    for number, token in given.items() if isinstance(given, Mapping) else ():
-        if isinstance(token, Mapping) and str(number).isdecimal() and (text := content_of(token)):
-            found[int(number)] = (text, token)
-    yield from (found[number] for number in sorted(found))
-
-
-def content_of(token: object) -> str:
-    """A special token, written as itself or as an object with its content; "" for what is none."""
-    if isinstance(token, Mapping):
-        token = token.get("content")
-    return token if isinstance(token, str) else ""
+    found |= described_tokens(config)
+    return [found[number] for number in sorted(found)]
 
 
 def _bytes(folder: Path, name: str) -> bytes:
