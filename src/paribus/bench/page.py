@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from paribus.files.appearing import appearing
 
 
 def headings(document: Mapping[str, Any]) -> list[str]:
@@ -82,12 +83,8 @@ def write(document: Mapping[str, Any], path: Path) -> None:
     text = (
         f"# Benchmark\n\n{markdown(document)}\n![times of the contenders]({path.with_suffix('.svg').name})\n"
     )
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with appearing(path) as draft:
         draft.write_text(text, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def draw(document: Mapping[str, Any], path: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 
 from paribus.cli import benchmarks
 from paribus.errors import RequestError
+from paribus.files.appearing import appearing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -164,12 +165,8 @@ def _check_writable(out: Path) -> None:
 
 
 def _write(out: Path, text: str) -> None:
-    draft = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
+    with appearing(out) as draft:
         draft.write_text(text)
-        os.replace(draft, out)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -46,6 +46,31 @@ def test_a_users_text_becomes_a_special_token_only_if_asked(folder: Path) -> Non
     assert 1 not in tokenizer.encode("a</s>b")
 
 
+def test_tokens_that_the_config_adds_are_tokens_as_in_transformers(folder: Path) -> None:
+    library = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    library.add_tokens(["<there>"])
+    library.save(str(folder / "tokenizer.json"))
+    size = library.get_vocab_size()
+    described = {
+        str(size + 3): {"content": "<late>", "special": True, "lstrip": True},
+        str(size): {"content": "<plain>", "special": False, "rstrip": True},
+        str(size - 1): {"content": "<there>", "special": True},
+        "x": {"content": "<odd>"},
+        "7": 3,
+    }
+    config = {"eos_token": "</s>", "added_tokens_decoder": described}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer, text = FolderTokenizer(folder), "cat <late> <plain> <there>cat<odd>"
+    config["added_tokens_decoder"] = {key: token for key, token in described.items() if key not in "x7"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    theirs = PreTrainedTokenizerFast.from_pretrained(str(folder))
+    ids = tokenizer.encode(text, special=True)
+    assert ids == theirs(text)["input_ids"] and {size - 1, size, size + 1} <= set(ids)
+    assert tokenizer.decode(ids) == theirs.decode(ids, skip_special_tokens=True)
+    assert tokenizer.vocab_size == len(theirs) == size + 2
+    assert size in tokenizer.encode(text) and not {size - 1, size + 1} & set(tokenizer.encode(text))
+
+
 def test_a_conversation_is_put_in_the_models_form(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"chat_template": TEMPLATE, "eos_token": "</s>"})

@@ -10,13 +10,12 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest
+from paribus.files.appearing import appearing
 from paribus.study.finished.archive import Study
 from paribus.study.finished.records import load_trials
 
@@ -162,22 +161,7 @@ def write(content: bytes, out: Path) -> None:
         raise RequestError(f"{out} is a folder; name a file, as in {out / 'trials.csv'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _draft(out) as draft:
+        with appearing(out) as draft:
             draft.write_bytes(content)
-            os.replace(draft, out)
     except OSError as error:
         raise WorkError(f"{out} cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def _draft(out: Path) -> Iterator[Path]:
-    """A file of its own beside `out`, with the permissions that a new file gets; gone afterwards."""
-    descriptor, name = tempfile.mkstemp(prefix=".paribus-", dir=out.parent)
-    os.close(descriptor)
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, 0o666 & ~mask)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)

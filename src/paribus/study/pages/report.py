@@ -14,11 +14,11 @@ import csv
 import io
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, nearest
+from paribus.files.appearing import appearing
 from paribus.study.pages import plots
 from paribus.study.pages.answer import answer
 from paribus.study.pages.facts import Results, each
@@ -99,10 +99,6 @@ def _csv(results: Results) -> str:
 
 def _replace(path: Path, text: str) -> None:
     """Write `path` so that a reader sees the old file or the new one, never half of one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with appearing(path) as draft:
         # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which JSON reads back as it was.
         draft.write_bytes(text.encode("utf-8", "backslashreplace"))
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

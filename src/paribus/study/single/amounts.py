@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
+from paribus.files.appearing import appearing
 from paribus.study.engine import Listener
 from paribus.study.kinds.intervals import over_seeds
 from paribus.study.pages.plots.amounts import amounts_plot
@@ -166,6 +166,5 @@ _COUNTED = ("rows", "tokens", "loss_bearing", "steps")
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text)
-    os.replace(draft, path)
+    with appearing(path) as draft:
+        draft.write_text(text)

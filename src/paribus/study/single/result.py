@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from paribus.files.appearing import appearing
 from paribus.study.single.folder import METRICS, PLOT, RESULT
 from paribus.study.single.plan import RunPlan
 from paribus.train.result import RunResult
@@ -95,15 +95,13 @@ def _draw(path: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e6e6e6")
         axes.legend(frameon=False)
-        draft = path.with_name(f".{path.name}.tmp")
-        figure.savefig(draft, format="svg", metadata={"Date": None})
-        os.replace(draft, path)
+        with appearing(path) as draft:
+            figure.savefig(draft, format="svg", metadata={"Date": None})
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.tmp")
-    draft.write_text(text)
-    os.replace(draft, path)
+    with appearing(path) as draft:
+        draft.write_text(text)
 
 
 def _finite(value: float) -> float | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest, shown
+from paribus.files.appearing import appearing
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
 from paribus.text.segmenting.characters import CharacterSegmenter
@@ -52,7 +53,6 @@ def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
     """
     content = content_of(segmenter)
     target = Path(path).expanduser()
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         encoded = json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -60,10 +60,9 @@ def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
             "a word or character of it is half a surrogate pair, which no UTF-8 file holds"
         ) from None
     try:
-        beside.write_bytes(encoded)
-        os.replace(beside, target)
+        with appearing(target) as draft:
+            draft.write_bytes(encoded)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise WorkError(f"writing {shown(target)} failed: {error.strerror or error}") from error
 
 

@@ -1,6 +1,7 @@
 """From lines to packed rows: what is scored, what becomes of long rows, and that every token is accounted for."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,6 +169,19 @@ def test_what_is_not_ours_is_not_replaced(write: Write, tmp_path: Path) -> None:
     (tmp_path / "packed" / "diary.txt").unlink()
     first = _pack(source)
     assert _pack(source).sha256 == first.sha256 != _pack(source, 32).sha256
+
+
+def test_a_pipe_or_a_broken_link_is_not_replaced_by_a_folder(write: Write, tmp_path: Path) -> None:
+    source, out = write([pair(number, 5, 5) for number in range(9)]), tmp_path / "packed"
+    os.mkfifo(out)
+    with pytest.raises(RequestError, match="holds something else"):
+        _pack(source)
+    assert out.is_fifo()
+    out.unlink()
+    out.symlink_to(tmp_path / "gone")
+    with pytest.raises(RequestError, match="holds something else"):
+        _pack(source)
+    assert out.is_symlink()
 
 
 def test_a_cut_or_foreign_folder_is_refused(write: Write, tmp_path: Path) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from paribus.errors import RequestError, shown
+from paribus.files.appearing import appearing
 from paribus.text.data.audit.store import Store
 from paribus.text.data.audit.verdicts import KEPT, Verdicts
 
@@ -42,7 +40,12 @@ def write_cleaned(store: Store, verdicts: Verdicts, out: Path, *, text_field: st
     Both files appear whole or not at all.
     """
     num_bytes, num_tokens = store.num_bytes, store.num_tokens
-    with _appearing(ledger_of(out)) as ledger, _appearing(out) as cleaned:
+    with (
+        appearing(ledger_of(out)) as ledger_draft,
+        appearing(out) as draft,
+        ledger_draft.open("wb") as ledger,
+        draft.open("wb") as cleaned,
+    ):
         for document in range(store.sources):
             why = verdicts.why(document)
             if why == KEPT:
@@ -64,16 +67,3 @@ def write_cleaned(store: Store, verdicts: Verdicts, out: Path, *, text_field: st
 
 def _json(row: dict[str, object]) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode("utf-8")
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is renamed to `path` when all went well, and is gone otherwise."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with open(unfinished, "wb") as file:
-            yield file
-        os.replace(unfinished, path)
-    finally:
-        with suppress(FileNotFoundError):
-            unfinished.unlink()

@@ -146,7 +146,11 @@ def _check(source: Path, out: Path, *, seq_len: int, overflow: str, loss: str, h
     if not source.is_file():
         what = "is a folder" if source.is_dir() else "is not there"
         raise RequestError(f"{shown(source)} {what}: give a .jsonl file of conversations")
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not is_packed(out)):
+    if out.is_dir():
+        taken = any(out.iterdir()) and not is_packed(out)
+    else:
+        taken = os.path.lexists(out)
+    if taken:
         raise RequestError(f"{shown(out)} holds something else than packed conversations: give another --out")
 
 
