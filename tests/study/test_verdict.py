@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from paribus.study.verdicts.verdict import judge
 
@@ -158,6 +159,38 @@ def test_wild_variances_switch_to_welch_and_say_so():
 def test_variances_that_differ_no_more_than_chance_allows_are_pooled():
     losses = study()
     losses["gelu"] = 2.9 + VALLEY + 5 * NOISE[1]  # a ratio of 25 among five arms of four seeds
+    assert verdict(losses).method == "dunnett"
+
+
+def test_arms_that_seeds_pair_keep_their_own_intervals_beside_a_placebo_that_they_do_not():
+    # The losses of a study of two nearly equal settings: base and arm go along, the placebo is drawn anew.
+    base = np.array([3.0717, 2.9437, 3.1033, 3.0587])
+    seeds = {
+        "base": base,
+        "arm": np.array([3.0715, 2.9440, 3.1021, 3.0586]),
+        "handicap": np.array([3.1673, 3.0597, 3.1951, 3.1666]),
+        "placebo": np.array([3.1308, 3.1120, 3.0093, 3.0751]),
+    }
+    valley = np.array([[1.0], [0.0], [1.0]])
+    losses = {name: values + valley for name, values in seeds.items()}
+    result = judge(losses, rates=[1, 2, 4], baseline="base", controls=["placebo", "handicap"])
+    assert (result.method, result.critical, result.df) == ("paired", None, None)
+    assert {name: control.ok for name, control in result.controls.items()} == {
+        "placebo": True,
+        "handicap": True,
+    }
+    for name, found in (result.arms | result.controls).items():
+        if name != "base":
+            theirs = stats.ttest_rel(seeds[name], base).confidence_interval(1 - 0.05 / 3)
+            assert found.difference.low == pytest.approx(theirs.low, abs=1e-9)
+            assert found.difference.high == pytest.approx(theirs.high, abs=1e-9)
+    assert any("Seeds pair some arms with the baseline far better" in text for text in result.warnings)
+    assert result.smallest_detectable_difference is None
+
+
+def test_an_arm_that_equals_the_baseline_is_no_sign_of_pairing():
+    losses = study()
+    losses["gelu"] = losses["relu"] + 0.25
     assert verdict(losses).method == "dunnett"
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 Verdict = Literal[
     "baseline", "better", "worse", "same", "cannot tell", "depends on initialisation", "diverged"
 ]
-Method = Literal["dunnett", "welch"]
+Method = Literal["dunnett", "welch", "paired"]
 Edge = Literal["low", "high", "both"]
 
 
@@ -75,7 +75,7 @@ class Judgement:
 
     `level` is the confidence that all verdicts hold at once; `margin` what counts as `same`, if anything does.
     `method` is None when nothing could be compared; `critical`, `df` and `smallest_detectable_difference`
-    (80 % power at `level`, unit of the loss) are None under Welch, where they differ from arm to arm.
+    (80 % power at `level`, unit of the loss) are None where variances are not pooled: they differ from arm to arm.
     `seeds_to_halve` is how many seeds would halve that difference. `best_group`: the arms with an optimum
     inside the grid that cannot be told from the best of them, best first. `edges` covers controls too.
     """

@@ -23,7 +23,7 @@ def power(judgement: Judgement, *, minutes_so_far: float | None) -> list[dict[st
     for as many arms and the residual variance that was measured (itself known to about 1 / sqrt(2 df));
     `minutes` all of them take, if time goes with seeds. Both are None beyond 1,000 seeds, `minutes` also
     where `minutes_so_far` is. The first row is the smallest round difference that this study could see. Empty
-    where there is no common residual variance (Welch, or nothing compared).
+    where there is no common residual variance (variances not pooled, or nothing compared).
     """
     if judgement.smallest_detectable_difference is None or not judgement.residual_sd or not judgement.df:
         return []

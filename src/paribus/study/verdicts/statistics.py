@@ -68,7 +68,7 @@ class Comparisons:
 
     An interval difference +- half_width excludes zero exactly when p_adjusted < 1 - level.
     `equivalence_widths` are the half-widths at `equivalence_level(level)`. `critical` and `df` are None where
-    they differ from arm to arm (Welch).
+    no variance is pooled.
     """
 
     differences: Floats
@@ -105,8 +105,33 @@ def compare_welch(layout: TwoWay, baseline: int, *, level: float = LEVEL) -> Com
     Bonferroni and not Holm, because Holm's adjusted p has no interval that excludes zero exactly when it
     is small, and a verdict here is an interval that excludes zero. Source: Welch 1947.
     """
-    m, d = len(layout.means) - 1, layout.means - layout.means[baseline]
+    d = layout.means - layout.means[baseline]
     error, df = _welch(layout.variances, layout.variances[baseline], layout.seeds)
+    return _by_bonferroni(d, error, df, baseline, level=level)
+
+
+def compare_paired(values: ArrayLike, baseline: int, *, level: float = LEVEL) -> Comparisons:
+    """Student's paired intervals of `values` [k, n], Bonferroni over the family: no variance is shared.
+
+    Each is exact whatever else is in the family: d +- t sqrt(var(d by seed) / n) with n - 1 degrees of freedom.
+    """
+    by_seed = _from_baseline(values, baseline)
+    n = by_seed.shape[1]
+    error = np.sqrt(by_seed.var(axis=1, ddof=1) / n)
+    df = np.full(len(error), n - 1.0)
+    return _by_bonferroni(by_seed.mean(axis=1), error, df, baseline, level=level)
+
+
+def _from_baseline(values: ArrayLike, baseline: int) -> Floats:
+    """Differences from the baseline by seed, [k, n], with what is rounding taken for none."""
+    y = np.asarray(values, float)
+    by_seed = y - y[baseline]
+    spread = np.ptp(by_seed, axis=1, keepdims=True)
+    return np.where(spread <= 1e-12 * np.abs(y).max(), by_seed.mean(axis=1, keepdims=True), by_seed)
+
+
+def _by_bonferroni(d: Floats, error: Floats, df: Floats, baseline: int, *, level: float) -> Comparisons:
+    m = len(d) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.nan_to_num(np.abs(d) / error, nan=0.0, posinf=np.inf)
     p = np.minimum(1.0, 2 * m * special.stdtr(df, -t))
@@ -132,6 +157,34 @@ def _welch(variances: Floats, other: float, n: int) -> tuple[Floats, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
         df = (n - 1) * total**2 / (variances**2 + other**2)
     return np.sqrt(total / n), np.nan_to_num(df, nan=n - 1.0)
+
+
+def difference_ratio(values: ArrayLike, baseline: int) -> tuple[float, float]:
+    """Largest over smallest variance of the differences from the baseline by seed, and the chance of one as large.
+
+    Pooling takes any two arms to go along with each other alike. Where some arms share the baseline's draws and others
+    do not, their differences vary unalike though they themselves do not. The null is that all k arms of `values` [k, n]
+    are alike. An arm that equals the baseline but for a constant says nothing of chance and is left out.
+    """
+    by_seed = np.delete(_from_baseline(values, baseline), baseline, axis=0)
+    variances = by_seed.var(axis=1, ddof=1)
+    variances = variances[variances > 0]
+    if len(variances) < 2:
+        return 1.0, 1.0
+    ratio = float(variances.max() / variances.min())
+    null = _null_difference_ratios(len(variances), by_seed.shape[1])
+    return ratio, (1 + len(null) - int(np.searchsorted(null, ratio))) / (1 + len(null))
+
+
+@lru_cache(maxsize=64)
+def _null_difference_ratios(m: int, n: int) -> Floats:
+    rng = np.random.default_rng((m, n))
+    ratios = []
+    for _ in range(20):  # in parts: all draws at once would take memory by the number of arms
+        draws = rng.standard_normal((1_000, m + 1, n))
+        variances = (draws[:, 1:] - draws[:, :1]).var(axis=2, ddof=1)
+        ratios.append(variances.max(axis=1) / variances.min(axis=1))
+    return np.sort(np.concatenate(ratios))
 
 
 def variance_ratio(layout: TwoWay) -> tuple[float, float]:

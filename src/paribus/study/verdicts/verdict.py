@@ -32,6 +32,8 @@ from paribus.study.verdicts.statistics import Comparisons, Floats, TwoWay
 MIN_SEEDS = 4
 MAX_VARIANCE_RATIO = 10.0
 MAX_RATIO_CHANCE = 0.01
+# Rarer, because an arm that looks paired by chance gets a short interval: of the studies where one does, half are wrong.
+MAX_PAIRING_CHANCE = 0.001
 
 DIVERGED = "at no rate did every seed converge"
 EDGES: dict[score.State, tuple[Edge, str]] = {
@@ -181,13 +183,23 @@ def _compare(scores: Mapping[str, Scored], baseline: str, level: float) -> _Fami
     names = tuple(name for name, scored in scores.items() if scored.values)
     if len(names) < 2 or baseline not in names or len(scores[baseline].values) < 2:
         return _Family(names=names)
-    layout = statistics.two_way([scores[name].values for name in names])
+    values = [scores[name].values for name in names]
+    layout = statistics.two_way(values)
     at = names.index(baseline)
     ratio, chance = statistics.variance_ratio(layout)
     # Two arms make a paired t test, which is exact whatever their variances are.
     if len(names) == 2 or ratio <= MAX_VARIANCE_RATIO or chance >= MAX_RATIO_CHANCE:
-        pooled = statistics.compare_pooled(layout, at, level=level)
-        return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
+        ratio, chance = statistics.difference_ratio(values, at)
+        if len(names) == 2 or ratio <= MAX_VARIANCE_RATIO or chance >= MAX_PAIRING_CHANCE:
+            pooled = statistics.compare_pooled(layout, at, level=level)
+            return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
+        warning = (
+            f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ by "
+            f"{ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with Bonferroni's "
+            "correction, and there is no common smallest detectable difference."
+        )
+        paired = statistics.compare_paired(values, at, level=level)
+        return _Family(names=names, layout=layout, method="paired", comparisons=paired, warnings=(warning,))
     warning = (
         f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
         "Welch's with Bonferroni's correction, and there is no common smallest detectable difference."
