@@ -55,22 +55,27 @@ def execute(
 
     Trials that failed in an earlier run are tried again, those that fail in this one are not. The grid
     grows at most four times; an arm that is still best on an edge then gets no verdict. With a budget the study
-    ends before the seed that would not fit, the time of earlier runs included, and never under 4 seeds. Raises
+    ends before the seed that would not fit, the time of earlier runs included, never under 4 seeds and never before
+    a seed whose trials are all there. Raises
     `WorkError` when a file that the plan hashed is edited meanwhile.
     """
     launcher = UneditedLauncher(launcher, plan.code)
     clock = _Clock(ledger, budget_seconds)
-    rates, tried, taken = plan.rates, set[str](), list[looks.Look]()
+    rates, grown, tried, taken = plan.rates, 0, set[str](), list[looks.Look]()
     seeds: tuple[int, ...] = ()
     for look in plan.looks:
         for count in _steps(len(seeds), look.seeds, by_seed=budget_seconds is not None):
-            if seeds and clock.is_over(len(seeds), count):
+            if (
+                seeds
+                and _is_missing(plan, rates, plan.seeds[:count], ledger)
+                and clock.is_over(plan, rates, count)
+            ):
                 if len(plan.looks) > 1:
                     taken.append(_look(plan, rates, seeds, ledger, alpha=look.alpha))
                 stopped = f"the budget was spent after {len(seeds)} of {plan.looks[-1].seeds} seeds"
                 return Ran(rates=rates, seeds=seeds, looks=tuple(taken), alpha=look.alpha, stopped=stopped)
             seeds = plan.seeds[:count]
-            rates = _grow(plan, rates, seeds, ledger, launcher, tried, listener)
+            rates, grown = _grow(plan, rates, grown, seeds, ledger, launcher, tried, listener)
         if len(plan.looks) > 1:
             found = _look(plan, rates, seeds, ledger, alpha=look.alpha)
             taken.append(found)
@@ -90,14 +95,22 @@ class _Clock:
     """Whether the next seeds still fit the budget, going by what the seeds so far took."""
 
     def __init__(self, ledger: Ledger, budget: float | None) -> None:
-        self._budget, self._began = budget, time.monotonic()
+        self._ledger, self._budget, self._began = ledger, budget, time.monotonic()
         self._earlier = sum(session["seconds"] for session in ledger.sessions())
 
-    def is_over(self, done: int, wanted: int) -> bool:
+    def is_over(self, plan: Plan, rates: Sequence[float], wanted: int) -> bool:
         if self._budget is None:
             return False
         spent = self._earlier + time.monotonic() - self._began
-        return spent * wanted / done > self._budget
+        results = self._ledger.results()
+        done = sum(trial.key in results for trial in plan.trials(rates))
+        return spent * len(plan.trials(rates, plan.seeds[:wanted])) > self._budget * done
+
+
+def _is_missing(plan: Plan, rates: Sequence[float], seeds: Sequence[int], ledger: Ledger) -> bool:
+    """Whether some trial of these seeds was never run."""
+    results = ledger.results()
+    return any(trial.key not in results for trial in plan.trials(rates, seeds))
 
 
 def _steps(done: int, wanted: int, *, by_seed: bool) -> Sequence[int]:
@@ -110,25 +123,24 @@ def _steps(done: int, wanted: int, *, by_seed: bool) -> Sequence[int]:
 def _grow(
     plan: Plan,
     rates: tuple[float, ...],
+    grown: int,
     seeds: Sequence[int],
     ledger: Ledger,
     launcher: Launcher,
     tried: set[str],
     listener: Listener,
-) -> tuple[float, ...]:
-    """Run these seeds on the grid and on as much more of it as some arm needs."""
-    for extension in range(MAX_EXTENSIONS + 1):
+) -> tuple[tuple[float, ...], int]:
+    """Run these seeds on the grid and on as much more of it as some arm needs; that grid, and how often it has grown."""
+    while True:
         _run_missing(plan, rates, seeds, ledger, launcher, tried, listener)
         direction = _direction(plan, rates, seeds, ledger.results())
-        if direction is None:
-            break
-        if len(rates) < len(plan.rates) + 2 * MAX_EXTENSIONS and extension < MAX_EXTENSIONS:
-            rates = extended(rates, direction)
-            listener.note(
-                "the best rate of some arm lies on the edge of the grid: the grid grows for all arms, now "
-                + ", ".join(f"{rate:.3g}" for rate in rates)
-            )
-    return rates
+        if direction is None or grown == MAX_EXTENSIONS:
+            return rates, grown
+        rates, grown = extended(rates, direction), grown + 1
+        listener.note(
+            "the best rate of some arm lies on the edge of the grid: the grid grows for all arms, now "
+            + ", ".join(f"{rate:.3g}" for rate in rates)
+        )
 
 
 def _direction(plan: Plan, rates: Sequence[float], seeds: Sequence[int], results: Results) -> str | None:
