@@ -204,6 +204,16 @@ def test_neither_building_nor_drawing_touches_the_global_generator(make_config: 
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_draws_do_not_depend_on_the_default_dtype(make_config: MakeConfig) -> None:
+    expected = build(make_config(), seed=0).state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = build(make_config(), seed=0).state_dict()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(found[name].float(), expected[name]) for name in expected)
+
+
 def test_drawing_again_forgets_what_was_there(make_config: MakeConfig) -> None:
     config = make_config(norm="layernorm", position="learned")
     model = Transformer(config)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from paribus.model.cache import Cache
 from paribus.model.generate import generate
+from paribus.model.head import Head
 from paribus.model.prepare import COPIED_UNASKED, prepare
 from paribus.model.transformer import Transformer
 from paribus.ops.linear import Linear
@@ -40,6 +41,63 @@ def assert_same(model: Transformer, *, dtype: torch.dtype = torch.float32, **giv
     close = {"rtol": 1e-3, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
     torch.testing.assert_close(whole, expected, **close)
     torch.testing.assert_close(torch.cat(steps, 1), expected, **close)
+
+
+def only_small_ids(module: Any, inputs: Any, logits: Tensor) -> Tensor:
+    return logits.index_fill(-1, torch.arange(4, V), -1e9)
+
+
+class _Doubled(Head):
+    def forward(self, x: Tensor, embedding_VD: Tensor) -> Tensor:
+        return -super().forward(x, embedding_VD)
+
+
+def test_a_head_with_a_hook_or_of_another_class_stays_as_it_is(make_config: MakeConfig) -> None:
+    hooked, other = model_of(make_config), model_of(make_config)
+    hooked.head.register_forward_hook(only_small_ids)
+    other.head.__class__ = _Doubled
+    for model in (hooked, other):
+        prepared = prepare(model, copies=True)
+        assert "head" in prepared.plain and "head" not in prepared.copied
+        assert_same(model)
+
+
+class _Adapted(torch.nn.Module):
+    """x Wᵀ + x Aᵀ Bᵀ, as adapters are put around a layer whose weight they still show."""
+
+    def __init__(self, layer: Linear) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight, self.bias, self.out_features = layer.weight, layer.bias, layer.out_features
+        self.low = torch.nn.Parameter(torch.ones(2, layer.in_features))
+        self.high = torch.nn.Parameter(torch.ones(layer.out_features, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + x @ self.low.T @ self.high.T
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "o"])
+def test_an_adapter_around_any_matrix_of_attention_counts(make_config: MakeConfig, name: str) -> None:
+    model = model_of(make_config)
+    before = model(ids())
+    attention: Any = next(iter(model.blocks())).attention
+    adapted = _Adapted(getattr(attention, name))
+    setattr(attention, name, adapted)
+    after = model(ids())
+    assert not torch.allclose(before, after, atol=1e-4)
+    after.square().sum().backward()
+    assert adapted.low.grad is not None and adapted.low.grad.abs().sum() > 0
+    assert_same(model)
+
+
+@pytest.mark.parametrize("name", ["q", "k", "v", "o"])
+def test_hooks_on_any_matrix_of_attention_run(make_config: MakeConfig, name: str) -> None:
+    model = model_of(make_config)
+    before = model(ids())
+    attention: Any = next(iter(model.blocks())).attention
+    getattr(attention, name).register_forward_hook(lambda module, inputs, output: 0 * output)
+    assert not torch.allclose(before, model(ids()), atol=1e-4)
+    assert_same(model)
 
 
 @pytest.mark.parametrize(("slot", "name"), SWAPS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 
 import typer
@@ -21,7 +22,7 @@ from paribus.cli import (
     train,
     verify,
 )
-from paribus.errors import ParibusError
+from paribus.errors import ParibusError, shown
 
 app = typer.Typer(
     name="paribus",
@@ -67,8 +68,17 @@ def _root(
     pass
 
 
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_OF_A_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES)
+
+
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr, a bug of ours keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that is not UTF-8 shows ? for what it does not have
+            stream.reconfigure(errors="replace")
     try:
         app()
     except ParibusError as error:
@@ -77,9 +87,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)  # whoever read our output is gone
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        if error.errno not in _OF_THE_DISK and not (error.errno in _OF_A_NAME and error.filename):
             raise
-        where = f" ({error.filename})" if error.filename else ""
+        where = f" ({shown(error.filename, at_most=120)})" if error.filename else ""
         typer.secho(
             f"paribus: {error.strerror}{where}; nothing that was finished is lost", err=True, fg="red"
         )

@@ -133,7 +133,7 @@ def _texts(prompt: str | None, prompts: Path | None) -> list[str]:
         assert prompt is not None
         return [_stdin() if prompt == "-" else prompt]
     try:
-        lines = prompts.read_text("utf-8").split("\n")  # a JSON string may hold the other ends of lines
+        lines = prompts.read_text("utf-8-sig").split("\n")  # a JSON string may hold the other ends of lines
     except OSError as error:
         raise RequestError(f"{prompts} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,6 +70,9 @@ def _numbers(text: str | None) -> list[float] | None:
     if text is None:
         return None
     try:
-        return [float(word) for word in text.split(",")]
+        found = [float(word) for word in text.split(",")]
     except ValueError:
-        raise RequestError(f"--betas takes numbers by comma, as in 0,1,4; it is {text!r}") from None
+        found = [math.nan]
+    if not all(map(math.isfinite, found)):
+        raise RequestError(f"--betas takes numbers by comma, as in 0,1,4; it is {text!r}")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -89,7 +90,8 @@ def size(text: str | None, *, option: str) -> int | None:
 
 def _size(word: str) -> int | None:
     read = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmb]?)\s*", word.lower())
-    return int(float(read[1]) * _SIZES[read[2]]) if read else None
+    found = float(read[1]) * _SIZES[read[2]] if read else math.inf
+    return int(found) if math.isfinite(found) else None
 
 
 def pairs(texts: Sequence[str] | None, *, option: str) -> dict[str, Any]:

@@ -143,4 +143,4 @@ def _how_to_go_on(folder: Path) -> str:
 
     if (folder / CHECKPOINT).exists():
         return "the same command goes on from here"
-    return "no step was finished, and the same command begins again"
+    return "there is no checkpoint yet, so the same command begins again"

@@ -69,7 +69,9 @@ def initialise(
             salt = "/salted" if slot in salted or EVERYTHING in salted else ""
             if slot == "ffn" and role.kind == "output":
                 gain *= ffn_output_gain
-            draw = torch.randn(parameter.shape, generator=_generator(f"{seed}/{name}{salt}"))
+            draw = torch.randn(
+                parameter.shape, generator=_generator(f"{seed}/{name}{salt}"), dtype=torch.float32
+            )
             parameter.copy_(draw.mul_(SCHEMES[scheme](role) * gain))
 
 

@@ -77,10 +77,11 @@ def prepare(
                 _replace(twin, name, packed := PackedLinear(layer, dtype=dtype))
                 held.append(packed.held)
                 copied.append(name)
-        head = PackedLinear(_over(model.head_weight, model.head.bias), dtype=dtype)
-        twin.head = cast(Head, _PackedHead(head, twin.head.transform).eval())
-        held.append(head.held)
-        copied.append("head")
+        if _is_plain_head(model):
+            head = PackedLinear(_over(model.head_weight, model.head.bias), dtype=dtype)
+            twin.head = cast(Head, _PackedHead(head, twin.head.transform).eval())
+            held.append(head.held)
+            copied.append("head")
     everything = [*layers, "head"]
     return Prepared(
         model=twin,
@@ -97,6 +98,11 @@ def _replaceable(module: nn.Module) -> bool:
     # A class derived from it (as parametrisations and sharding make) may compute anything, and so may a hook.
     plain = type(module) is Linear and type(module.weight) is nn.Parameter
     return plain and not (module._forward_hooks or module._forward_pre_hooks)
+
+
+def _is_plain_head(model: Transformer) -> bool:
+    plain = type(model.head) is Head and type(model.head_weight) is nn.Parameter
+    return plain and not (model.head._forward_hooks or model.head._forward_pre_hooks)
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

@@ -52,8 +52,8 @@ class Reader:
         self._cache = Cache(window=window, sinks=sinks) if sinks else Cache()
         self._text = prompts
         self._unread = prompts
-        limits = [each.holds_until for each in prepared.model.positions() if each.holds_until is not None]
-        self._holds_until = min(limits, default=None)
+        limits = (each.holds_until for each in prepared.model.positions())
+        self._hold_until = {limit for limit in limits if limit is not None}
 
     def logits(self) -> Tensor:
         """Logits of the next token, [B, V]; reads all that is not yet read."""
@@ -63,9 +63,9 @@ class Reader:
             # Every token has moved to another position, so nothing cached holds any more.
             self._cache = self._cache.emptied()
             self._text = self._unread = self._text.last(self._window)
-        elif self._holds_until is not None:
+        else:
             length = self._cache.length
-            if length <= self._holds_until < length + self._unread.ids_BT.shape[1]:
+            if any(length <= limit < length + self._unread.ids_BT.shape[1] for limit in self._hold_until):
                 self._cache, self._unread = self._cache.emptied(), self._text
         return self._read_whole()
 
@@ -91,7 +91,7 @@ class Reader:
     def add(self, token_B: Tensor) -> None:
         """The next token of each row."""
         self._unread = Batch(ids_BT=token_B[:, None], pad_B=self._text.pad_B, padded=False)
-        if (self._window is not None and not self._sinks) or self._holds_until is not None:
+        if (self._window is not None and not self._sinks) or self._hold_until:
             self._text = self._text.with_tokens(token_B)
 
     def _read(self, batch: Batch) -> Tensor:

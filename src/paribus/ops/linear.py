@@ -23,3 +23,9 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether calling the layer is its product and no more: no class of its own (an adapter), and no hooks."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return type(layer).forward is Linear.forward and not any(hooks)

@@ -72,5 +72,6 @@ def _normal_002(role: Role) -> float:
 
 
 #: Standard deviation of a drawn parameter by scheme: `fan_in` keeps unit variance through every product,
-#: `normal_0.02` is GPT-2's N(0, 0.02²) everywhere (Radford et al. 2019, released code).
+#: `normal_0.02` is N(0, 0.02²) everywhere, as of all matrices but the positions' (0.01) in GPT-2's released code
+#: (Radford et al. 2019).
 SCHEMES: Mapping[str, Callable[[Role], float]] = {"fan_in": _fan_in, "normal_0.02": _normal_002}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,13 +50,12 @@ class Ledger:
                     f"{path} was written by another version of paribus (ledger format {version}, this one reads "
                     f"{VERSION}); give another --out"
                 )
-            held, its_plan = self._connection.execute("SELECT plan_sha256, plan FROM study").fetchone()
+            row = self._connection.execute("SELECT plan_sha256, plan FROM study").fetchone()
+            held, its_plan = row or ("", "{}")
         except sqlite3.OperationalError as error:
             raise WorkError(f"the ledger {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
-            raise RequestError(
-                f"{path} is not a readable ledger ({error}); move it away or give another --out"
-            ) from error
+            raise self._unreadable(error) from error
         if held != plan_sha256:
             theirs, ours = json.loads(its_plan), json.loads(json.dumps(plan))
             differ = [key for key in ours if theirs.get(key) != ours[key]]
@@ -77,8 +77,9 @@ class Ledger:
 
     def results(self) -> dict[str, dict[str, Any]]:
         """Result by trial key, with its `status`."""
-        rows = self._connection.execute("SELECT key, status, result FROM trials")
-        return {key: {**json.loads(result), "status": status} for key, status, result in rows}
+        with self._reading():
+            rows = self._connection.execute("SELECT key, status, result FROM trials")
+            return {key: {**json.loads(result), "status": status} for key, status, result in rows}
 
     def begin_session(self, environment: Mapping[str, Any]) -> None:
         """Say where and how the trials recorded from now on are run; it counts once one is recorded."""
@@ -87,8 +88,22 @@ class Ledger:
 
     def sessions(self) -> list[dict[str, Any]]:
         """Environment and wall seconds of every session that finished a trial, in order."""
-        rows = self._connection.execute("SELECT environment, seconds FROM sessions ORDER BY id")
-        return [{**json.loads(environment), "seconds": seconds} for environment, seconds in rows]
+        with self._reading():
+            rows = self._connection.execute("SELECT environment, seconds FROM sessions ORDER BY id")
+            return [{**json.loads(environment), "seconds": seconds} for environment, seconds in rows]
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises `RequestError` where the file was damaged behind its first pages."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> RequestError:
+        return RequestError(
+            f"{self.path} is not a readable ledger ({error}); move it away or give another --out"
+        )
 
     def _update_session(self) -> None:
         seconds = time.monotonic() - self._began
@@ -110,7 +125,7 @@ class Ledger:
                     "WHERE trials.status = 'failed'",
                     (key, arm, rate, seed, result["status"], json.dumps(result)),
                 )
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             raise WorkError(
                 f"the ledger {self.path} cannot be written ({error}); finished trials are kept, run the same "
                 "command again when there is room"

@@ -6,6 +6,7 @@ How a config is scaled is in `families`; here is what a user may say about it, a
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,10 +55,10 @@ class Likeness:
 def read_scale(given: Any) -> int:
     """`10M`, `500K`, `1.2B` or a number, as a number of parameters. Raises `RequestError`."""
     found = _SCALE.fullmatch(str(given).strip().lower().replace("_", "").replace("e+", "e"))
-    size = round(float(found[1]) * _UNITS[found[2]]) if found else 0
-    if isinstance(given, bool) or size < 1:
+    size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if isinstance(given, bool) or not 0.5 < size < math.inf:
         raise RequestError(f"a scale is a number of parameters, such as 10M, 500K or 1.2B; it is {given!r}")
-    return size
+    return round(size)
 
 
 def original_of(path: str) -> tuple[str, ModelConfig]:

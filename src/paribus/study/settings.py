@@ -136,7 +136,9 @@ def resolve(
     if grids := [request["vary"] for request in asked if "vary" in request]:
         for key in ("arms", "vary", "baseline"):
             tree.pop(key, None)
-        if any({"ffn", "model.ffn", "activation"} & set(grid) for grid in grids):
+        if any(
+            isinstance(grid, Mapping) and {"ffn", "model.ffn", "activation"} & grid.keys() for grid in grids
+        ):
             tree["model"].pop("ffn", None)  # a preset's layer stands for what nobody asked about
     own: dict[str, Any] = {}
     for layer in reversed(asked):
@@ -196,12 +198,12 @@ def load_file(path: str) -> dict[str, Any]:
     try:
         tree = load_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise RequestError(f"the study file {path} cannot be read: {error.strerror}") from error
+        raise RequestError(f"the file {path} cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = f" in line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
-        raise RequestError(f"the study file {path} is not YAML{where}") from None
+        raise RequestError(f"the file {path} is not YAML{where}") from None
     if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise RequestError(f"the study file {path} must be a mapping of settings, as seeds: 8 is")
+        raise RequestError(f"the file {path} must be a mapping of settings, as seeds: 8 is")
     return tree
 
 
@@ -224,16 +226,21 @@ def validate(tree: Mapping[str, Any]) -> StudySettings:
 
 def load_yaml(text: str) -> dict[str, Any]:
     """YAML with the scalars of YAML 1.2: `3e-3` is a number and `off` a word, where PyYAML reads otherwise."""
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:  # of what builds its values
+        if isinstance(error, yaml.YAMLError):
+            raise
+        raise yaml.YAMLError(f"a value cannot be read: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2: 3e-3 is a number, on and off are words."""
+    """SafeLoader with the scalars of YAML 1.2: 3e-3 is a number, on and off are words, and so is a date."""
 
 
-_BOOLEAN = "tag:yaml.org,2002:bool"
+_BOOLEAN, _DATE = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != _BOOLEAN]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_BOOLEAN, _DATE)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOLEAN, re.compile(r"^(?:true|false)$", re.IGNORECASE), list("tTfF"))

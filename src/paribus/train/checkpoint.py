@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import glob
 import os
+import platform
+import shutil
 import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,8 @@ from typing import Any
 import torch
 
 from paribus.train.optimiser import Optimiser
+
+_ROOM = 2**20  # with less than that free, a disk counts as full
 
 
 @dataclass
@@ -28,7 +35,8 @@ class State:
 
 def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State) -> None:
     """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed."""
-    temporary = path.with_suffix(".tmp")
+    # Of this process: a job that a cluster has given up may write at the same place.
+    temporary = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.save(
@@ -39,12 +47,29 @@ def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State)
     except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when a write falls short
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-            print(f"no checkpoint was written: {error}", file=sys.stderr)
+            print(f"no checkpoint was written: {_why(path.parent) or error}", file=sys.stderr)
+
+
+def _why(folder: Path) -> str | None:
+    """What torch does not say of a write that fell short."""
+    try:
+        return os.strerror(errno.ENOSPC) if shutil.disk_usage(folder).free < _ROOM else None
+    except OSError as error:
+        return error.strerror
+
+
+def forget(path: Path) -> None:
+    """Remove the checkpoint, and what writers that were killed have left of theirs."""
+    for each in (path, *path.parent.glob(f"{glob.escape(path.stem)}.*.tmp")):
+        each.unlink(missing_ok=True)
 
 
 def load(path: Path, model: torch.nn.Module, optimiser: Optimiser) -> State | None:
     """The state of a checkpoint, its weights and moments put in place; None if it cannot be used."""
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself compares no checksums
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} in it was changed after it was written")
         saved: dict[str, Any] = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])

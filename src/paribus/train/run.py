@@ -190,7 +190,7 @@ def _run(
     for name, probe in measuring.items():
         found[name]["end"] = probe.at_end(program, _text(data), config, seed=seed)
     if checkpoint is not None and not keep_checkpoint:
-        checkpoint.unlink(missing_ok=True)
+        checkpoints.forget(checkpoint)
     scale = 1 / (math.log(2) * scored_bytes_per_step(program.objective, data, config))
     timed = [seconds for seconds in state.seconds if not math.isnan(seconds)]
     steady = statistics.median(timed) if timed else state.compile_seconds

@@ -97,4 +97,6 @@ def test_the_check_finds_one_changed_bit(dataset: Dataset, name: str) -> None:
     load_dataset(dataset.folder)  # opening reads no numbers
     with pytest.raises(WorkError) as failure:
         check_dataset(dataset, progress=lambda done, total: None)
-    assert_sentence(failure, name, "was changed after it was written", "prepare the source again")
+    assert_sentence(
+        failure, name, "was changed after it was written", "delete it and prepare the source again"
+    )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from paribus import registry
 from paribus.errors import RequestError
 from paribus.ops.attention import Backend, BiasAt, Mask, attend
-from paribus.ops.linear import Linear, linear
+from paribus.ops.linear import Linear, is_plain, linear
 from paribus.ops.packed import Packed
 from paribus.parts.attention.cache import KeyValueCache
 from paribus.parts.context import Context
@@ -207,9 +207,11 @@ class MultiHeadAttention(nn.Module):
         return (q, k, v) if cache is None else (q, *cache.extend(k, v))
 
     def _project(self, x: Tensor, *layers: Linear) -> tuple[Tensor, ...]:
+        if not all(map(is_plain, layers)):
+            return tuple(layer(x) for layer in layers)
         # One product for all: the weights are copied to the compute dtype anyway.
         weight = torch.cat([layer.weight for layer in layers])
-        bias = None if self.q.bias is None else torch.cat([layer.bias for layer in layers])
+        bias = None if layers[0].bias is None else torch.cat([layer.bias for layer in layers])
         return linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)
 
     def _headed(self, x: Tensor, norm: nn.Module | None) -> Tensor:

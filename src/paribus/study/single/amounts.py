@@ -100,7 +100,13 @@ def run(
         first = first or prepared
         label = f"{share.numerator}-of-{share.denominator}-seed-{seed}"
         trained = train(
-            prepared, out / label, listener=listener, command=command, threads=threads, saves=False
+            prepared,
+            out / label,
+            listener=listener,
+            command=command,
+            threads=threads,
+            saves=False,
+            otherwise="give another --out",
         )
         found[share].append(_point(prepared, trained.result, seed))
         say(f"{share}, seed {seed}: {found[share][-1]['val_bpb']:.4f} bits per byte of held-out answers")

@@ -7,6 +7,7 @@ holds the same run.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,7 @@ def _loaded(settings: RunSettings) -> Transformer:
 
 
 def _start(loaded: Transformer | None) -> dict[str, Any] | None:
-    """What tells one checkpoint from another, without reading all of it."""
+    """What tells one checkpoint from another: where it lies, its config, and what is in its files."""
     if loaded is None:
         return None
     assert isinstance(loaded.origin, Origin)
@@ -147,8 +148,19 @@ def _start(loaded: Transformer | None) -> dict[str, Any] | None:
     return {
         "path": str(loaded.origin.path.absolute()),
         "config": digest(folder.config),
-        "files": {file.name: file.stat().st_size for file in map(Path, folder.files)},
+        "files": {file.name: _sha256(file) for file in map(Path, folder.files)},
     }
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def computing_code() -> dict[str, str]:
+    """Versions of torch and paribus, and a hash of what of paribus computes a run: where it goes on, they are the same."""
+    versions = code_versions([])
+    return {name: versions[name] for name in VERSIONS}
 
 
 def _own_files(model: ModelConfig) -> dict[str, str]:

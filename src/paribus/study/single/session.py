@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,22 +20,34 @@ import yaml
 from paribus.cores import cores
 from paribus.errors import RequestError, WorkError
 from paribus.families.saving import save
+from paribus.files.appearing import appearing
 from paribus.model.count import num_params
 from paribus.model.transformer import Transformer
 from paribus.study import environment
 from paribus.study.engine import Listener
 from paribus.study.folder import hold
-from paribus.study.single.folder import CHECKPOINT, MODEL, RESULT, SETTINGS, open_folder
-from paribus.study.single.plan import RunPlan, Saving, decided, make_plan, saving_of
+from paribus.study.single.folder import (
+    CHECKPOINT,
+    MODEL,
+    OTHERWISE,
+    RESULT,
+    SETTINGS,
+    open_folder,
+    read_result,
+)
+from paribus.study.single.plan import RunPlan, Saving, computing_code, decided, make_plan, saving_of
 from paribus.study.single.result import describe, write_curves, write_result
 from paribus.study.single.settings import RunSettings
 from paribus.text.data import check_size, default_cache, prepare
 from paribus.text.data.sft import is_packed, load_packed
 from paribus.text.tokenizers import get_tokenizer
+from paribus.train import checkpoint as checkpoints
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.examples import Data, check_packed, scored_per_row
 from paribus.train.program import Program
 from paribus.train.run import Watch, run
+
+_ONE_CTRL_C = 1.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,13 +140,14 @@ def train(
     again: bool = False,
     checkpoint_seconds: float = 30.0,
     saves: bool = True,
+    otherwise: str = OTHERWISE,
 ) -> Trained:
     """Train the model in `out`, from the checkpoint there if there is one, and save it; what is finished is read.
 
     The run ends with the same bits however often it was stopped. `threads` are those of torch, where the folder was
     not begun with others; with `again` it begins again in the place of what it left, and without `saves` only the model's
-    scores are kept. Ctrl-C writes a checkpoint and
-    raises `KeyboardInterrupt`. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
+    scores are kept. Ctrl-C writes a checkpoint and raises `KeyboardInterrupt`. `otherwise` says what to do where the
+    folder holds another run. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
     training diverges or the disk is full.
     """
     try:
@@ -141,9 +155,11 @@ def train(
     except OSError as error:
         raise RequestError(f"the output folder {out} cannot be written to: {error.strerror}") from error
     with hold(out):
-        begun = open_folder(out, prepared.plan, threads=threads or environment.cores(), again=again)
+        begun = open_folder(
+            out, prepared.plan, threads=threads or environment.cores(), again=again, otherwise=otherwise
+        )
         if (out / RESULT).exists():
-            return _finished(Trained(folder=out, result=json.loads((out / RESULT).read_text()), earlier=True))
+            return _finished(Trained(folder=out, result=_earlier(out, listener), earlier=True))
         before = torch.get_num_threads()
         torch.set_num_threads(begun)
         try:
@@ -154,6 +170,17 @@ def train(
             ) from error
         finally:
             torch.set_num_threads(before)
+
+
+def _earlier(out: Path, listener: Listener) -> dict[str, Any]:
+    """The result in the folder; its model lies there too, wherever the folder has gone since."""
+    result = read_result(out)
+    if (saved := result.get("saved")) and (out / MODEL).is_dir():
+        result["saved"] = {**saved, "path": str(out / MODEL)}
+    elif saved:
+        result["saved"] = None
+        listener.note(f"the model is no longer in {out / MODEL}")
+    return result
 
 
 def _finished(trained: Trained) -> Trained:
@@ -175,7 +202,8 @@ def _train(
     saves: bool,
 ) -> Trained:
     plan, checkpoint = prepared.plan, out / CHECKPOINT
-    (out / SETTINGS).write_text(settings_file(prepared))
+    with appearing(out / SETTINGS) as draft:
+        draft.write_text(settings_file(prepared))
     program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data))
     per_step, last = plan.train.tokens_per_step, -1
 
@@ -203,7 +231,7 @@ def _train(
             watch=Watch(
                 score_at=plan.score_at,
                 scored=lambda step, bits: listener.note(_scored(step, bits, plan.train)),
-                stop=lambda: stop.asked,
+                stop=lambda: stop.asked is not None,
             ),
             progress=progress,
         )
@@ -212,6 +240,7 @@ def _train(
         "like": dataclasses.asdict(prepared.settings.like) if prepared.settings.like else None,
         "saved": None,
         "threads": threads,
+        "code": computing_code(),
         "command": command,
         "environment": environment.describe(),
     }
@@ -219,7 +248,7 @@ def _train(
     if result.status == "done" and saves:
         described["saved"] = _save(prepared, program.model, out / MODEL)
     write_result(out, described)
-    checkpoint.unlink(missing_ok=True)
+    checkpoints.forget(checkpoint)
     return Trained(folder=out, result=described)
 
 
@@ -274,7 +303,7 @@ def settings_file(prepared: Prepared) -> str:
 class _Stop:
     """Whether to stop, and whether a Ctrl-C waits for the step in flight to end."""
 
-    asked: bool = False
+    asked: float | None = None  # when
     gently: bool = False
 
 
@@ -282,7 +311,8 @@ class _Stop:
 def _stopping() -> Iterator[_Stop]:
     """Ctrl-C asks once for an end after the step in flight.
 
-    Before the first step, after the last, and a second time, it ends the run at once.
+    Before the first step, after the last, and a second time, it ends the run at once. Two within a second are one: a
+    program around ours may pass on what the terminal sends to both.
     """
     stop = _Stop()
     unheard = threading.current_thread() is not threading.main_thread()
@@ -291,9 +321,10 @@ def _stopping() -> Iterator[_Stop]:
         return
 
     def interrupted(number: int, frame: object) -> None:
-        if stop.asked or not stop.gently:
+        now = time.monotonic()
+        if not stop.gently or (stop.asked is not None and now - stop.asked > _ONE_CTRL_C):
             raise KeyboardInterrupt
-        stop.asked = True
+        stop.asked = now
 
     before = signal.signal(signal.SIGINT, interrupted)
     try:

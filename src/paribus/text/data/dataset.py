@@ -138,7 +138,7 @@ def check_dataset(dataset: Dataset, *, progress: Callable[[int, int], None]) -> 
             check_content(path, header, progress=tell)
     except (OSError, Unfit) as error:
         raise WorkError(
-            f"{shown(dataset.folder)} is damaged ({shown(error)}): prepare the source again"
+            f"{shown(dataset.folder)} is damaged ({shown(error)}): delete it and prepare the source again"
         ) from error
     return total
 

@@ -111,7 +111,9 @@ def _field_of(line: bytes, text_field: str) -> str | None:
     except RecursionError as error:
         raise _WrongLine(f"{_LINE} is JSON nested too deeply to be read") from error
     except json.JSONDecodeError as error:
-        raise _WrongLine(f"{_LINE} is not JSON: {error.msg} at column {error.colno:,}") from error
+        raise _WrongLine(
+            f"{_LINE} is not JSON: {error.msg.removesuffix(' at')} at column {error.colno:,}"
+        ) from error
     except ValueError as error:
         raise _WrongLine(f"{_LINE} has a number of too many digits to be read") from error
     if not isinstance(row, dict):

@@ -168,20 +168,26 @@ def test_what_is_not_ours_is_not_replaced(write: Write, tmp_path: Path) -> None:
         _pack(source)
     (tmp_path / "packed" / "diary.txt").unlink()
     first = _pack(source)
+    (tmp_path / "packed" / "diary.txt").write_text("dear")
+    with pytest.raises(RequestError, match="holds something else"):
+        _pack(source)
+    (tmp_path / "packed" / "diary.txt").unlink()
     assert _pack(source).sha256 == first.sha256 != _pack(source, 32).sha256
 
 
-def test_a_pipe_or_a_broken_link_is_not_replaced_by_a_folder(write: Write, tmp_path: Path) -> None:
+def test_a_pipe_is_not_replaced_by_a_folder_nor_a_link_by_what_it_leads_to(
+    write: Write, tmp_path: Path
+) -> None:
     source, out = write([pair(number, 5, 5) for number in range(9)]), tmp_path / "packed"
     os.mkfifo(out)
     with pytest.raises(RequestError, match="holds something else"):
         _pack(source)
     assert out.is_fifo()
     out.unlink()
-    out.symlink_to(tmp_path / "gone")
-    with pytest.raises(RequestError, match="holds something else"):
-        _pack(source)
-    assert out.is_symlink()
+    out.symlink_to(tmp_path / "there")
+    for seq_len in (16, 32):
+        _pack(source, seq_len)
+        assert out.is_symlink() and load_packed(tmp_path / "there").seq_len == seq_len
 
 
 def test_a_cut_or_foreign_folder_is_refused(write: Write, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The first pass encodes line by line into one file, the second copies that, packe
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ from paribus.text.tokenizers import Tokenizer
 
 LOSSES = ("answers", "all")
 _BUFFER_BYTES = 2**20
+
+
+_LONGEST = 2**24  # tokens of a row
+_WRITTEN = re.compile(
+    r"(train|heldout)-[a-z]+\.bin|meta\.json|tokenizer"
+)  # what a folder may hold to be replaced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ def pack(
     was packed into `out` before is replaced. Raises `RequestError` for a bad line, with its number, and for anything
     else that cannot be met; `WorkError` for a full disk.
     """
-    source, out = Path(os.path.expanduser(source)), Path(os.path.expanduser(out)).absolute()
+    source, out = Path(os.path.expanduser(source)), Path(os.path.realpath(os.path.expanduser(out)))
     _check(source, out, seq_len=seq_len, overflow=overflow, loss=loss, held_out=held_out)
     spooler = Spooler(
         tokenizer,
@@ -137,8 +144,10 @@ def _check(source: Path, out: Path, *, seq_len: int, overflow: str, loss: str, h
     check_overflow(overflow)
     if loss not in LOSSES:
         raise RequestError(f"there is no --loss {loss!r}; {nearest(loss, LOSSES)}")
-    if seq_len < 2:
-        raise RequestError(f"seq_len is {seq_len}: a row that predicts anything has at least 2 tokens")
+    if not 2 <= seq_len <= _LONGEST:
+        raise RequestError(
+            f"seq_len is {seq_len:,}: a row that predicts anything has at least 2 tokens, and here at most {_LONGEST:,}"
+        )
     if not 0 < held_out < 1:
         raise RequestError(
             f"held_out is {held_out:g}: it is a share of the tokens, more than 0 and less than 1"
@@ -147,7 +156,8 @@ def _check(source: Path, out: Path, *, seq_len: int, overflow: str, loss: str, h
         what = "is a folder" if source.is_dir() else "is not there"
         raise RequestError(f"{shown(source)} {what}: give a .jsonl file of conversations")
     if out.is_dir():
-        taken = any(out.iterdir()) and not is_packed(out)
+        names = [path.name for path in out.iterdir()]
+        taken = bool(names) and not (is_packed(out) and all(map(_WRITTEN.fullmatch, names)))
     else:
         taken = os.path.lexists(out)
     if taken:

@@ -107,7 +107,9 @@ def _object(content: bytes) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         raise RequestError(f"is not UTF-8: byte {error.start:,} of the line is wrong") from error
     except json.JSONDecodeError as error:
-        raise RequestError(f"is not JSON: {error.msg} at column {error.colno:,}") from error
+        raise RequestError(
+            f"is not JSON: {error.msg.removesuffix(' at')} at column {error.colno:,}"
+        ) from error
     except (RecursionError, ValueError) as error:
         raise RequestError(
             "is JSON that cannot be read: nested too deeply, or with too long a number"
