@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import subprocess
 import sys
@@ -264,3 +265,35 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(
     again = paribus(*arguments, "--json")
     assert again.returncode == 0, again.stderr
     assert all(trial["status"] == "done" for trial in json.loads(again.stdout)["trials"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "prepare", "corpus.txt", "--out", "x" * 300),
+        ("data", "sft", "x" * 300, "--out", "packed", "--seq-len", "64"),
+        ("plot", "rope", "--out", "corpus.txt/rope.svg"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_sentence(
+    paribus: Paribus,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = paribus(*arguments)
+    assert done.returncode in (1, 2) and done.stderr.count("paribus: ") == 1
+    assert "File name too long" in done.stderr or "Not a directory" in done.stderr
+
+
+def test_a_terminal_that_is_not_unicode_is_written_to() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "paribus", "explain", "swiglu"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "?" in done.stdout and done.stdout.isascii()

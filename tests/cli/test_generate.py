@@ -50,7 +50,7 @@ def test_the_text_is_what_the_model_goes_on_with(folder: Path) -> None:
 
 
 def test_a_file_of_prompts_gives_each_what_it_gives_alone(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "prompts.txt").write_text("one\n\nanother one\n3\n")
+    (tmp_path / "prompts.txt").write_text("\ufeffone\n\nanother one\n3\n")  # as some editors begin a file
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "one"}\n{"prompt": "another one"}\n{"prompt": "3"}\n')
     drawn = ("-n", 6, "--temperature", 0.9, "--seed", 4)
     in_batches = [

@@ -5,6 +5,7 @@ import pytest
 
 from paribus.cli import reading
 from paribus.errors import RequestError
+from paribus.study.likeness import read_scale
 
 
 def test_values_are_read_as_yaml_reads_them() -> None:
@@ -26,6 +27,15 @@ def test_a_grid_is_one_list_a_key() -> None:
 )
 def test_durations_have_a_unit(text: str, seconds: float) -> None:
     assert reading.seconds(text, option="--budget") == seconds
+
+
+def test_a_size_beyond_all_numbers_is_refused() -> None:
+    with pytest.raises(RequestError, match="--most-bytes takes a size"):
+        reading.size("1e400", option="--most-bytes")
+    with pytest.raises(RequestError, match="--ladder takes sizes"):
+        reading.sizes("1e400,2e400", option="--ladder")
+    with pytest.raises(RequestError, match="a scale is a number of parameters"):
+        read_scale("1e400")
 
 
 def test_sizes_are_numbers_of_parameters() -> None:

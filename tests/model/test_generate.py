@@ -42,6 +42,17 @@ def test_a_text_that_outgrows_longrope_is_read_again(
     assert torch.equal(text, argmax_loop(model, ids(prompt), 14, window=window))
 
 
+@pytest.mark.parametrize("prompt", [3, 6])
+def test_a_text_that_outgrows_one_longrope_after_another_is_read_again_each_time(
+    make_config: MakeConfig, prompt: int
+) -> None:
+    lists = {"short_factor": [1.0, 1.5], "long_factor": [4.0, 9.0]}
+    patterns = [{"name": "rope_longrope", "original_length": length, **lists} for length in (5, 9)]
+    model = model_of(make_config, position=patterns, head_dim=4, num_layers=2)
+    text = generate(model, ids(prompt), max_new_tokens=12)
+    assert torch.equal(text, argmax_loop(model, ids(prompt), 12))
+
+
 def test_greedy_of_an_encoder_decoder_reads_its_source(make_config: MakeConfig) -> None:
     model = model_of(make_config, architecture="encoder_decoder")
     texts = []

@@ -235,6 +235,18 @@ def test_the_speedup_is_of_one_scheme_also_where_a_control_stands_out_in_another
     assert speedups[0] == speedups[1]
 
 
+def test_tokens_are_those_of_whole_steps_and_unequal_ones_are_told() -> None:
+    plan = plan_of({"train.batch_size": [4, 18]})
+    small, large = (arm for arm in plan.arms if not arm.control)
+    assert (small.train.tokens, small.tokens) == (640, 640)
+    assert large.tokens == 640 // (18 * 16) * 18 * 16 < 640
+    built = build(plan, bowl({"handicap": 0.3}))
+    assert [row["tokens"] for row in built["arms"]] == [640, large.tokens]
+    (said,) = [note for note in notes(plan) if "in whole steps" in note]
+    assert f"{large.tokens:,} to 640 tokens" in said
+    assert not [note for note in notes(plan_of({"train.batch_size": [4, 8]})) if "in whole steps" in note]
+
+
 def test_all_figures_of_a_control_are_of_the_scheme_under_which_it_fails() -> None:
     plan = plan_of({"ffn": ["relu", "swiglu"]}, schemes=["fan_in", "normal_0.02"])
 

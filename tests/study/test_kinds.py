@@ -83,6 +83,20 @@ def test_an_arm_reaches_as_far_as_its_loss_stays_within_five_percent() -> None:
     assert section["train_length"] == 16 and section["contexts"] == [16, 32, 64, 128]
 
 
+def test_a_length_that_some_seed_could_not_read_has_no_mean_of_the_others() -> None:
+    plan = _plan("position", "seeds=4")
+
+    def give(trial: Trial) -> dict[str, Any]:
+        read = _length({16: 2.0, 32: None if trial.seed == 2 else 2.01})
+        read["length"]["end"]["why_not"] = {"plain": {"32": "not finite"}} if trial.seed == 2 else {}
+        return outcome(_valley(trial)) | {"probes": read}
+
+    section = _build(plan, give)["length"]
+    for row in section["arms"]:
+        assert row["plain"]["16"]["mean"] == pytest.approx(2.0) and row["plain"]["32"] is None
+        assert row["reach"]["plain"] == 16 and row["why_not"]["plain"] == {"32": "not finite"}
+
+
 def test_stuck_is_no_better_than_the_frequencies_of_tokens() -> None:
     assert judged(outcome(3.99), 4.0) == "trained"
     assert judged(outcome(4.0), 4.0) == "stuck"

@@ -42,7 +42,7 @@ def test_workers_give_what_this_process_would_and_progress_adds_up(planned: Plan
     assert {trial.key: result["val_bpb"] for trial, result in apart} == {
         trial.key: result["val_bpb"] for trial, result in here
     }
-    assert sum(seen) == sum(trial.train.tokens for trial in trials)
+    assert sum(seen) == sum(trial.tokens for trial in trials)
 
 
 def test_if_every_trial_fails_the_study_stops_and_says_why(planned: Planned, tmp_path: Path) -> None:

@@ -64,9 +64,9 @@ def test_placebo_differs_by_salted_draws_and_handicap_by_tokens_alone() -> None:
     assert dataclasses.replace(placebo, name="relu", salted=(), control=False) == relu
     assert placebo.salted == ("ffn",)
     assert dataclasses.replace(handicap, name="relu", train=relu.train, control=False) == relu
-    assert dataclasses.replace(handicap.train, tokens=relu.tokens) == relu.train
-    assert handicap.tokens == 0.75 * relu.tokens
-    assert plan.trial(handicap, 1e-3, 0).train.tokens == handicap.tokens
+    assert dataclasses.replace(handicap.train, tokens=relu.train.tokens) == relu.train
+    assert handicap.train.tokens == 0.75 * relu.train.tokens
+    assert plan.trial(handicap, 1e-3, 0).tokens == handicap.tokens == handicap.train.trained_tokens
 
 
 def test_every_arm_meets_every_rate_and_seed_once() -> None:

@@ -110,7 +110,7 @@ def test_flops_are_matched_by_tokens() -> None:
     step = flops_per_token(shaw) * shaw.train.tokens_per_step
     assert abs(spent["shaw"] - spent["rope"]) <= step / 2
     assert spent["shaw"] / spent["rope"] - 1 == pytest.approx(shaw.compute_mismatch)
-    assert rope.tokens == 400_000
+    assert rope.train.tokens == 400_000
 
 
 def test_time_is_matched_by_tokens_from_a_given_throughput() -> None:

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 
 from paribus.errors import RequestError
 from paribus.study.planning import make_plan
@@ -35,6 +36,20 @@ def test_yaml_reads_exponents_as_numbers() -> None:
 
 def test_yaml_reads_on_and_off_as_words_and_true_as_a_boolean() -> None:
     assert load_yaml("[on, off, yes, true, False]") == ["on", "off", "yes", True, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["!!timestamp x", "!!int x", "9" * 5000, "[" * 500, "!!python/name:os.system ''"]
+)
+def test_yaml_that_cannot_be_built_is_an_error_of_yaml(text: str) -> None:
+    assert load_yaml("[2026-13-45, 2026-01-02]") == ["2026-13-45", "2026-01-02"]
+    with pytest.raises(yaml.YAMLError):
+        load_yaml(text)
+
+
+def test_a_grid_that_is_none_is_one_sentence() -> None:
+    with pytest.raises(RequestError, match="the setting vary is 5"):
+        resolve("default", {"data": "x"}, [], file={"vary": 5})
 
 
 def test_a_part_may_carry_options() -> None:

@@ -68,6 +68,9 @@ def describe_arm(plan: Plan, arm: Arm) -> dict[str, Any]:
     }
 
 
+_UNLIKE = 0.005  # tokens or compute that differ by more are told of
+
+
 def notes(plan: Plan) -> tuple[str, ...]:
     """What a user should hear of before a study runs."""
     said = []
@@ -75,6 +78,20 @@ def notes(plan: Plan) -> tuple[str, ...]:
     if len(lengths) > 1 and plan.kind != "tokenizer":
         said.append(
             "the arms read windows of different lengths, and each is scored on windows of its own length"
+        )
+    arms = [arm for arm in plan.arms if not arm.control]
+    fewest, most = min(arm.tokens for arm in arms), max(arm.tokens for arm in arms)
+    asked = {"train.tokens", "train.passes"} & set(plan.varied)
+    if plan.matched in ("params", "none") and not asked and most > (1 + _UNLIKE) * fewest:
+        said.append(
+            f"in whole steps the arms train on {fewest:,} to {most:,} tokens: with more train.tokens, or a number that "
+            "every arm's step divides, they come closer"
+        )
+    worst = max(arms, key=lambda arm: abs(arm.compute_mismatch))
+    if plan.matched in ("flops", "time") and abs(worst.compute_mismatch) > _UNLIKE:
+        said.append(
+            f"in whole steps {worst.name} takes {worst.compute_mismatch:+.1%} of the compute of {plan.baseline}: more "
+            "train.tokens bring it closer"
         )
     if plan.matched == "none" and len({num_params(arm.model) for arm in plan.arms}) > 1:
         said.append(
@@ -151,10 +168,13 @@ def _held_equal_by_tokenizers(plan: Plan, tuned: str) -> list[str]:
     train, own = plan.train, plan.data["tokenizers"]
     contexts = [arm.train.seq_len * own[arm.name]["bytes_per_token"] for arm in plan.arms if not arm.control]
     flops = max(abs(arm.compute_mismatch) for arm in plan.arms if not arm.control)
+    read = {arm.name: arm.tokens * own[arm.name]["bytes_per_token"] for arm in plan.arms if not arm.control}
+    unlike = max(abs(each / read[plan.baseline] - 1) for each in read.values())
     return [
         "Body: all parameters but embedding and head, which grow with the vocabulary and are reported.",
         f"Context: {min(contexts):.0f} to {max(contexts):.0f} bytes, in as many tokens as these are to each arm.",
-        f"Training: {train.steps:,} steps of {train.batch_size} windows, so the same bytes, a completed schedule."
+        f"Training: {train.steps:,} steps of {train.batch_size} windows, a completed schedule, with bytes "
+        f"within {unlike:.2%} of the baseline's in every arm (a window is a whole number of tokens)."
         if plan.matched == "bytes"
         else _within("Training FLOPs, embedding and head included (the number of steps moved)", flops),
         *_tokenizers_from(plan),
@@ -209,7 +229,7 @@ def not_controlled(plan: Plan) -> list[str]:
     scale = (
         f"{params:,} to {most:,} parameters, {tokens / params:.1f} to {tokens_of_most / most:.1f}"
         if most > 1.1 * params
-        else f"{num_params(model):,} parameters, {plan.train.tokens / num_params(model):.1f}"
+        else f"{num_params(model):,} parameters, {plan.train.trained_tokens / num_params(model):.1f}"
     )
     schemes = " and ".join(plan.schemes)
     optimisers = dict.fromkeys({"adamw": "AdamW", "muon": "Muon"}[arm.train.optimiser] for arm in plan.arms)
@@ -258,11 +278,11 @@ def training(plan: Plan, ran: Ran) -> dict[str, Any]:
 
     return {
         "objective": each(lambda train: train.objective),
-        "tokens": each(lambda train: train.tokens),
+        "tokens": each(lambda train: train.trained_tokens),
         "steps": each(lambda train: train.steps),
         "batch_size": each(lambda train: train.batch_size),
         "seq_len": each(lambda train: train.seq_len),
-        "tokens_per_parameter": plan.train.tokens / num_params(plan.arm(plan.baseline).model),
+        "tokens_per_parameter": plan.train.trained_tokens / num_params(plan.arm(plan.baseline).model),
         "learning_rates": [float(rate) for rate in ran.rates],
         "schedule": each(
             lambda train: (

@@ -63,7 +63,8 @@ class Arm:
 
     @property
     def tokens(self) -> int:
-        return self.train.tokens
+        """Tokens it trains on."""
+        return self.train.trained_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ class Trial:
     @property
     def tokens(self) -> int:
         """Tokens it trains on."""
-        return self.train.tokens
+        return self.train.trained_tokens
 
     @functools.cached_property
     def graph(self) -> str:

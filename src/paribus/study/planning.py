@@ -220,7 +220,7 @@ def _of_equal_compute(arm: Arm, arms: Sequence[Arm], baseline: str, *, cost: Map
     reference = next(each for each in arms if each.name == baseline)
     budget = cost[baseline] * reference.train.steps * reference.train.tokens_per_step
     steps = round(budget / cost[arm.name] / arm.train.tokens_per_step)
-    tokens = arm.tokens if arm.name == baseline else max(steps, 2) * arm.train.tokens_per_step
+    tokens = arm.train.tokens if arm.name == baseline else max(steps, 2) * arm.train.tokens_per_step
     train = dataclasses.replace(arm.train, tokens=tokens)
     spent = cost[arm.name] * train.steps * train.tokens_per_step
     return dataclasses.replace(arm, train=train, compute_mismatch=spent / budget - 1)
@@ -235,11 +235,11 @@ def _controls(settings: StudySettings, reference: Arm, slots: Sequence[str]) -> 
     drawn = {slot_of(name) for name, _, role, _ in roles(on_meta(reference.model)) if role.start is None}
     salted = tuple(slot for slot in slots if slot in drawn) or (EVERYTHING,)
     try:
-        tokens = int(reference.tokens * settings.handicap)
+        tokens = int(reference.train.tokens * settings.handicap)
         handicapped = dataclasses.replace(reference.train, tokens=tokens)
     except RequestError:
         raise RequestError(
-            f"train.tokens {reference.tokens} is too little: the handicapped control trains on "
+            f"train.tokens {reference.train.tokens} is too little: the handicapped control trains on "
             f"{settings.handicap:.0%} of it, and that is under two steps"
         ) from None
     return [

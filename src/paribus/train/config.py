@@ -85,6 +85,11 @@ class TrainConfig:
         return self.tokens // self.tokens_per_step
 
     @property
+    def trained_tokens(self) -> int:
+        """Tokens of these steps, at most `tokens`."""
+        return self.steps * self.tokens_per_step
+
+    @property
     def unique_tokens(self) -> int | None:
         """Tokens of text that the run may see, whole windows of them; None: the whole training split."""
         if self.passes is None:

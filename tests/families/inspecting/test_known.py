@@ -15,6 +15,7 @@ from paribus import registry
 from paribus.families.family import families, family_of, interpret
 from paribus.families.inspecting.counted import of_config
 from paribus.families.inspecting.inspection import inspect
+from paribus.model.cache import Cache
 from paribus.model.config import ModelConfig
 from paribus.model.count import num_params, on_meta
 
@@ -119,6 +120,19 @@ def test_one_head_of_keys_is_one_head_in_the_evidence(tmp_path: Path) -> None:
     folder = write_config(tmp_path, config_of(num_key_value_heads=1))
     [claim] = [each for each in inspect(folder).claims if each.name == "kv_cache_bytes_per_token"]
     assert " · 1 head · " in claim.evidence[0].what
+
+
+def test_an_encoder_decoder_keeps_its_source_too(written: Written) -> None:
+    folder, _ = written("t5")
+    found = inspect(folder, context=16)
+    a_token = found.value("sizes", "kv_cache_bytes_per_token")
+    assert found.value("sizes", "kv_cache_bytes") == 2 * 16 * a_token
+    model = paribus.load(folder)
+    cache = Cache()
+    ids = torch.zeros(1, 16, dtype=torch.long)
+    with torch.inference_mode():
+        model(ids, source_BS=ids, cache=cache)
+    assert found.value("sizes", "kv_cache_bytes") == cache.nbytes // 2  # bfloat16 for float32
 
 
 def test_windows_bound_what_is_kept_of_the_past(written: Written) -> None:

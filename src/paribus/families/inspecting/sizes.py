@@ -131,9 +131,13 @@ def _kept(inspection: Inspection, context: int) -> list[Claim]:
     whole = sum(min(window or context, context) for window in windows)
     said = f"{heads} {'head' if heads == 1 else 'heads'} · {head_dim} · keys and values · 2 bytes"
     rest = "" if growing == len(windows) else f"; {len(windows) - growing} layers keep their window alone"
+    at = f"at {context:,} tokens"
+    if inspection.value("model", "architecture") == "encoder_decoder":
+        # Cross-attention keeps the source, whatever the window.
+        whole, at = whole + len(windows) * context, f"{at}, and as many of the source"
     return [
         _size(names[0], growing * a_layer, "config", f"{growing} layers · {said}{rest}"),
-        _size(names[1], whole * a_layer, "config", f"at {context:,} tokens"),
+        _size(names[1], whole * a_layer, "config", at),
     ]
 
 

@@ -61,11 +61,20 @@ def _row(name: str, scaling: str, found: Sequence[Mapping[str, Any]]) -> dict[st
     for mode in ("plain", "window"):
         contexts = read[0].get(mode, {})
         row[mode] = {
-            context: over_seeds([each[mode][context]["bpb"] for each in read if each[mode].get(context)])
+            # A mean over the seeds that could read so far would hide those that could not.
+            context: over_seeds([each[mode][context]["bpb"] for each in read])
+            if all(each[mode].get(context) for each in read)
+            else None
             for context in contexts
         }
     row["reach"] = {mode: _reach(row[mode], found[0]["train_length"]) for mode in ("plain", "window")}
-    row["why_not"] = read[0].get("why_not", {})
+    row["why_not"] = {
+        mode: {
+            context: why for each in read for context, why in each.get("why_not", {}).get(mode, {}).items()
+        }
+        for mode in ("plain", "window")
+        if any(mode in each.get("why_not", {}) for each in read)
+    }
     row["by_position"] = [] if scaling else _by_position(read)
     return row
 
