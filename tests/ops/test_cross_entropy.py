@@ -92,6 +92,22 @@ def test_tied_weights_have_the_same_gradient_where_it_can_be_differentiated_agai
     torch.testing.assert_close(gradient(again=True), gradient(again=False))
 
 
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_transforms_of_torch_func_give_the_same(name: str) -> None:
+    x, weight, targets = inputs()
+
+    def loss(x: Tensor, weight: Tensor) -> Tensor:
+        return linear_cross_entropy(x, weight, targets, reduction="sum", **OPTIONS[name])
+
+    found = torch.func.grad(loss, argnums=(0, 1))(x.detach(), weight.detach())
+    torch.testing.assert_close(found, torch.autograd.grad(loss(x, weight), (x, weight)))
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None))(x.detach()[None], weight.detach())
+    torch.testing.assert_close(each[0], found[0])
+    tangents = torch.ones_like(x), torch.ones_like(weight)
+    _, along = torch.func.jvp(loss, (x.detach(), weight.detach()), tangents)
+    torch.testing.assert_close(along, found[0].sum() + found[1].sum())
+
+
 def test_only_the_head_or_only_the_stream_may_learn() -> None:
     x, weight, targets = inputs()
     both = torch.autograd.grad(linear_cross_entropy(x, weight, targets).sum(), (x, weight))

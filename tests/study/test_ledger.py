@@ -64,3 +64,17 @@ def test_a_session_counts_once_it_finished_a_trial(tmp_path: Path) -> None:
         sessions = ledger.sessions()
     assert [session["machine"] for session in sessions] == ["first", "second"]
     assert all(session["seconds"] >= 0 for session in sessions)
+
+
+def test_a_ledger_that_was_damaged_behind_its_first_page_is_refused(tmp_path: Path) -> None:
+    with _open(tmp_path / "l") as ledger:
+        ledger.record("k", arm="relu", rate=1e-3, seed=0, result=outcome(2.5))
+    connection = sqlite3.connect(tmp_path / "l")
+    with connection:
+        connection.execute("UPDATE trials SET result = '{\"val_bpb\": 2'")
+        connection.execute("UPDATE sessions SET environment = 'x'")
+    connection.close()
+    with _open(tmp_path / "l") as ledger:
+        for read in (ledger.results, ledger.sessions):
+            with pytest.raises(RequestError, match="is not a readable ledger .* move it away"):
+                read()

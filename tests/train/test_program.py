@@ -1,4 +1,5 @@
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,19 @@ def test_a_compiler_that_finds_no_python_headers_does_not_count(
     train, why = _decided(monkeypatch, _compiler(tmp_path / "compiler", code=1))
     assert train.compile == "off"
     assert why is not None and "Python's headers" in why
+
+
+def test_what_a_killed_compiler_left_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    (tmp_path / "ab").mkdir()
+    old, new, whole = (tmp_path / "ab" / f"{name}.main.so" for name in ("old", "new", "whole"))
+    for path, content in ((old, b""), (new, b""), (whole, b"x")):
+        path.write_bytes(content)
+    for path in (old, whole):
+        os.utime(path, (1, 1))
+    module.forget_broken_libraries.cache_clear()
+    module.forget_broken_libraries()
+    assert not old.exists() and new.exists() and whole.exists()
 
 
 def test_a_working_compiler_is_used_with_its_arguments(

@@ -53,14 +53,12 @@ def linear_cross_entropy(
         raise RequestError(f"the reduction of a loss is none, sum or mean; it is {reduction!r}")
     form = Form(ignore_index, label_smoothing, z_loss, softcap, scale)
     form.check()
-    x_ND = as_autocast(x_ND)
-    nats_N = _Nats.apply(
-        x_ND.flatten(0, -2),
-        weight_VD.to(x_ND.dtype),
-        None if bias_V is None else bias_V.to(x_ND.dtype),
-        targets_N.flatten(),
-        form,
-    )
+    x_ND, targets_N = as_autocast(x_ND).flatten(0, -2), targets_N.flatten()
+    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+        nats_N = form.plain_nats(x_ND, weight_VD, bias_V, targets_N)
+    else:
+        weight_VD, bias_V = weight_VD.to(x_ND.dtype), None if bias_V is None else bias_V.to(x_ND.dtype)
+        nats_N = _Nats.apply(x_ND, weight_VD, bias_V, targets_N, form)
     if reduction == "none":
         return nats_N
     total = nats_N.sum()

@@ -16,8 +16,10 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -99,6 +101,25 @@ class Loss(NamedTuple):
         return self.nats_BT.sum(dim=1)
 
 
+@functools.cache
+def forget_broken_libraries() -> None:
+    """Remove what a compiler that was killed left in its cache: an empty library would stop every later start.
+
+    One that another process is about to write is not as old.
+    """
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    now = time.time()
+    for folder, _, names in os.walk(cache_dir()):
+        for path in (Path(folder, name) for name in names if name.endswith(".so")):
+            with contextlib.suppress(OSError):
+                if path.stat().st_size == 0 and now - path.stat().st_mtime > _ABOUT_TO_BE_WRITTEN:
+                    path.unlink()
+
+
+_ABOUT_TO_BE_WRITTEN = 10.0  # seconds
+
+
 #: Models of up to so many layers are compiled whole: 4 to 10 % faster, and the time to compile grows with them.
 WHOLE_UP_TO = 6
 
@@ -135,6 +156,7 @@ class Program:
         blocks = list(self.model.blocks())
         self.compiled_by = ("model" if len(blocks) <= WHOLE_UP_TO else "block") if self.compiled else None
         if self.compiled:
+            forget_broken_libraries()
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.
             torch._dynamo.reset()
         if self.compiled_by == "model":
