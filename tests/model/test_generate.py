@@ -226,3 +226,32 @@ def test_an_empty_prompt_and_an_encoder_and_a_missing_source_are_refused(make_co
             generate(model, ids(), max_new_tokens=1)
     with pytest.raises(RequestError, match="needs a source"):
         generate(model_of(make_config, architecture="encoder_decoder"), ids(), max_new_tokens=1)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "said"),
+    [
+        (torch.tensor([[1.7, 2.0]]), {}, "prompts are ids, whole numbers; these are torch.float32"),
+        ([[1.7, 2]], {}, "prompts are ids, whole numbers"),
+        ([[1, 2]], {"max_new_tokens": 2.5}, "max_new_tokens is a whole number of at least 0; it is 2.5"),
+        ([[1, 2]], {"window": 2.5}, "window is a whole number"),
+    ],
+)
+def test_what_is_no_whole_number_is_refused(
+    make_config: MakeConfig, prompts: Any, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RequestError, match=said):
+        generate(model_of(make_config), prompts, **{"max_new_tokens": 2} | options)
+
+
+def test_ids_of_any_whole_dtype_are_read(make_config: MakeConfig) -> None:
+    model, options = model_of(make_config), {"max_new_tokens": 4, "repetition_penalty": 1.5}
+    found = generate(model, ids(3).to(torch.uint8), **options)  # type: ignore[arg-type]
+    assert torch.equal(found, generate(model, ids(3), **options))  # type: ignore[arg-type]
+
+
+def test_every_row_has_a_source_of_its_own(make_config: MakeConfig) -> None:
+    model = model_of(make_config, architecture="encoder_decoder")
+    for rows in (1, 3):
+        with pytest.raises(RequestError, match=f"one source a row; there are {rows} for 2 rows"):
+            generate(model, ids(3), max_new_tokens=2, source_BS=ids(4)[:1].repeat(rows, 1))

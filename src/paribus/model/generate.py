@@ -109,8 +109,9 @@ def _checked(
     source_valid_BS: Tensor | None = None,
 ) -> Iterator[Step]:
     """The stream, once it is known that it can be made."""
-    if max_new_tokens < 0:
-        raise RequestError(f"max_new_tokens is a number of at least 0; it is {max_new_tokens}")
+    for name, number in (("max_new_tokens", max_new_tokens), ("window", window or 0), ("sinks", sinks)):
+        if not isinstance(number, int) or number < 0:
+            raise RequestError(f"{name} is a whole number of at least 0; it is {number!r}")
     if isinstance(model, Prepared):
         if copies is not None or (dtype is not None and dtype != model.dtype):
             raise RequestError(f"the model was prepared to compute in {model.dtype}, with the copies it has")
@@ -124,6 +125,8 @@ def _checked(
         raise RequestError("an encoder sees later tokens too, so it cannot go on from a text")
     batch = batch_of(prompts, vocab_size=config.vocab_size, device=prepared.model.embedding.weight.device)
     rows = len(batch.pad_B)
+    if source_BS is not None and len(source_BS) != rows:
+        raise RequestError(f"there is one source a row; there are {len(source_BS)} for {rows} rows")
     seeds = [row_seed(seed, row) for row in range(rows)] if isinstance(seed, int) else list(seed)
     if len(seeds) != rows:
         raise RequestError(f"there is one seed, or one for each row; there are {len(seeds)} for {rows} rows")

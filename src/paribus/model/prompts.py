@@ -60,9 +60,12 @@ def batch_of(prompts: Prompts, *, vocab_size: int, device: torch.device) -> Batc
             raise RequestError(f"prompts are ids [rows, tokens]; these have the shape {tuple(prompts.shape)}")
         rows = list(prompts)
     else:
-        rows = [torch.as_tensor(row, dtype=torch.long) for row in prompts]
+        rows = [torch.as_tensor(row) for row in prompts]
     if not rows or any(row.ndim != 1 or len(row) < 1 for row in rows):
         raise RequestError("generating needs at least one token to go on from, in every row")
+    if broken := [row.dtype for row in rows if row.is_floating_point() or row.dtype == torch.bool]:
+        raise RequestError(f"prompts are ids, whole numbers; these are {broken[0]}")
+    rows = [row.long() for row in rows]
     if strange := [row for row in rows if row.min() < 0 or row.max() >= vocab_size]:
         raise RequestError(
             f"prompts are ids of the model's {vocab_size:,} tokens, 0 to {vocab_size - 1}; one has "
