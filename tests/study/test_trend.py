@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from paribus.study.verdicts.trend import trend
 
@@ -97,3 +98,23 @@ def coverage(studies, sizes, between):
         result = trend(2.0 ** np.arange(sizes), y, errors)
         held += result.low <= -0.01 <= result.high
     return held / studies
+
+
+@pytest.mark.parametrize("sizes", [2, 3])
+def test_errors_that_were_estimated_widen_the_interval(sizes):
+    rng, held = np.random.default_rng(1), {None: 0, 3: 0}
+    for _ in range(2000):
+        errors = rng.uniform(0.005, 0.02, sizes)
+        y = -0.01 * np.arange(sizes) + errors * rng.standard_normal(sizes)
+        estimated = errors * np.sqrt(rng.chisquare(3, sizes) / 3)
+        for df in held:
+            result = trend(2.0 ** np.arange(sizes), y, estimated, None if df is None else [df] * sizes)
+            held[df] += result.low <= -0.01 <= result.high
+    assert held[3] / 2000 > 0.94 > held[None] / 2000
+
+
+def test_the_degrees_of_freedom_are_those_of_welch_for_two_sizes():
+    ours = trend([1, 2], [0.1, 0.3], [0.02, 0.05], [3, 9])
+    df = (0.02**2 + 0.05**2) ** 2 / (0.02**4 / 3 + 0.05**4 / 9)
+    half = stats.t.ppf(0.975, df) * math.hypot(0.02, 0.05)
+    assert (ours.low, ours.high) == pytest.approx((0.2 - half, 0.2 + half))
