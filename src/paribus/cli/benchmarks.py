@@ -120,6 +120,8 @@ def _run(
         print(json.dumps(document, indent=2, allow_nan=False))
     else:
         display.show(table(document))
+    if all(row["unavailable"] for row in document["rows"]):
+        raise typer.Exit(1)
 
 
 def override(word: str) -> tuple[str, Any]:
