@@ -94,7 +94,8 @@ def test_a_text_ends_before_a_stop_string(folder: Path) -> None:
         (("a", "--chat"), "no chat template"),
         (("a", "--dtype", "int8"), "--dtype is one of"),
         (("a", "--top-p", "2"), "top_p"),
-        (("--prompts", "missing.txt"), "cannot be read"),
+        (("--prompts", "missing.txt"), "there is no file missing.txt"),
+        (("--prompts", "/dev/zero"), "is not a file but a pipe, a socket or a device"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(folder: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -14,11 +14,13 @@ import typer
 from paribus.cli.json_option import JsonOption
 from paribus.cores import settle_waiting
 from paribus.errors import RequestError
+from paribus.files.opening import bytes_of
 
 if TYPE_CHECKING:
     from paribus.families.texts import TextModel
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+_MOST_PROMPT_BYTES = 256 * 2**20
 
 
 def generate(
@@ -133,9 +135,8 @@ def _texts(prompt: str | None, prompts: Path | None) -> list[str]:
         assert prompt is not None
         return [_stdin() if prompt == "-" else prompt]
     try:
-        lines = prompts.read_text("utf-8-sig").split("\n")  # a JSON string may hold the other ends of lines
-    except OSError as error:
-        raise RequestError(f"{prompts} cannot be read: {error.strerror or error}") from None
+        content = bytes_of(prompts, "a file of prompts", at_most=_MOST_PROMPT_BYTES)
+        lines = content.decode("utf-8-sig").split("\n")  # a JSON string may hold the other ends of lines
     except UnicodeDecodeError as error:
         raise RequestError(f"{prompts} is not UTF-8 text: byte {error.start:,} is wrong") from None
     if not any(line.strip() for line in lines):
