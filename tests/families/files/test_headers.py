@@ -24,10 +24,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-def _refuse(path: Path, raw: bytes, *parts: str) -> None:
+def _refused(path: Path, raw: bytes) -> str:
+    """What is said of a file of these bytes."""
     path.write_bytes(raw)
-    said = refusal(read_header, path)
-    assert all(part in said for part in (str(path), *parts))
+    return refusal(read_header, path)
 
 
 # What is read.
@@ -83,7 +83,8 @@ def test_eight_numbers_of_any_dtype_take_as_many_bytes_as_bits(path: Path, dtype
 
 @pytest.mark.parametrize("size", [0, 1, 7])
 def test_a_file_too_short_for_a_header_is_refused(path: Path, size: int) -> None:
-    _refuse(path, bytes(size), f"it has {size} bytes, too few for a header")
+    said = _refused(path, bytes(size))
+    assert str(path) in said and f"it has {size} bytes, too few for a header" in said
 
 
 def test_a_missing_file_is_refused(path: Path) -> None:
@@ -96,18 +97,19 @@ def test_a_pipe_is_refused_without_waiting(path: Path) -> None:
 
 
 def test_a_header_longer_than_the_file_is_a_truncated_file(path: Path) -> None:
-    _refuse(
-        path, file_of(b"{}", length=1_000), "is truncated: its header has 1,000 bytes and the file only 10"
-    )
+    said = _refused(path, file_of(b"{}", length=1_000))
+    assert str(path) in said and "is truncated: its header has 1,000 bytes and the file only 10" in said
 
 
 def test_a_header_one_byte_longer_than_the_file_is_a_truncated_file(path: Path) -> None:
-    _refuse(path, file_of(b"{}", length=3), "is truncated")
+    said = _refused(path, file_of(b"{}", length=3))
+    assert str(path) in said and "is truncated" in said
 
 
 @pytest.mark.parametrize("length", [MAX_HEADER_BYTES + 1, 2**63, 2**64 - 1])
 def test_a_header_of_more_than_25_mb_is_refused(path: Path, length: int) -> None:
-    _refuse(path, file_of(b"{}", length=length), f"a header of {length:,} bytes")
+    said = _refused(path, file_of(b"{}", length=length))
+    assert str(path) in said and f"a header of {length:,} bytes" in said
 
 
 def test_a_header_of_more_than_25_mb_is_refused_though_the_file_has_it(path: Path) -> None:
@@ -123,7 +125,7 @@ def test_a_header_that_claims_to_be_long_costs_no_memory(path: Path, length: int
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "what"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1234\n", "a Git LFS pointer"),
         (b"PK\x03\x04\x00\x00\x08\x08\x00\x00\x00\x00\x00\x00archive/data.pkl", "a pickle file of torch"),
@@ -134,28 +136,33 @@ def test_a_header_that_claims_to_be_long_costs_no_memory(path: Path, length: int
     ],
 )
 def test_another_file_under_the_name_of_a_safetensors_file_is_named(
-    path: Path, raw: bytes, said: str
+    path: Path, raw: bytes, what: str
 ) -> None:
-    _refuse(path, raw, f"is {said}")
+    said = _refused(path, raw)
+    assert str(path) in said and f"is {what}" in said
 
 
 # Headers that are no description of tensors.
 
 
 def test_a_header_that_is_no_json_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b"{'a': 1}"), "the header of", "is not JSON")
+    said = _refused(path, file_of(b"{'a': 1}"))
+    assert str(path) in said and "the header of" in said and "is not JSON" in said
 
 
 def test_a_header_that_breaks_off_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b'{"a": {"dtype"'), "the header of", "breaks off")
+    said = _refused(path, file_of(b'{"a": {"dtype"'))
+    assert str(path) in said and "the header of" in said and "breaks off" in said
 
 
 def test_a_header_of_zero_bytes_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b""), "the header of", "is empty")
+    said = _refused(path, file_of(b""))
+    assert str(path) in said and "the header of" in said and "is empty" in said
 
 
 def test_a_header_padded_with_zeros_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b"{}\0\0"), "the header of", "is not JSON")
+    said = _refused(path, file_of(b"{}\0\0"))
+    assert str(path) in said and "the header of" in said and "is not JSON" in said
 
 
 @pytest.mark.parametrize("pair", [b"[]", b"{}"])
@@ -172,18 +179,22 @@ def test_a_header_of_many_small_tensors_is_read(path: Path) -> None:
 
 
 def test_a_header_that_is_a_list_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b"[]"), "a list where a JSON object is expected")
+    said = _refused(path, file_of(b"[]"))
+    assert str(path) in said and "a list where a JSON object is expected" in said
 
 
 def test_a_tensor_described_twice_is_refused(path: Path) -> None:
     once = json.dumps(entry()).encode()
-    _refuse(path, file_of(b'{"a": ' + once + b', "a": ' + once + b"}", bytes(4)), "gives the key 'a' twice")
+    said = _refused(path, file_of(b'{"a": ' + once + b', "a": ' + once + b"}", bytes(4)))
+    assert str(path) in said and "gives the key 'a' twice" in said
 
 
 def test_metadata_given_twice_is_refused(path: Path) -> None:
-    _refuse(path, file_of(b'{"__metadata__": {"a": "1", "a": "2"}}'), "gives the key 'a' twice")
+    said = _refused(path, file_of(b'{"__metadata__": {"a": "1", "a": "2"}}'))
+    assert str(path) in said and "gives the key 'a' twice" in said
 
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, {"a": None}, ["a"], "a", 0, False])
 def test_metadata_that_is_not_text_is_refused(path: Path, metadata: Any) -> None:
-    _refuse(path, file_of({"__metadata__": metadata}), "a __metadata__ that is not text by key")
+    said = _refused(path, file_of({"__metadata__": metadata}))
+    assert str(path) in said and "a __metadata__ that is not text by key" in said
