@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 
 
 def headings(document: Mapping[str, Any]) -> list[str]:
@@ -83,8 +83,7 @@ def write(document: Mapping[str, Any], path: Path) -> None:
     text = (
         f"# Benchmark\n\n{markdown(document)}\n![times of the contenders]({path.with_suffix('.svg').name})\n"
     )
-    with appearing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+    write_whole(path, text.encode())
 
 
 def draw(document: Mapping[str, Any], path: Path) -> None:

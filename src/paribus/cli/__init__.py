@@ -75,9 +75,8 @@ _OF_A_NAME = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errn
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr, a bug of ours keeps its traceback."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a terminal that is not UTF-8 shows ? for what it does not have
+        # A terminal that is not UTF-8 shows ? for what it does not have.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
         app()
@@ -87,10 +86,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)  # whoever read our output is gone
     except OSError as error:
-        if error.errno not in _OF_THE_DISK and not (error.errno in _OF_A_NAME and error.filename):
+        of_a_name = error.errno in _OF_A_NAME and error.filename
+        if error.errno not in _OF_THE_DISK and not of_a_name:
             raise
         where = f" ({shown(error.filename, at_most=120)})" if error.filename else ""
-        typer.secho(
-            f"paribus: {error.strerror}{where}; nothing that was finished is lost", err=True, fg="red"
-        )
+        kept = "" if of_a_name else "; nothing that was finished is lost"
+        typer.secho(f"paribus: {error.strerror}{where}{kept}", err=True, fg="red")
         sys.exit(1)

@@ -15,7 +15,7 @@ import typer
 
 from paribus.cli import benchmarks
 from paribus.errors import RequestError
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -126,7 +126,7 @@ def verdict(
         "ran_on": _ran_on(),
     }
     if out is not None:
-        _write(out, page(document))
+        write_whole(out, page(document).encode())
         display.say(f"page: {out}")
     if as_json:
         print(json.dumps(document, indent=2, allow_nan=False))
@@ -162,11 +162,6 @@ def _check_writable(out: Path) -> None:
         raise RequestError(f"--out {out} cannot be written: there is no folder {out.parent}")
     if not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         raise RequestError(f"--out {out} cannot be written: permission denied")
-
-
-def _write(out: Path, text: str) -> None:
-    with appearing(out) as draft:
-        draft.write_text(text)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from pathlib import Path
 def appearing(path: Path) -> Iterator[Path]:
     """A draft beside `path`, to be written: it becomes `path` if nothing is raised, and is gone otherwise.
 
-    What is no file (a pipe, `/dev/null`, `/dev/stdout`) cannot be replaced: there the draft is `path` itself. A link
-    is followed. `OSError` is the caller's to say.
+    What is no file (a pipe, `/dev/null`) cannot be replaced: there the draft is `path` itself. A link is followed.
+    `OSError` is the caller's to say.
     """
-    if path.is_relative_to("/dev") or (path.exists() and not path.is_file()):
+    if path.exists() and not path.is_file():
         yield path
         return
     real = Path(os.path.realpath(path))
@@ -25,3 +25,9 @@ def appearing(path: Path) -> Iterator[Path]:
         os.replace(draft, real)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write the file `path`, so that it appears when it is complete."""
+    with appearing(path) as draft:
+        draft.write_bytes(content)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import os
 import platform
-import shutil
 import sys
 import zipfile
 from dataclasses import dataclass, field
@@ -17,8 +15,6 @@ from typing import Any
 import torch
 
 from paribus.train.optimiser import Optimiser
-
-_ROOM = 2**20  # with less than that free, a disk counts as full
 
 
 @dataclass
@@ -39,23 +35,18 @@ def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State)
     temporary = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(
-            {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)},
-            temporary,
-        )
+        saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
+        with temporary.open("wb") as file:  # ours, and not torch's, which does not say why a write fell short
+            torch.save(saved, file)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch.save raises RuntimeError when a write falls short
+    except (
+        OSError,
+        RuntimeError,
+    ) as error:  # torch raises the second as it closes what was not written whole
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-            print(f"no checkpoint was written: {_why(path.parent) or error}", file=sys.stderr)
-
-
-def _why(folder: Path) -> str | None:
-    """What torch does not say of a write that fell short."""
-    try:
-        return os.strerror(errno.ENOSPC) if shutil.disk_usage(folder).free < _ROOM else None
-    except OSError as error:
-        return error.strerror
+            why = error if isinstance(error, OSError) else error.__context__ or error
+            print(f"no checkpoint was written: {why}", file=sys.stderr)
 
 
 def forget(path: Path) -> None:

@@ -101,6 +101,9 @@ class Loss(NamedTuple):
         return self.nats_BT.sum(dim=1)
 
 
+_ABOUT_TO_BE_WRITTEN = 10.0  # seconds
+
+
 @functools.cache
 def forget_broken_libraries() -> None:
     """Remove what a compiler that was killed left in its cache: an empty library would stop every later start.
@@ -115,9 +118,6 @@ def forget_broken_libraries() -> None:
             with contextlib.suppress(OSError):
                 if path.stat().st_size == 0 and now - path.stat().st_mtime > _ABOUT_TO_BE_WRITTEN:
                     path.unlink()
-
-
-_ABOUT_TO_BE_WRITTEN = 10.0  # seconds
 
 
 #: Models of up to so many layers are compiled whole: 4 to 10 % faster, and the time to compile grows with them.

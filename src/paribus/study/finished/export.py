@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.study.finished.archive import Study
 from paribus.study.finished.records import load_trials
 
@@ -161,7 +161,6 @@ def write(content: bytes, out: Path) -> None:
         raise RequestError(f"{out} is a folder; name a file, as in {out / 'trials.csv'}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(out) as draft:
-            draft.write_bytes(content)
+        write_whole(out, content)
     except OSError as error:
         raise WorkError(f"{out} cannot be written: {error.strerror}") from error

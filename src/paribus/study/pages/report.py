@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, nearest
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.study.pages import plots
 from paribus.study.pages.answer import answer
 from paribus.study.pages.facts import Results, each
@@ -57,7 +57,8 @@ def write_report(results: Results, out: Path) -> dict[str, Path]:
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        _replace(out / name, text)
+        # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which JSON reads back as it was.
+        write_whole(out / name, text.encode("utf-8", "backslashreplace"))
     return {name: out / name for name in texts}
 
 
@@ -95,10 +96,3 @@ def _csv(results: Results) -> str:
     writer.writeheader()
     writer.writerows(trials)
     return out.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write `path` so that a reader sees the old file or the new one, never half of one."""
-    with appearing(path) as draft:
-        # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which JSON reads back as it was.
-        draft.write_bytes(text.encode("utf-8", "backslashreplace"))

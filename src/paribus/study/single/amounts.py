@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.study.engine import Listener
 from paribus.study.kinds.intervals import over_seeds
 from paribus.study.pages.plots.amounts import amounts_plot
@@ -112,8 +112,8 @@ def run(
         say(f"{share}, seed {seed}: {found[share][-1]['val_bpb']:.4f} bits per byte of held-out answers")
     assert first is not None
     results = _results(asked, first, found)
-    _write(out / RESULTS, json.dumps(results, indent=2) + "\n")
-    _write(out / PLOT, amounts_plot(results))
+    write_whole(out / RESULTS, (json.dumps(results, indent=2) + "\n").encode())
+    write_whole(out / PLOT, amounts_plot(results).encode())
     return results
 
 
@@ -169,8 +169,3 @@ def _results(
 
 
 _COUNTED = ("rows", "tokens", "loss_bearing", "steps")
-
-
-def _write(path: Path, text: str) -> None:
-    with appearing(path) as draft:
-        draft.write_text(text)

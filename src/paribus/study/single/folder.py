@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.study.folder import open_for
 from paribus.study.single.plan import RunPlan, computing_code
 from paribus.train.checkpoint import forget
@@ -42,8 +42,8 @@ def open_folder(
         for name in (RESULT, METRICS, PLOT):
             (path / name).unlink(missing_ok=True)
         shutil.rmtree(path / MODEL, ignore_errors=True)
-    with appearing(path / PLAN) as draft:
-        draft.write_text(json.dumps({**wanted, "threads": threads, "code": code}, indent=2) + "\n")
+    held = {**wanted, "threads": threads, "code": code}
+    write_whole(path / PLAN, (json.dumps(held, indent=2) + "\n").encode())
     return threads
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from paribus.files.appearing import appearing
+from paribus.files.appearing import appearing, write_whole
 from paribus.study.single.folder import METRICS, PLOT, RESULT
 from paribus.study.single.plan import RunPlan
 from paribus.train.result import RunResult
@@ -58,13 +58,13 @@ def write_curves(folder: Path, described: Mapping[str, Any]) -> None:
     writer = csv.DictWriter(table, _COLUMNS, restval="")
     writer.writeheader()
     writer.writerows({"tokens": tokens, **rows[tokens]} for tokens in sorted(rows))
-    _write(folder / METRICS, table.getvalue())
+    write_whole(folder / METRICS, table.getvalue().encode())
     _draw(folder / PLOT, rows)
 
 
 def write_result(folder: Path, described: Mapping[str, Any]) -> None:
     """result.json, whose being there says that the run is finished."""
-    _write(folder / RESULT, json.dumps(described, indent=2, allow_nan=False) + "\n")
+    write_whole(folder / RESULT, (json.dumps(described, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _draw(path: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
@@ -97,11 +97,6 @@ def _draw(path: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
         axes.legend(frameon=False)
         with appearing(path) as draft:
             figure.savefig(draft, format="svg", metadata={"Date": None})
-
-
-def _write(path: Path, text: str) -> None:
-    with appearing(path) as draft:
-        draft.write_text(text)
 
 
 def _finite(value: float) -> float | None:

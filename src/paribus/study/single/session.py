@@ -20,7 +20,7 @@ import yaml
 from paribus.cores import cores
 from paribus.errors import RequestError, WorkError
 from paribus.families.saving import save
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.model.count import num_params
 from paribus.model.transformer import Transformer
 from paribus.study import environment
@@ -202,8 +202,7 @@ def _train(
     saves: bool,
 ) -> Trained:
     plan, checkpoint = prepared.plan, out / CHECKPOINT
-    with appearing(out / SETTINGS) as draft:
-        draft.write_text(settings_file(prepared))
+    write_whole(out / SETTINGS, settings_file(prepared).encode())
     program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data))
     per_step, last = plan.train.tokens_per_step, -1
 

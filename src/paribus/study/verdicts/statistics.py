@@ -172,8 +172,12 @@ def difference_ratio(values: ArrayLike, baseline: int) -> tuple[float, float]:
     if len(variances) < 2:
         return 1.0, 1.0
     ratio = float(variances.max() / variances.min())
-    null = _null_difference_ratios(len(variances), by_seed.shape[1])
-    return ratio, (1 + len(null) - int(np.searchsorted(null, ratio))) / (1 + len(null))
+    return ratio, _chance(ratio, _null_difference_ratios(len(variances), by_seed.shape[1]))
+
+
+def _chance(ratio: float, null: Floats) -> float:
+    """The share of the null's ratios, sorted, that are as large; never 0."""
+    return (1 + len(null) - int(np.searchsorted(null, ratio))) / (1 + len(null))
 
 
 @lru_cache(maxsize=64)
@@ -197,8 +201,7 @@ def variance_ratio(layout: TwoWay) -> tuple[float, float]:
     """
     smallest, largest = float(layout.variances.min()), float(layout.variances.max())
     ratio = largest / smallest if smallest > 0 else math.inf
-    null = _null_ratios(len(layout.variances), layout.seeds)
-    return ratio, (1 + len(null) - int(np.searchsorted(null, ratio))) / (1 + len(null))
+    return ratio, _chance(ratio, _null_ratios(len(layout.variances), layout.seeds))
 
 
 @lru_cache(maxsize=64)

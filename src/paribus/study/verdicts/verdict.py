@@ -186,26 +186,35 @@ def _compare(scores: Mapping[str, Scored], baseline: str, level: float) -> _Fami
     values = [scores[name].values for name in names]
     layout = statistics.two_way(values)
     at = names.index(baseline)
-    ratio, chance = statistics.variance_ratio(layout)
     # Two arms make a paired t test, which is exact whatever their variances are.
-    if len(names) == 2 or ratio <= MAX_VARIANCE_RATIO or chance >= MAX_RATIO_CHANCE:
-        ratio, chance = statistics.difference_ratio(values, at)
-        if len(names) == 2 or ratio <= MAX_VARIANCE_RATIO or chance >= MAX_PAIRING_CHANCE:
-            pooled = statistics.compare_pooled(layout, at, level=level)
-            return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
-        warning = (
-            f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ by "
-            f"{ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with Bonferroni's "
-            "correction, and there is no common smallest detectable difference."
+    alike = len(names) == 2
+    ratio, chance = statistics.variance_ratio(layout)
+    if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_RATIO_CHANCE:
+        return _Family(
+            names=names,
+            layout=layout,
+            method="welch",
+            comparisons=statistics.compare_welch(layout, at, level=level),
+            warnings=(
+                f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
+                "Welch's with Bonferroni's correction, and there is no common smallest detectable difference.",
+            ),
         )
-        paired = statistics.compare_paired(values, at, level=level)
-        return _Family(names=names, layout=layout, method="paired", comparisons=paired, warnings=(warning,))
-    warning = (
-        f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
-        "Welch's with Bonferroni's correction, and there is no common smallest detectable difference."
-    )
-    welch = statistics.compare_welch(layout, at, level=level)
-    return _Family(names=names, layout=layout, method="welch", comparisons=welch, warnings=(warning,))
+    ratio, chance = statistics.difference_ratio(values, at)
+    if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_PAIRING_CHANCE:
+        return _Family(
+            names=names,
+            layout=layout,
+            method="paired",
+            comparisons=statistics.compare_paired(values, at, level=level),
+            warnings=(
+                f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ "
+                f"by {ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with "
+                "Bonferroni's correction, and there is no common smallest detectable difference.",
+            ),
+        )
+    pooled = statistics.compare_pooled(layout, at, level=level)
+    return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
 
 
 def _obstacle(baseline: Scored, family: _Family, seeds: int) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.errors import RequestError, WorkError, nearest, shown
-from paribus.files.appearing import appearing
+from paribus.files.appearing import write_whole
 from paribus.files.json_object import json_object
 from paribus.files.opening import bytes_of, place
 from paribus.text.segmenting.characters import CharacterSegmenter
@@ -60,8 +60,7 @@ def save_segmenter(segmenter: Segmenter, path: str | os.PathLike[str]) -> None:
             "a word or character of it is half a surrogate pair, which no UTF-8 file holds"
         ) from None
     try:
-        with appearing(target) as draft:
-            draft.write_bytes(encoded)
+        write_whole(target, encoded)
     except OSError as error:
         raise WorkError(f"writing {shown(target)} failed: {error.strerror or error}") from error
 
