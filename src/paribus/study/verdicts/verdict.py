@@ -190,29 +190,21 @@ def _compare(scores: Mapping[str, Scored], baseline: str, level: float) -> _Fami
     alike = len(names) == 2
     ratio, chance = statistics.variance_ratio(layout)
     if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_RATIO_CHANCE:
-        return _Family(
-            names=names,
-            layout=layout,
-            method="welch",
-            comparisons=statistics.compare_welch(layout, at, level=level),
-            warnings=(
-                f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
-                "Welch's with Bonferroni's correction, and there is no common smallest detectable difference.",
-            ),
+        warning = (
+            f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
+            "Welch's with Bonferroni's correction, and there is no common smallest detectable difference."
         )
+        welch = statistics.compare_welch(layout, at, level=level)
+        return _Family(names=names, layout=layout, method="welch", comparisons=welch, warnings=(warning,))
     ratio, chance = statistics.difference_ratio(values, at)
     if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_PAIRING_CHANCE:
-        return _Family(
-            names=names,
-            layout=layout,
-            method="paired",
-            comparisons=statistics.compare_paired(values, at, level=level),
-            warnings=(
-                f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ "
-                f"by {ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with "
-                "Bonferroni's correction, and there is no common smallest detectable difference.",
-            ),
+        warning = (
+            f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ by "
+            f"{ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with Bonferroni's "
+            "correction, and there is no common smallest detectable difference."
         )
+        paired = statistics.compare_paired(values, at, level=level)
+        return _Family(names=names, layout=layout, method="paired", comparisons=paired, warnings=(warning,))
     pooled = statistics.compare_pooled(layout, at, level=level)
     return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
 
