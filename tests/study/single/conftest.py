@@ -25,6 +25,20 @@ TINY = (
 OF_TRAINING = TINY[3:]
 
 
+CLOCKS = ("seconds", "tokens_per_second", "compile_seconds", "peak_memory_bytes", "saved", "curve")
+
+
+class Killed(Exception):
+    """Stands for a process that ends in the middle of a run."""
+
+
+def facts(result: Any) -> dict[str, Any]:
+    """What must not depend on how long things took, or where they stand."""
+    return {key: value for key, value in result.items() if key not in CLOCKS} | {
+        "train_bpb": result["curve"]["train_bpb"]
+    }
+
+
 class Heard:
     """What a run said; `at` is called with the steps that are done."""
 

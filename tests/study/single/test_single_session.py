@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -17,26 +16,12 @@ import paribus
 from paribus.errors import RequestError, WorkError
 from paribus.study.single import session
 from paribus.study.single.folder import CHECKPOINT, MODEL, PLAN, RESULT, SETTINGS
-from paribus.study.single.plan import computing_code
 from paribus.study.single.session import Prepared, make, settings_file
 from paribus.study.single.settings import resolve
 
-from .conftest import BERT, GPT2, LLAMA, OF_TRAINING, Heard, config_file, trained
+from .conftest import BERT, GPT2, LLAMA, OF_TRAINING, Heard, Killed, config_file, facts, trained
 
 Prepare = Callable[..., Prepared]
-
-CLOCKS = ("seconds", "tokens_per_second", "compile_seconds", "peak_memory_bytes", "saved", "curve")
-
-
-class Killed(Exception):
-    """Stands for a process that ends in the middle of a run."""
-
-
-def _facts(result: Any) -> dict[str, Any]:
-    """What must not depend on how long things took, or where they stand."""
-    return {key: value for key, value in result.items() if key not in CLOCKS} | {
-        "train_bpb": result["curve"]["train_bpb"]
-    }
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -98,7 +83,7 @@ def test_a_killed_run_ends_with_the_same_bits(prepare: Prepare, tmp_path: Path, 
     assert (tmp_path / "run" / CHECKPOINT).exists() and not (tmp_path / "run" / RESULT).exists()
     heard = Heard()
     again = trained(prepare(), tmp_path / "run", heard=heard)
-    assert _facts(again.result) == _facts(whole.result)
+    assert facts(again.result) == facts(whole.result)
     assert _same_weights(tmp_path / "run", tmp_path / "whole")
 
 
@@ -114,7 +99,7 @@ def test_a_run_killed_while_its_model_was_saved_saves_it_again(prepare: Prepare,
     heard = Heard()
     again = trained(prepare(), tmp_path / "run", heard=heard)
     assert heard.done == 0  # no step was left to do
-    assert _facts(again.result) == _facts(whole.result)
+    assert facts(again.result) == facts(whole.result)
 
 
 def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(prepare: Prepare, tmp_path: Path) -> None:
@@ -133,7 +118,7 @@ def test_ctrl_c_ends_the_step_and_writes_a_checkpoint(prepare: Prepare, tmp_path
     saved = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)
     assert saved["state"]["step"] in (15, 16)
     again = trained(prepare(), tmp_path / "run")
-    assert _facts(again.result) == _facts(whole.result)
+    assert facts(again.result) == facts(whole.result)
 
 
 def test_a_finished_run_is_read_and_not_repeated(prepare: Prepare, tmp_path: Path) -> None:
@@ -247,7 +232,7 @@ def test_a_killed_finetuning_ends_with_the_same_bits(prepare: Prepare, tmp_path:
     with pytest.raises(Killed):
         trained(prepared(), tmp_path / "run", heard=Heard(dies), checkpoint_seconds=0.0)
     again = trained(prepared(), tmp_path / "run")
-    assert _facts(again.result) == _facts(whole.result)
+    assert facts(again.result) == facts(whole.result)
     assert _same_weights(tmp_path / "run", tmp_path / "whole")
     assert again.result["saved"]["family"] is None  # as it came
 
@@ -307,104 +292,3 @@ def test_a_full_disk_ends_with_one_sentence_and_keeps_the_checkpoint(
 
 def _no_room(*_: object) -> None:
     raise OSError(28, "No space left on device")
-
-
-def test_a_run_that_other_code_began_is_not_gone_on_with(
-    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dies(done: int) -> None:
-        if done == 9:
-            raise Killed
-
-    run = tmp_path / "run"
-    with pytest.raises(Killed):
-        trained(prepare(), run, heard=Heard(dies), checkpoint_seconds=0.0)
-    now = computing_code()
-    held = json.loads((run / PLAN).read_text())
-    for name, said in (("torch", "begun by torch 9"), ("paribus source", "begun by other lines of paribus")):
-        (run / PLAN).write_text(json.dumps(held | {"code": now | {name: "9"}}))
-        with pytest.raises(RequestError, match=f"{said}.*or give another --out, or --no-resume"):
-            trained(prepare(), run)
-    (run / PLAN).write_text(json.dumps(held))
-    assert trained(prepare(), run).result["code"] == now
-    # What is finished was made by one code only, and stays what it is.
-    (run / PLAN).write_text(json.dumps(held | {"code": now | {"torch": "9"}}))
-    assert trained(prepare(), run).earlier
-
-
-def test_beginning_again_leaves_nothing_of_the_run_before(prepare: Prepare, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    trained(prepare(), run)
-    (run / "checkpoint.elsewhere-7.tmp").write_bytes(b"of a writer that was killed")
-
-    def stops(done: int) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        trained(prepare(seed=5), run, heard=Heard(stops), again=True)
-    assert not any((run / name).exists() for name in (MODEL, RESULT, "metrics.csv", "loss.svg"))
-    assert not list(run.glob("*.tmp"))
-    assert json.loads((run / PLAN).read_text())["seed"] == 5
-
-
-@pytest.mark.parametrize("content", ['{"status": "do', "{}", "[]"])
-def test_a_damaged_result_is_one_sentence(content: str, prepare: Prepare, tmp_path: Path) -> None:
-    trained(prepare(), tmp_path / "run")
-    (tmp_path / "run" / RESULT).write_text(content)
-    with pytest.raises(RequestError, match="result.json cannot be read .*: move it away, and the same"):
-        trained(prepare(), tmp_path / "run")
-
-
-def test_a_folder_that_was_moved_names_its_own_model_and_one_without_says_so(
-    prepare: Prepare, tmp_path: Path
-) -> None:
-    trained(prepare(), tmp_path / "run")
-    (tmp_path / "run").rename(tmp_path / "moved")
-    again = trained(prepare(), tmp_path / "moved")
-    assert again.result["saved"]["path"] == str(tmp_path / "moved" / MODEL)
-    shutil.rmtree(tmp_path / "moved" / MODEL)
-    heard = Heard()
-    assert trained(prepare(), tmp_path / "moved", heard=heard).result["saved"] is None
-    assert heard.notes == [f"the model is no longer in {tmp_path / 'moved' / MODEL}"]
-
-
-def test_weights_that_were_trained_anew_in_their_place_are_others(prepare: Prepare, tmp_path: Path) -> None:
-    plans = []
-    for seed in (0, 1):
-        trained(prepare(seed=seed), tmp_path / "base", again=True)
-        plans.append(prepare(finetune=str(tmp_path / "base" / MODEL), tiny=OF_TRAINING).plan)
-    assert plans[0].start != plans[1].start
-
-
-def test_two_ctrl_cs_at_once_are_one(prepare: Prepare, tmp_path: Path) -> None:
-    def stops(done: int) -> None:
-        if done == 9:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(KeyboardInterrupt):
-        trained(prepare(), tmp_path / "run", heard=Heard(stops))
-    assert (tmp_path / "run" / CHECKPOINT).exists()
-
-
-def test_a_checkpoint_whose_bytes_changed_is_not_used(
-    prepare: Prepare, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = trained(prepare(), tmp_path / "whole")
-
-    def dies(done: int) -> None:
-        if done == 20:
-            raise Killed
-
-    with pytest.raises(Killed):
-        trained(prepare(), tmp_path / "run", heard=Heard(dies), checkpoint_seconds=0.0)
-    checkpoint = tmp_path / "run" / CHECKPOINT
-    content = bytearray(checkpoint.read_bytes())
-    weights = paribus.load(tmp_path / "whole" / MODEL).embedding.weight
-    assert weights.numel() * 4 > 4096  # so that the middle of the file is some tensor's
-    for at in range(len(content) // 2, len(content) // 2 + 40):
-        content[at] ^= 0xFF
-    checkpoint.write_bytes(content)
-    again = trained(prepare(), tmp_path / "run")
-    assert "is not used" in capsys.readouterr().err
-    assert _facts(again.result) == _facts(whole.result)
