@@ -1,6 +1,7 @@
 """Sections of length, stability and repetition studies, from trials whose answer is known."""
 
 import math
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -193,6 +194,19 @@ def test_a_control_that_fails_under_any_initial_scheme_has_failed() -> None:
     assert (placebo["ok"], placebo["verdict"]) == (False, "worse")
     assert placebo["difference"]["mean"] == pytest.approx(0.5, abs=0.01)
     assert answer(built).startswith("A control failed")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"), [(1.0, "about 1 min."), (0.4, "about 24 s."), (45.0, "about 45 min.")]
+)
+def test_what_more_seeds_take_is_said_as_in_the_report(
+    minutes: float, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy = random.Random(0)
+    built = _build(_plan("ffn", "seeds=4"), lambda trial: outcome(_valley(trial) + noisy.gauss(0, 0.01)))
+    built["to_halve"] = {"seeds": 14, "minutes": minutes}
+    Console(width=80).print(verdict_table(built, "The answer."))
+    assert f"to halve it: 14 seeds, {said}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_interval_is_named_by_its_confidence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,11 +59,13 @@ def verdict_table(results: Mapping[str, Any], answer: str) -> RenderableType:
     lines += [Text(answer)]
     lines += [more for section, make in _SECTIONS.items() if (more := make(results.get(section)))]
     if results.get("kind") != "depth" and results["smallest_detectable_difference"] is not None:
+        from paribus.study.pages.templating import duration
+
         lines.append(
             Text(
                 f"Smallest detectable difference {results['smallest_detectable_difference']:.3f} "
                 f"{_unit(results)}; to halve it: "
-                f"{results['to_halve']['seeds']} seeds, about {results['to_halve']['minutes']:.0f} minutes."
+                f"{results['to_halve']['seeds']} seeds, about {duration(60 * results['to_halve']['minutes'])}."
             )
         )
     return Group(*lines)

@@ -82,7 +82,8 @@ def _bytes(value: float) -> str:
     return next(f"{value / (size or 1):.3g} {unit}" for size, unit in units if value >= size)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a reader says them: 45 s, 1 min 30 s, 2 h 5 min."""
     if 0 < seconds < 0.1:
         return f"{1000 * seconds:.3g} ms"
     minutes, rest = divmod(round(seconds), 60)
@@ -102,7 +103,7 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "percent": lambda value, digits=1: f"{100 * value:.{digits}f} %",
     "pvalue": lambda value: "< 0.0001" if value < 1e-4 else f"{value:.2g}",
     "bytesize": _bytes,
-    "duration": _duration,
+    "duration": duration,
     "reach": _reach,
     "compact": compact,
 }
