@@ -154,6 +154,16 @@ def test_a_wrong_request_is_one_sentence(paribus: Paribus, arguments: list[objec
     assert said in _sentence(paribus("study", "ffn", *arguments))
 
 
+def test_what_torchrun_starts_is_refused_but_for_train(
+    paribus: Paribus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert "paribus study works in one" in _sentence(paribus("study", "ffn"))
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert paribus("explain", "relu").returncode == 0
+
+
 def test_too_little_text_says_how_much_is_needed(paribus: Paribus, tmp_path: Path) -> None:
     (tmp_path / "short.txt").write_text("too short\n\n" * 10)
     assert "bytes" in _sentence(paribus("study", "ffn", "--data", tmp_path / "short.txt", *TINY))

@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from paribus.cli import app
 from paribus.cores import WAITING
 from paribus.errors import RequestError
+from paribus.families.loading import load
 from paribus.study.single import session  # noqa: F401 - loaded before a test replaces the cache folder
 
 from ..study.conftest import write_corpus
@@ -88,6 +90,40 @@ def test_a_mistake_is_one_sentence(arguments: tuple[str, ...], said: str) -> Non
     with pytest.raises(RequestError) as error:
         CliRunner().invoke(app, ["train", *_DATA, *arguments], catch_exceptions=False)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def _torchrun(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        + ["-m", "paribus", "train", *_DATA, *TINY, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed")
+def test_under_torchrun_one_process_speaks_and_writes(tmp_path: Path) -> None:
+    done = _torchrun(tmp_path, "dtype=float32", "--out", "two", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["processes"] == 2 and result == json.loads((tmp_path / "two" / "result.json").read_text())
+    assert done.stderr.count("bits per byte on held-out text") == 3
+    alone = json.loads(_run(*TINY, "dtype=float32", "--out", "one", "--json")[0])
+    assert result["val_bpb"] == pytest.approx(alone["val_bpb"], rel=1e-4)
+    assert load(tmp_path / "two" / "model").config == load(tmp_path / "one" / "model").config
+    again = _torchrun(tmp_path, "dtype=float32", "--out", "two", "--json")
+    assert json.loads(again.stdout) == result and again.stderr.count("was finished before") == 1
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed")
+def test_a_mistake_under_torchrun_is_told_once(tmp_path: Path) -> None:
+    done = _torchrun(tmp_path, "batch_size=5", "--out", "two")
+    assert done.returncode == 1
+    assert done.stderr.count("train.batch_size is 5, which 2 processes cannot share evenly") == 1
+    assert not (tmp_path / "two").exists()
 
 
 def test_ctrl_c_says_how_to_go_on_and_going_on_ends_the_same(tmp_path: Path) -> None:

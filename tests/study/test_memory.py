@@ -7,6 +7,7 @@ from paribus.model.config import ModelConfig
 from paribus.model.count import num_params, params_at_any_depth
 from paribus.study import memory
 from paribus.train.config import TrainConfig
+from paribus.train.ranks import Ranks
 
 MODEL = ModelConfig(vocab_size=257, d_model=64, d_ff=256, num_layers=2, num_heads=2)
 
@@ -44,6 +45,20 @@ def test_workers_are_fewer_where_memory_is_short(monkeypatch: pytest.MonkeyPatch
     need = memory.trial_bytes(MODEL, TrainConfig())
     monkeypatch.setattr(memory, "machine_bytes", lambda: int(2.5 * need))
     assert memory.workers_that_fit(MODEL, TrainConfig(), wanted=8) == 2
+
+
+def test_processes_that_train_together_share_parameters_and_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    eight = Ranks(size=8, local_size=4)
+    wide = dataclasses.replace(MODEL, d_model=512, d_ff=2048, num_layers=12)
+    train = TrainConfig(batch_size=64, seq_len=512, tokens=10**6)
+    alone, each = memory.trial_bytes(wide, train), memory.trial_bytes(wide, train, ranks=eight)
+    process = 700 * 2**20
+    assert (alone - process) / 8 < each - process < (alone - process) / 6  # a block is gathered while it runs
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 4 * each)
+    memory.check_fits(wide, train, ranks=eight)
+    monkeypatch.setattr(memory, "machine_bytes", lambda: 4 * each - 4)
+    with pytest.raises(RequestError, match="GiB"):
+        memory.check_fits(wide, train, ranks=eight)
 
 
 def test_logits_of_a_large_vocabulary_are_counted_in_the_parts_that_exist_at_a_time(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 
 import typer
@@ -22,7 +23,7 @@ from paribus.cli import (
     train,
     verify,
 )
-from paribus.errors import ParibusError, shown
+from paribus.errors import ParibusError, RequestError, shown
 
 app = typer.Typer(
     name="paribus",
@@ -61,11 +62,17 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
     ),
 ) -> None:
-    pass
+    together = os.environ.get("WORLD_SIZE", "1") if "TORCHELASTIC_RUN_ID" in os.environ else "1"
+    if together != "1" and context.invoked_subcommand != "train":
+        raise RequestError(
+            f"torchrun has started {together} processes, and paribus {context.invoked_subcommand} works in one (a study "
+            "starts its own): torchrun is for paribus train"
+        )
 
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)

@@ -42,9 +42,9 @@ class _TokenRate(ProgressColumn):
 class Display:
     """Progress and messages on stderr, results on stdout."""
 
-    def __init__(self) -> None:
-        self.errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        self.out = Console(highlight=False, markup=False)  # names come from files
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=quiet)
+        self.out = Console(highlight=False, markup=False, quiet=quiet)  # names come from files
 
     def say(self, message: str) -> None:
         self.errors.print(message)

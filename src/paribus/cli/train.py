@@ -66,13 +66,15 @@ def train(
     """Train one model, and save it where it can be loaded from.
 
     The model is made of named parts, or like a real one at any size, or a real one itself. Stop it at any time: the
-    same command goes on, and ends with the same bits.
+    same command goes on, and ends with the same bits. Under torchrun several GPUs, processes or machines train it together.
 
     Example: [bold]paribus train --data my.txt ffn=swiglu num_layers=6 d_model=192 tokens=4e6[/bold]
 
     Example: [bold]paribus train --like models/Qwen3-0.6B --scale 2M ffn=relu2[/bold]
 
     Example: [bold]paribus train --finetune runs/first/model --data mine/ --out runs/second[/bold]
+
+    Example: [bold]torchrun --standalone --nproc-per-node 8 -m paribus train --data my.txt d_model=1024[/bold]
 
     Settings: every field of a model and of its training by its name (see paribus study --help), rate (the peak
     learning rate; default 0.4 / d_model), scores (how often held-out text is scored; default 10), and the options
@@ -84,6 +86,7 @@ def train(
     from paribus.study.settings import load_file
     from paribus.study.single import session
     from paribus.study.single.settings import resolve
+    from paribus.train.ranks import joined
 
     options = {
         "data": data,
@@ -94,38 +97,44 @@ def train(
         "finetune": finetune,
         "seed": seed,
     }
-    settings = resolve(options, overrides or [], file=load_file(str(config)) if config is not None else None)
-    display = Display()
-    with display.bytes("reading text") as reading:
-        prepared = session.make(
-            settings, leave_out=[_RUNS, *([out] if out is not None else [])], progress=reading
-        )
-    for note in prepared.notes:
-        display.say(note)
-    if settings.like is not None:
-        display.errors.print(changes_table(settings.like))
-    folder = out or _RUNS / f"train-{Path(prepared.plan.data['name']).stem}-{prepared.plan.sha256[:8]}"
-    display.say(f"{_described(prepared)}; run in {folder}")
-    try:
-        with display.trials() as listener:
-            trained = session.train(
-                prepared,
-                folder,
-                listener=listener,
-                command=shlex.join(["paribus", *sys.argv[1:]]),
-                threads=threads,
-                again=not resume,
-                checkpoint_seconds=checkpoint_seconds,
+    with joined() as ranks:
+        display = Display(quiet=not ranks.is_first)
+        with ranks.first_on_each_machine(), display.bytes("reading text") as reading:
+            settings = resolve(
+                options, overrides or [], file=load_file(str(config)) if config is not None else None
             )
-    except KeyboardInterrupt:
-        display.say(f"stopped; {_how_to_go_on(folder)}")
-        raise typer.Exit(130) from None
-    if trained.earlier:
-        display.say(f"the run in {folder} was finished before; this is what it gave")
-    if as_json:
-        print(json.dumps(trained.result, indent=2, allow_nan=False))
-    else:
-        display.show(result_table(trained.result))
+            prepared = session.make(
+                settings,
+                leave_out=[_RUNS, *([out] if out is not None else [])],
+                progress=reading,
+                ranks=ranks,
+            )
+        for note in prepared.notes:
+            display.say(note)
+        if settings.like is not None:
+            display.errors.print(changes_table(settings.like))
+        folder = out or _RUNS / f"train-{Path(prepared.plan.data['name']).stem}-{prepared.plan.sha256[:8]}"
+        display.say(f"{_described(prepared)}; run in {folder}")
+        try:
+            with display.trials() as listener:
+                trained = session.train(
+                    prepared,
+                    folder,
+                    listener=listener,
+                    command=shlex.join(["paribus", *sys.argv[1:]]),
+                    threads=threads,
+                    again=not resume,
+                    checkpoint_seconds=checkpoint_seconds,
+                )
+        except KeyboardInterrupt:
+            display.say(f"stopped; {_how_to_go_on(folder)}")
+            raise typer.Exit(130) from None
+        if trained.earlier:
+            display.say(f"the run in {folder} was finished before; this is what it gave")
+        if ranks.is_first and as_json:
+            print(json.dumps(trained.result, indent=2, allow_nan=False))
+        elif ranks.is_first:
+            display.show(result_table(trained.result))
 
 
 def _described(prepared: Prepared) -> str:

@@ -18,6 +18,7 @@ from paribus.errors import RequestError, nearest
 from paribus.model.block import Block
 from paribus.model.config import SLOTS, ModelConfig
 from paribus.model.transformer import Transformer, slot_of
+from paribus.ops.sharded import placed
 from paribus.parts.init import SCHEMES, Role
 
 #: In `salted`: every parameter gets another draw.
@@ -72,7 +73,7 @@ def initialise(
             draw = torch.randn(
                 parameter.shape, generator=_generator(f"{seed}/{name}{salt}"), dtype=torch.float32
             )
-            parameter.copy_(draw.mul_(SCHEMES[scheme](role) * gain))
+            parameter.copy_(placed(draw.mul_(SCHEMES[scheme](role) * gain), like=parameter))
 
 
 def roles(model: Transformer) -> Iterator[tuple[str, nn.Parameter, Role, float]]:

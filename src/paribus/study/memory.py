@@ -16,6 +16,7 @@ from paribus.ops.training_cross_entropy import parts_that_fit
 from paribus.train.config import TrainConfig
 from paribus.train.peak_memory import machine_bytes
 from paribus.train.program import device_type, resolve
+from paribus.train.ranks import ALONE, Ranks
 
 _PROCESS = 700 * 2**20  # Python, torch and compiled code, measured on Linux
 _PER_PARAMETER = 18  # float32 master, gradient and two moments, and a copy in bfloat16
@@ -29,8 +30,11 @@ def check_shape(section: Mapping[str, Any]) -> None:
     _refuse_beyond(_PER_PARAMETER * (slot + 4 * d_model * width))
 
 
-def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
-    """Upper estimate of one worker's memory: parameters and their state, activations kept for backward."""
+def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE) -> int:
+    """Upper estimate of one worker's memory: parameters and their state, activations kept for backward.
+
+    With several `ranks`, of each of them.
+    """
     params = params_at_any_depth(model)
     layers = sum(stack.depth.num_layers for stack in model.stacks().values())
     assert model.head_dim is not None
@@ -42,11 +46,17 @@ def trial_bytes(model: ModelConfig, train: TrainConfig) -> int:
     per_token = layers * per_token_layer + 12 * model.d_model
     if model.head_transform is not None:
         per_token += 4 * size * model.d_model
-    tokens, dtype = train.tokens_per_step, getattr(torch, resolve(train)[0].dtype)
-    parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=machine_bytes())
+    tokens, dtype = train.tokens_per_step // ranks.size, getattr(torch, resolve(train)[0].dtype)
+    have = ranks.share_of(machine_bytes())
+    parts = parts_that_fit(tokens, model.vocab_size, dtype=dtype, memory_bytes=have)
     # Of a part: the logits and their gradient. Beside them the gradient of the head, with the share of a part.
     logits = 2 * tokens * model.vocab_size * dtype.itemsize // parts + 6 * model.vocab_size * model.d_model
-    return _PROCESS + _PER_PARAMETER * params + tokens * per_token + logits
+    state = _PER_PARAMETER * params // ranks.size
+    if (
+        ranks.size > 1
+    ):  # the parameters of a block, of the embedding and of the head, gathered, with their gradients
+        state += 8 * (params // max(layers, 1) + 2 * model.vocab_size * model.d_model)
+    return _PROCESS + state + tokens * per_token + logits
 
 
 def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
@@ -71,13 +81,17 @@ def _keeps_probabilities(model: ModelConfig, train: TrainConfig) -> bool:
 
 def workers_that_fit(model: ModelConfig, train: TrainConfig, *, wanted: int) -> int:
     """At most `wanted` workers that fit the machine together; raises `RequestError` if not even one does."""
-    need = trial_bytes(model, train)
-    _refuse_beyond(need)
-    return max(1, min(wanted, machine_bytes() // need))
+    check_fits(model, train)
+    return max(1, min(wanted, machine_bytes() // trial_bytes(model, train)))
 
 
-def _refuse_beyond(need: int) -> None:
-    have = machine_bytes()
+def check_fits(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE) -> None:
+    """Raises `RequestError` for what does not fit the machine, or not its share of it where `ranks` train together."""
+    _refuse_beyond(trial_bytes(model, train, ranks=ranks), ranks=ranks)
+
+
+def _refuse_beyond(need: int, *, ranks: Ranks = ALONE) -> None:
+    have = ranks.share_of(machine_bytes())
     if need > have:
         raise RequestError(
             f"one trial needs about {need / 2**30:,.1f} GiB and there are {have / 2**30:.1f}: make "

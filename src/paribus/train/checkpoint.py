@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from paribus.ops.sharded import load_whole
 from paribus.train.optimiser import Optimiser
+from paribus.train.ranks import ALONE, Ranks
 
 
 @dataclass
@@ -29,13 +31,22 @@ class State:
     scores: list[list[float]] = field(default_factory=list)  # [step, held-out bits per byte]
 
 
-def save(path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State) -> None:
-    """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed."""
+def save(
+    path: Path, model: torch.nn.Module, optimiser: Optimiser, state: State, *, ranks: Ranks = ALONE
+) -> None:
+    """Write the checkpoint; without room for it the run goes on and can only be repeated, not resumed.
+
+    One of the `ranks` writes it, with the parts of all.
+    """
+    saved = ranks.collect(
+        {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
+    )
+    if not ranks.is_first:
+        return
     # Of this process: a job that a cluster has given up may write at the same place.
     temporary = path.with_name(f"{path.stem}.{platform.node()}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
         with temporary.open("wb") as file:  # ours, and not torch's, which does not say why a write fell short
             torch.save(saved, file)
         os.replace(temporary, path)
@@ -62,7 +73,7 @@ def load(path: Path, model: torch.nn.Module, optimiser: Optimiser) -> State | No
             if (damaged := archive.testzip()) is not None:
                 raise ValueError(f"{damaged} in it was changed after it was written")
         saved: dict[str, Any] = torch.load(path, weights_only=True)
-        model.load_state_dict(saved["model"])
+        load_whole(model, saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         return State(**saved["state"])
     except Exception as error:  # noqa: BLE001 - torch raises whatever it stumbles over in a broken file

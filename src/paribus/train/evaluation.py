@@ -40,9 +40,10 @@ def evaluate(program: Program, data: Data, config: TrainConfig) -> Score:
     rows = []
     with program.scoring():
         for batch in examples.batches(config.batch_size):
-            rows.append(program.loss(Batch.of(batch, program.device)).nats_B.double())
+            rows.append(program.loss(Batch.of(program.ranks.rows(batch), program.device)).nats_B.double())
+    every = program.ranks.gather(torch.stack(rows)).flatten()
     # The last batch was filled up with rows that score nothing.
-    nats = torch.cat(rows)[: len(examples.targets)].cpu().numpy()
+    nats = every[: len(examples.targets)].cpu().numpy()
     return Score(
         nats=heldout_groups(examples, data, config).sums(nats),
         targets=examples.scored().size,

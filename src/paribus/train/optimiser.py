@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from paribus.model.transformer import slot_of
+from paribus.ops.sharded import placed, whole
 from paribus.train.config import TrainConfig
 
 _IN_BLOCKS = ("attention", "ffn")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")  # of a parameter's shape
 
 
 class Optimiser(Protocol):
@@ -43,7 +45,7 @@ def descend(parameters: Iterable[Tensor], optimiser: Optimiser, *, clip: float) 
     Gradients with a norm above `clip` are divided by norm / clip; 0 is no bound. Nothing waits for the device.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = whole(torch.nn.utils.get_total_norm(gradients))
     # The small number is there because torch.nn.utils.clip_grad_norm_ has it.
     optimiser.step(((norm + 1e-6) / clip).clamp(min=1.0) if clip else None)
     optimiser.zero_grad()
@@ -72,7 +74,23 @@ def muon(model: nn.Module, config: TrainConfig, *, peak_rate: float) -> Optimise
     return _Together(first, _adamw(rest, config, peak_rate=peak_rate))
 
 
-class _AdamW(torch.optim.AdamW):
+class _OfWhole(torch.optim.Optimizer):
+    """An optimiser of parameters that may be sharded, whose checkpoints are not."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes the state of whole parameters, whether or not they are shared out over processes."""
+        parameters = [parameter for group in self.param_groups for parameter in group["params"]]
+        state = {
+            index: {
+                name: placed(value, like=parameters[index]) if name in _MOMENTS else value
+                for name, value in values.items()
+            }
+            for index, values in state_dict["state"].items()
+        }
+        super().load_state_dict({**state_dict, "state": state})
+
+
+class _AdamW(_OfWhole, torch.optim.AdamW):
     grad_scale: Tensor | None = None  # what torch's fused step divides gradients by as it reads them
 
     def step(self, divisor: Tensor | None = None) -> None:  # type: ignore[override]
@@ -80,7 +98,7 @@ class _AdamW(torch.optim.AdamW):
         super().step()
 
 
-class _Muon(torch.optim.Muon):
+class _Muon(_OfWhole, torch.optim.Muon):
     def step(self, divisor: Tensor | None = None) -> None:  # type: ignore[override]
         every = (parameter.grad for group in self.param_groups for parameter in group["params"])
         gradients = [gradient for gradient in every if gradient is not None]

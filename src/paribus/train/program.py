@@ -34,6 +34,7 @@ from paribus.ops.training_cross_entropy import parts_that_fit, training_cross_en
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.objectives import IGNORE, Examples
 from paribus.train.peak_memory import machine_bytes
+from paribus.train.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,16 +130,24 @@ class Program:
 
     `objective` makes examples of text, `dtype` is the compute dtype, `compiled` whether the loss runs through
     `torch.compile`. A step's nats are divided by the targets of `batch_size` rows: as many each as the objective
-    scores, or `scored_per_row` where rows differ and that is their mean. Raises `RequestError` if the objective is for another architecture than the model's.
+    scores, or `scored_per_row` where rows differ and that is their mean. With several `ranks` a batch is the rows that
+    this one reads, the model is sharded, and `mean` and `auxiliary` are this one's shares. Raises `RequestError` if the
+    objective is for another architecture than the model's, or the ranks cannot share a batch or the model.
     """
 
     def __init__(
-        self, config: ModelConfig, train: TrainConfig, *, scored_per_row: float | None = None
+        self,
+        config: ModelConfig,
+        train: TrainConfig,
+        *,
+        scored_per_row: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
+        self.ranks = ranks
         self.config = config
         train, _ = resolve(train)
         self.objective = objective_for(train, config.architecture)
-        self.device = torch.device(device_type())
+        self.device = ranks.device
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.compiled = train.compile == "on"
         self.model: Transformer = allocate(config, device=self.device)
@@ -146,15 +155,16 @@ class Program:
         self.scored_per_step = train.batch_size * (scored_per_row or lengths.scored)
         # By what the machine has, not by what is free just now: two runs on it must do the same.
         self.loss_parts = parts_that_fit(
-            train.batch_size * lengths.inputs,
+            train.batch_size // ranks.size * lengths.inputs,
             config.vocab_size,
             dtype=self.dtype,
-            memory_bytes=machine_bytes(),
+            memory_bytes=ranks.share_of(machine_bytes()),
         )
         self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         self._run, self._head_run = self._forward, self.head_loss
         blocks = list(self.model.blocks())
-        self.compiled_by = ("model" if len(blocks) <= WHOLE_UP_TO else "block") if self.compiled else None
+        by = "model" if len(blocks) <= WHOLE_UP_TO and ranks.size == 1 else "block"
+        self.compiled_by = by if self.compiled else None
         if self.compiled:
             forget_broken_libraries()
             # fullgraph: past torch's recompile limit it raises, where it would else run eager in silence.
@@ -163,8 +173,9 @@ class Program:
             self._run = torch.compile(self._forward, fullgraph=True, dynamic=False)
         elif self.compiled_by == "block":
             for block in blocks:  # alike but for their weights, so they share their graphs
-                block.compile(fullgraph=True, dynamic=False)
+                block.forward = torch.compile(block.forward, fullgraph=True, dynamic=False)  # type: ignore[method-assign]
             self._head_run = torch.compile(self.head_loss, fullgraph=True, dynamic=False)
+        ranks.shard(self.model)
 
     def loss(self, batch: Batch) -> Loss:
         """The loss of a batch of training's shape."""
@@ -175,7 +186,8 @@ class Program:
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         stream_BTD, aux = self.model.stream(inputs_BT, dtype=self.dtype, **read)
         mean, nats_BT = self._head_run(stream_BTD, targets_BT)
-        return mean, nats_BT, aux.get("loss")
+        auxiliary = aux.get("loss")
+        return mean, nats_BT, None if auxiliary is None else auxiliary / self.ranks.size
 
     def head_loss(self, stream_BTD: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
         """`mean` and `nats_BT` of what the head makes of the stream; never compiled by itself."""
@@ -192,6 +204,18 @@ class Program:
         )
         return mean, nats_N.view_as(targets_BT)
 
+    def whole_model(self) -> Transformer | None:
+        """The model with all of its weights; of several ranks, which all ask, the first gets it, and on the CPU."""
+        if self.ranks.size == 1:
+            return self.model
+        state = self.ranks.collect(self.model.state_dict())
+        if not self.ranks.is_first:
+            return None
+        model = allocate(self.config)
+        model.load_state_dict(state)
+        model.origin = self.model.origin
+        return model
+
     @contextlib.contextmanager
     def scoring(self) -> Iterator[None]:
         """Parts that behave otherwise when scored (batch statistics, random slopes) do so in this context.
@@ -206,6 +230,7 @@ class Program:
         finally:
             for module in modules:
                 module.train()
+            self.ranks.shard_again(self.model)
 
     def reset(self) -> None:
         """Forget what earlier runs left: gradients, and buffers that parts have changed."""
@@ -229,7 +254,7 @@ class Program:
         finally:
             for hook in hooks:
                 hook.remove()
-        return torch.stack(squares).mean().sqrt().item()
+        return (self.ranks.total(torch.stack(squares).mean()) / self.ranks.size).sqrt().item()
 
 
 def _mean_square(output: Tensor | tuple[Tensor, Any]) -> Tensor:

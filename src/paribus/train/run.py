@@ -33,6 +33,7 @@ from paribus.train.optimiser import descend, make_optimiser, set_rate
 from paribus.train.peak_memory import peak_memory, reset_peak_memory
 from paribus.train.probes import as_run, make_probe
 from paribus.train.program import Batch, Program
+from paribus.train.ranks import Ranks
 from paribus.train.result import RunResult, curve
 from paribus.train.schedule import rate_at
 
@@ -112,7 +113,7 @@ def _run(
     watch: Watch,
     progress: Progress,
 ) -> RunResult:
-    model, device = program.model, program.device
+    model, device, ranks = program.model, program.device, program.ranks
     reset_peak_memory(device)
     program.reset()
     gain = ffn_output_gain(model.config, config)
@@ -125,16 +126,17 @@ def _run(
 
     begin()
     optimiser = make_optimiser(model, config, peak_rate=rate)
-    _seed_step(seed, 0)
+    _seed_step(seed, 0, ranks)
     branch_rms = program.branch_rms("ffn", _batch(program, data, config, seed=seed, step=0)[0])
     measuring = {name: make_probe(name, options) for name, options in probes.items()}
     found: dict[str, dict[str, Any]] = {}
     for name, probe in measuring.items():
         found[name] = {"start": probe.at_start(program, _text(data), config, seed=seed)}
     state = State()
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None and not any(ranks.most(not checkpoint.exists())):
         loaded = checkpoints.load(checkpoint, model, optimiser)
-        if loaded is None:  # a broken checkpoint, some of which may have been taken in
+        if any(ranks.most(loaded is None)):  # a broken checkpoint, some of which may have been taken in
+            loaded = None
             program.reset()
             begin()
             optimiser = make_optimiser(model, config, peak_rate=rate)
@@ -147,7 +149,7 @@ def _run(
         _score(program, data, config, state, watch)
     saved_at = looked_at = time.perf_counter()
     while state.step < config.steps:
-        _seed_step(seed, state.step)
+        _seed_step(seed, state.step, ranks)
         examples, share = _batch(program, data, config, seed=seed, step=state.step)
         set_rate(optimiser, rate * rate_at(state.step, steps=config.steps, warmup=config.warmup))
         loss = program.loss(examples)
@@ -155,10 +157,12 @@ def _run(
         norm = descend(model.parameters(), optimiser, clip=config.clip)
         pending.append((loss.nats_B.sum() / share, norm))
         state.step += 1
-        last, stopping, scores = state.step == config.steps, watch.stop(), state.step in watch.score_at
+        last, scores = state.step == config.steps, state.step in watch.score_at
+        late = time.perf_counter() - saved_at > checkpoint_seconds
+        stopping, late = map(bool, ranks.most(watch.stop(), late))
         if state.step % _CHECK_EVERY == 0 or compiles or last or stopping or scores:
             steps = len(pending)
-            reason = _look(pending, state, config)
+            reason = _look(pending, state, config, ranks)
             now = time.perf_counter()
             state.seconds += [math.nan if compiles else (now - looked_at) / steps] * steps
             state.compile_seconds += now - looked_at if compiles else 0.0
@@ -168,9 +172,9 @@ def _run(
         if scores and not last:
             _score(program, data, config, state, watch)
             looked_at = time.perf_counter()
-        due = not pending and time.perf_counter() - saved_at > checkpoint_seconds
+        due = late and not pending
         if checkpoint is not None and (due or stopping or (last and keep_checkpoint)):
-            checkpoints.save(checkpoint, model, optimiser, state)
+            checkpoints.save(checkpoint, model, optimiser, state, ranks=ranks)
             saved_at = looked_at = time.perf_counter()
         progress(state.step, config.steps)
         if stopping:
@@ -189,7 +193,7 @@ def _run(
                 reason = f"the final loss {score.nats_per_token:.3f} nats is above the first one, {first:.3f}"
     for name, probe in measuring.items():
         found[name]["end"] = probe.at_end(program, _text(data), config, seed=seed)
-    if checkpoint is not None and not keep_checkpoint:
+    if checkpoint is not None and not keep_checkpoint and ranks.is_first:
         checkpoints.forget(checkpoint)
     scale = 1 / (math.log(2) * scored_bytes_per_step(program.objective, data, config))
     timed = [seconds for seconds in state.seconds if not math.isnan(seconds)]
@@ -208,7 +212,7 @@ def _run(
         clipped_fraction=state.clipped / max(len(state.losses), 1),
         branch_rms=branch_rms,
         first_bpb=state.losses[0] * scale,
-        peak_memory_bytes=peak_memory(device),
+        peak_memory_bytes=ranks.most(peak_memory(device) or 0)[0] or None,
         dtype=str(program.dtype).removeprefix("torch."),
         compiled=program.compiled,
         as_run=as_run(program, seq_len=config.seq_len),
@@ -248,12 +252,15 @@ def _text(data: Data) -> Dataset:
 def _batch(program: Program, data: Data, config: TrainConfig, *, seed: int, step: int) -> tuple[Batch, float]:
     """What the model sees in a step, and its targets as a share of those that a step has in the mean."""
     examples = training_examples(program.objective, data, config, seed=seed, step=step)
-    return Batch.of(examples, program.device), examples.scored().size / program.scored_per_step
+    share = examples.scored().size / program.scored_per_step
+    return Batch.of(program.ranks.rows(examples), program.device), share
 
 
-def _look(pending: list[tuple[Tensor, Tensor]], state: State, config: TrainConfig) -> str | None:
+def _look(
+    pending: list[tuple[Tensor, Tensor]], state: State, config: TrainConfig, ranks: Ranks
+) -> str | None:
     """Move finished steps into the state; the reason to stop if a loss or gradient is not finite."""
-    losses = torch.stack([loss for loss, _ in pending]).tolist()
+    losses = ranks.total(torch.stack([loss for loss, _ in pending])).tolist()
     norms = torch.stack([norm for _, norm in pending]).tolist()
     pending.clear()
     state.losses.extend(losses)
@@ -265,7 +272,8 @@ def _look(pending: list[tuple[Tensor, Tensor]], state: State, config: TrainConfi
     return None
 
 
-def _seed_step(seed: int, step: int) -> None:
-    """Random parts (dropout, say) draw by (seed, step), so that a resumed run draws what it would have."""
-    digest = hashlib.sha256(f"{seed}/step {step}".encode()).digest()
+def _seed_step(seed: int, step: int, ranks: Ranks) -> None:
+    """Random parts (dropout, say) draw by (seed, step, rank), so that a resumed run draws what it would have."""
+    of_rank = "" if ranks.is_first else f"/rank {ranks.rank}"
+    digest = hashlib.sha256(f"{seed}/step {step}{of_rank}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "little", signed=True))

@@ -47,6 +47,22 @@ def test_a_run_that_other_code_began_is_not_gone_on_with(prepare: Prepare, tmp_p
     assert trained(prepare(), run).earlier
 
 
+def test_a_run_goes_on_with_as_many_processes_as_began_it(prepare: Prepare, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Killed):
+        trained(prepare(), run, heard=killed_at(9), checkpoint_seconds=0.0)
+    held = json.loads((run / PLAN).read_text())
+    assert held["processes"] == 1
+    (run / PLAN).write_text(json.dumps(held | {"processes": 4}))
+    with pytest.raises(
+        RequestError, match="begun on 4 processes, and on one process its end would be another"
+    ):
+        trained(prepare(), run)
+    del held["processes"]  # as a run of an earlier version
+    (run / PLAN).write_text(json.dumps(held))
+    assert trained(prepare(), run).result["processes"] == 1
+
+
 def test_beginning_again_leaves_nothing_of_the_run_before(prepare: Prepare, tmp_path: Path) -> None:
     run = tmp_path / "run"
     trained(prepare(), run)

@@ -38,6 +38,7 @@ class BatchNorm(nn.Module):
     """
 
     mode_dependent = True
+    over_batch = True  # a row is normed by the others, too
     running_mean: Tensor
     running_var: Tensor
 

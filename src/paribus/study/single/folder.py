@@ -20,29 +20,41 @@ OTHERWISE = "give another --out, or --no-resume to begin again in its place"
 
 
 def open_folder(
-    path: Path, plan: RunPlan, *, threads: int, again: bool = False, otherwise: str = OTHERWISE
+    path: Path,
+    plan: RunPlan,
+    *,
+    threads: int,
+    processes: int = 1,
+    again: bool = False,
+    otherwise: str = OTHERWISE,
 ) -> int:
     """Make the folder of this run if need be; the threads it was begun with, or `threads` if it begins here.
 
     With `again` what a run left in it is removed. Raises `RequestError` if nothing can be written there, or if it
-    holds another run, one that other code has begun, or anything else; it ends with what to do `otherwise`.
+    holds another run, one that other code or another number of processes has begun, or anything else; it ends with
+    what to do `otherwise`.
     """
     open_for("run", path, kept=PLAN)
     wanted, code = json.loads(json.dumps(plan.to_dict())), computing_code()
     held = None if again else _held(path)
     if held is not None:
-        threads, begun = held.pop("threads"), held.pop("code", None)
+        threads, begun, together = held.pop("threads"), held.pop("code", None), held.pop("processes", 1)
         _refuse_other(path, held, wanted, otherwise)
         if (path / RESULT).exists():
             return threads
         if (path / CHECKPOINT).exists():
             _refuse_other_code(path, begun or code, code, otherwise)
+            if together != processes:
+                raise RequestError(
+                    f"{path} holds a run that was begun on {_processes(together)}, and on {_processes(processes)} its "
+                    f"end would be another's: start as many, or {otherwise}"
+                )
     else:
         forget(path / CHECKPOINT)
         for name in (RESULT, METRICS, PLOT):
             (path / name).unlink(missing_ok=True)
         shutil.rmtree(path / MODEL, ignore_errors=True)
-    held = {**wanted, "threads": threads, "code": code}
+    held = {**wanted, "threads": threads, "processes": processes, "code": code}
     write_whole(path / PLAN, (json.dumps(held, indent=2) + "\n").encode())
     return threads
 
@@ -73,6 +85,10 @@ def _held(path: Path) -> dict[str, Any] | None:
         ) from None
     assert isinstance(held, dict)
     return held
+
+
+def _processes(number: int) -> str:
+    return "one process" if number == 1 else f"{number} processes"
 
 
 def _refuse_other_code(path: Path, begun: Mapping[str, str], code: Mapping[str, str], otherwise: str) -> None:

@@ -31,6 +31,7 @@ from paribus.study.single.settings import RunSettings
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.program import resolve
+from paribus.train.ranks import ALONE, Ranks
 from paribus.train.run import ffn_output_gain
 
 _RATE, _RATE_OF_WEIGHTS = 0.4, 0.04  # by d_model
@@ -75,16 +76,19 @@ class Saving:
     why_not: str | None
 
 
-def make_plan(settings: RunSettings, *, data: Mapping[str, Any]) -> tuple[RunPlan, Transformer | None]:
-    """The plan of a run, and the model whose weights it begins from. Raises `RequestError` for what cannot be trained.
+def make_plan(
+    settings: RunSettings, *, data: Mapping[str, Any], ranks: Ranks = ALONE
+) -> tuple[RunPlan, Transformer | None]:
+    """The plan of a run, and the model whose weights it begins from.
 
-    `settings.train` has its dtype and compilation decided already.
+    `settings.train` has its dtype and compilation decided already. Raises `RequestError` for what cannot be trained,
+    or not by so many `ranks`.
     """
     loaded = _loaded(settings) if settings.finetune is not None else None
     model = loaded.config if loaded is not None else _model(settings)
     objective = objective_for(settings.train, model.architecture)
     train = dataclasses.replace(settings.train, objective=objective.name)
-    _check(model, train)
+    _check(model, train, ranks)
     rate = settings.rate or (_RATE if loaded is None else _RATE_OF_WEIGHTS) / model.d_model
     plan = RunPlan(
         model=model,
@@ -168,13 +172,15 @@ def _own_files(model: ModelConfig) -> dict[str, str]:
     return {name: value for name, value in versions.items() if name not in VERSIONS}
 
 
-def _check(model: ModelConfig, train: TrainConfig) -> None:
+def _check(model: ModelConfig, train: TrainConfig, ranks: Ranks) -> None:
     """Build and run the model on meta tensors, and refuse what cannot work or would not fit, before any training."""
-    memory.workers_that_fit(model, train, wanted=1)
+    ranks.check_batch(train.batch_size)
+    memory.check_fits(model, train, ranks=ranks)
     lengths = objective_for(train, model.architecture).lengths(train.seq_len)
     try:
         training_flops(on_meta(model), seq_len=lengths.inputs, source_len=lengths.source)
         list(roles(on_meta(model)))
+        ranks.check_model(on_meta(model))
         ffn_output_gain(model, train)
     except ParibusError:
         raise

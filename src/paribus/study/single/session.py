@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from paribus.families.saving import save
 from paribus.files.appearing import write_whole
 from paribus.model.count import num_params
 from paribus.model.transformer import Transformer
+from paribus.ops.sharded import load_whole
 from paribus.study import environment
 from paribus.study.engine import Listener
 from paribus.study.folder import hold
@@ -45,6 +46,7 @@ from paribus.train import checkpoint as checkpoints
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.examples import Data, check_packed, scored_per_row
 from paribus.train.program import Program
+from paribus.train.ranks import ALONE, Ranks
 from paribus.train.run import Watch, run
 
 _ONE_CTRL_C = 1.0  # seconds
@@ -52,7 +54,7 @@ _ONE_CTRL_C = 1.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A run that is ready: `weights` is the model that it begins from, if any."""
+    """A run that is ready: `weights` is the model that it begins from, if any, `ranks` the processes that train it."""
 
     settings: RunSettings
     plan: RunPlan
@@ -60,6 +62,7 @@ class Prepared:
     saving: Saving
     weights: Transformer | None
     params: int
+    ranks: Ranks = ALONE
     notes: tuple[str, ...] = field(default=())  # what was decided for the user and should be said
 
 
@@ -77,14 +80,16 @@ def make(
     *,
     leave_out: Sequence[Path] = (),
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Prepared:
     """Check the request, prepare the text and plan the run; cheap checks come before any long work.
 
-    `leave_out` are folders that hold no text of the user's, `progress` is told of bytes read. Raises `RequestError`.
+    `leave_out` are folders that hold no text of the user's, `progress` is told of bytes read, `ranks` will train it
+    together. Raises `RequestError`.
     """
     packed = load_packed(settings.data) if is_packed(settings.data) else None
     settings, why_eager = decided(settings)
-    draft, weights = make_plan(settings, data={})
+    draft, weights = make_plan(settings, data={}, ranks=ranks)
     saving = saving_of(draft, weights, settings)
     data: Data
     if packed is not None:
@@ -126,6 +131,7 @@ def make(
         saving=saving,
         weights=weights,
         params=num_params(draft.model),
+        ranks=ranks,
         notes=tuple(notes),
     )
 
@@ -146,30 +152,50 @@ def train(
 
     The run ends with the same bits however often it was stopped. `threads` are those of torch, where the folder was
     not begun with others; with `again` it begins again in the place of what it left, and without `saves` only the model's
-    scores are kept. Ctrl-C writes a checkpoint and raises `KeyboardInterrupt`. `otherwise` says what to do where the
-    folder holds another run. Raises `RequestError` for a folder that holds something else, and `WorkError` if the
-    training diverges or the disk is full.
+    scores are kept. Of several ranks, which all call this, the first alone writes. Ctrl-C writes a checkpoint and raises
+    `KeyboardInterrupt`. `otherwise` says what to do where the folder holds another run. Raises `RequestError` for a
+    folder that holds something else, and `WorkError` if the training diverges or the disk is full.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"the output folder {out} cannot be written to: {error.strerror}") from error
-    with hold(out):
-        begun = open_folder(
-            out, prepared.plan, threads=threads or environment.cores(), again=again, otherwise=otherwise
-        )
-        if (out / RESULT).exists():
-            return _finished(Trained(folder=out, result=_earlier(out, listener), earlier=True))
+    ranks = prepared.ranks
+    threads = threads or max(1, environment.cores() // ranks.local_size)
+    with _held(out) if ranks.is_first else nullcontext():
+        begun = finished = 0
+        if ranks.is_first:
+            begun = open_folder(
+                out,
+                prepared.plan,
+                threads=threads,
+                processes=ranks.size,
+                again=again,
+                otherwise=otherwise,
+            )
+            finished = (out / RESULT).exists()
+        begun, finished = ranks.most(begun, finished)  # the others learn it from the first
+        if finished:
+            result = _earlier(out, listener) if ranks.is_first else {}
+            return _finished(Trained(folder=out, result=result, earlier=True), ranks)
         before = torch.get_num_threads()
         torch.set_num_threads(begun)
         try:
-            return _finished(_train(prepared, out, listener, command, begun, checkpoint_seconds, saves))
+            trained = _train(prepared, out, listener, command, begun, checkpoint_seconds, saves)
+            return _finished(trained, ranks)
         except OSError as error:
             raise WorkError(
                 f"the run in {out} stopped: {error.strerror or error}; run the same command again when that is mended"
             ) from error
         finally:
             torch.set_num_threads(before)
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """The folder of a run, made if need be, for this process alone."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"the output folder {out} cannot be written to: {error.strerror}") from error
+    with hold(out):
+        yield
 
 
 def _earlier(out: Path, listener: Listener) -> dict[str, Any]:
@@ -183,8 +209,9 @@ def _earlier(out: Path, listener: Listener) -> dict[str, Any]:
     return result
 
 
-def _finished(trained: Trained) -> Trained:
-    if trained.result["status"] != "done":
+def _finished(trained: Trained, ranks: Ranks) -> Trained:
+    """What was trained; the first of the ranks says that it has diverged."""
+    if ranks.is_first and trained.result["status"] != "done":
         raise WorkError(
             f"the training diverged: {trained.result['reason']}; {trained.folder / RESULT} has its losses, and a rate "
             f"below {trained.result['rate']:.2g} may do better"
@@ -201,9 +228,10 @@ def _train(
     checkpoint_seconds: float,
     saves: bool,
 ) -> Trained:
-    plan, checkpoint = prepared.plan, out / CHECKPOINT
-    write_whole(out / SETTINGS, settings_file(prepared).encode())
-    program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data))
+    plan, checkpoint, ranks = prepared.plan, out / CHECKPOINT, prepared.ranks
+    if ranks.is_first:
+        write_whole(out / SETTINGS, settings_file(prepared).encode())
+    program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data), ranks=ranks)
     per_step, last = plan.train.tokens_per_step, -1
 
     with _stopping() as stop:
@@ -239,15 +267,20 @@ def _train(
         "like": dataclasses.asdict(prepared.settings.like) if prepared.settings.like else None,
         "saved": None,
         "threads": threads,
+        "processes": ranks.size,
         "code": computing_code(),
         "command": command,
         "environment": environment.describe(),
     }
-    write_curves(out, described)
-    if result.status == "done" and saves:
-        described["saved"] = _save(prepared, program.model, out / MODEL)
-    write_result(out, described)
-    checkpoints.forget(checkpoint)
+    saving = result.status == "done" and saves
+    trained = program.whole_model() if saving else None
+    if ranks.is_first:
+        write_curves(out, described)
+        if trained is not None:
+            described["saved"] = _save(prepared, trained, out / MODEL)
+        write_result(out, described)
+        checkpoints.forget(checkpoint)
+    ranks.most(0)  # one that ended now could end those that still write
     return Trained(folder=out, result=described)
 
 
@@ -259,7 +292,7 @@ def _copied(weights: Transformer) -> Callable[[Transformer], None]:
     """What puts these weights into a model of the same config, in its own dtype."""
 
     def copy(model: Transformer) -> None:
-        model.load_state_dict(weights.state_dict())
+        load_whole(model, weights.state_dict())
         model.origin = weights.origin
 
     return copy

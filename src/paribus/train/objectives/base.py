@@ -55,6 +55,11 @@ class Examples:
         ids = self.scored()
         return int(byte_lengths[ids[ids < len(byte_lengths)]].sum())
 
+    def take(self, rows: npt.NDArray[np.int64]) -> Examples:
+        """These rows alone, in this order."""
+        arrays = {name: array for name, array in vars(self).items() if array is not None}
+        return dataclasses.replace(self, **{name: array[rows] for name, array in arrays.items()})
+
     def batches(self, batch_size: int) -> Iterator[Examples]:
         """The rows in order, `batch_size` at a time; the last batch is filled with rows that are not scored.
 
@@ -62,13 +67,9 @@ class Examples:
         """
         for start in range(0, len(self.targets), batch_size):
             rows = np.arange(start, start + batch_size)
-            taken = np.minimum(rows, len(self.targets) - 1)
-            targets = self.targets[taken]
-            targets[rows >= len(self.targets)] = IGNORE
-            others = {name: array for name, array in vars(self).items() if array is not None}
-            yield dataclasses.replace(
-                self, **{name: array[taken] for name, array in others.items()} | {"targets": targets}
-            )
+            batch = self.take(np.minimum(rows, len(self.targets) - 1))
+            batch.targets[rows >= len(self.targets)] = IGNORE
+            yield batch
 
 
 @dataclass(frozen=True, kw_only=True)
