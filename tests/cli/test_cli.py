@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from paribus import __main__ as entry
 from paribus import registry
 from paribus.cli import main
 from paribus.cli.explain import _document
@@ -152,6 +153,22 @@ def test_unknown_names_offer_the_nearest(paribus: Paribus) -> None:
 )
 def test_a_wrong_request_is_one_sentence(paribus: Paribus, arguments: list[object], said: str) -> None:
     assert said in _sentence(paribus("study", "ffn", *arguments))
+
+
+def test_ctrl_c_while_the_commands_load_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pressed:
+        """Stands for Ctrl-C at the first module of the command line."""
+
+        @staticmethod
+        def find_spec(name: str, *others: object) -> None:
+            if name == "paribus.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "paribus.cli")
+    monkeypatch.setattr(sys, "meta_path", [Pressed, *sys.meta_path])
+    with pytest.raises(SystemExit) as exit_:
+        entry.main()
+    assert exit_.value.code == 130
 
 
 def test_what_torchrun_starts_is_refused_but_for_train(

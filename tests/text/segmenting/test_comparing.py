@@ -2,6 +2,7 @@
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +97,5 @@ def test_segmented_text_is_a_sentence_a_line(tmp_path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(RequestError, match="is not UTF-8 text: byte 0"):
         read_segmented(path)
+    with pytest.raises(RequestError, match="is not a file but a pipe, a socket or a device"):
+        read_segmented(Path("/dev/zero"))

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from paribus.errors import RequestError, shown
+from paribus.files.opening import bytes_of
 
 Sentence: TypeAlias = tuple[str, ...]
+
+_MOST_BYTES = 2**30
 
 
 def sentences_of(lines: Iterable[str]) -> list[Sentence]:
@@ -27,11 +30,12 @@ def sentences_of(lines: Iterable[str]) -> list[Sentence]:
 
 
 def read_segmented(path: Path) -> list[Sentence]:
-    """The sentences of a UTF-8 file, one a line. Raises `RequestError` if it cannot be read or holds no words."""
+    """The sentences of a UTF-8 file of at most 1 GiB, one a line.
+
+    Raises `RequestError` if it is no file, cannot be read or holds no words.
+    """
     try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise RequestError(f"{shown(path)} cannot be read: {error.strerror or error}") from error
+        text = bytes_of(path, "segmented text", at_most=_MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RequestError(f"{shown(path)} is not UTF-8 text: byte {error.start:,} is wrong") from error
     # Not splitlines(): U+2028 and form feeds are white space inside a line, not ends of one.
