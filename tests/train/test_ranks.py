@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> dict[str, Any]:
-    return on_two(folder, [*two_ranks.DAILY, "numbers", "stopped", "damaged"])
+    return on_two(folder, [*two_ranks.DAILY, "numbers", "again", "stopped", "damaged", "hidden"])
 
 
 def assert_same(together: dict[str, Any], alone: dict[str, Any], *, rel: float = 2e-5) -> None:
@@ -120,8 +120,15 @@ def test_one_that_is_told_to_stop_stops_all_and_they_go_on_to_the_same_bits(
     assert kept["optimiser"]["state"][0]["exp_avg"].shape == whole["embedding.weight"].shape
 
 
-def test_a_damaged_checkpoint_means_a_fresh_start_on_all(found: dict[str, Any]) -> None:
-    gave = found["damaged"]
+def test_a_program_runs_again_to_the_same_bits(found: dict[str, Any]) -> None:
+    assert found["again"] == found["tied"]
+
+
+@pytest.mark.parametrize("how", ["damaged", "hidden"])
+def test_a_checkpoint_that_one_cannot_read_means_a_fresh_start_on_all(
+    how: str, found: dict[str, Any]
+) -> None:
+    gave = found[how]
     assert (gave.pop("began"), gave.pop("left")) == (1, False)
     assert gave | {"scores": []} == found["tied"]
 

@@ -7,7 +7,7 @@ weights into FOLDER/CASE.pt.
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from paribus.parts.ffn.ungated import FeedForward
 from paribus.text.data import prepare
 from paribus.text.data.sft import load_packed
 from paribus.text.tokenizers import get_tokenizer
+from paribus.train import checkpoint as checkpoints
 from paribus.train.config import TrainConfig, objective_for
 from paribus.train.examples import Data, scored_per_row
 from paribus.train.program import Program
@@ -85,11 +86,18 @@ def made(changes: dict[str, Any], folder: Path) -> tuple[ModelConfig, TrainConfi
 
 
 def trained(
-    changes: dict[str, Any], folder: Path, *, ranks: Ranks = ALONE, **options: Any
+    changes: dict[str, Any],
+    folder: Path,
+    *,
+    ranks: Ranks = ALONE,
+    before: Sequence[int] = (),
+    **options: Any,
 ) -> tuple[RunResult, dict[str, Tensor] | None]:
-    """What a run of the case gave, and its weights."""
+    """What a run of the case gave, and its weights; runs of other seeds come `before` it."""
     model, train, data = made(changes, folder)
     program = Program(model, train, scored_per_row=scored_per_row(data), ranks=ranks)
+    for seed in before:
+        run(program, data, train, seed=seed, rate=RATE)
     result = run(program, data, train, seed=5, rate=RATE, **options)
     whole = program.whole_model()
     return result, None if whole is None else dict(whole.state_dict())
@@ -125,6 +133,8 @@ def stopped(folder: Path, ranks: Ranks, *, between: Callable[[Path], None]) -> d
         ranks.most(0)
     if ranks.is_first:
         between(path)
+    elif between is hide:
+        checkpoints.load = lambda *given: None  # the others can read it
     ranks.most(0)
     done: list[int] = []
     result, _ = trained(
@@ -140,6 +150,10 @@ def stopped(folder: Path, ranks: Ranks, *, between: Callable[[Path], None]) -> d
 
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
+
+
+def hide(path: Path) -> None:
+    """Nothing on the first process."""
 
 
 def remember(path: Path) -> None:
@@ -159,6 +173,10 @@ def found(case: str, folder: Path, ranks: Ranks) -> Any:
         return stopped(folder, ranks, between=remember)
     if case == "damaged":
         return stopped(folder, ranks, between=damage)
+    if case == "hidden":  # the last: it leaves a process that reads no checkpoints
+        return stopped(folder, ranks, between=hide)
+    if case == "again":
+        return facts(trained(DAILY["tied"], folder, ranks=ranks, before=[3])[0])
     changes = json.loads(case) if case.startswith("{") else DAILY[case]
     result, weights = trained(changes, folder, ranks=ranks)
     if weights is not None and case in DAILY:
