@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from paribus import registry
 from paribus.errors import RequestError, WorkError
+from paribus.model.count import on_meta
 from paribus.model.initialise import build
 from paribus.text.data.sft import pack
 from paribus.text.tokenizers import get_tokenizer
@@ -72,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> dict[str, Any]:
-    return on_two(folder, [*two_ranks.DAILY, "numbers", "again", "stopped", "damaged", "hidden"])
+    return on_two(folder, [*two_ranks.DAILY, "numbers", "again", "elsewhere", "stopped", "damaged", "hidden"])
 
 
 def assert_same(together: dict[str, Any], alone: dict[str, Any], *, rel: float = 2e-5) -> None:
@@ -101,7 +102,16 @@ def test_numbers_are_shared(found: dict[str, Any]) -> None:
         "most": [1, 5],
         "total": [10.0, 12.0],
         "gather": [[0.0, 10.0], [1.0, 11.0]],
+        "same": [
+            None,
+            None,
+            "the 2 processes have not the same text: take a disk that all machines share",
+        ],
     }
+
+
+def test_processes_that_do_not_see_the_same_checkpoint_are_refused(found: dict[str, Any]) -> None:
+    assert found["elsewhere"].startswith("the 2 processes have not the same checkpoint")
 
 
 def test_one_that_is_told_to_stop_stops_all_and_they_go_on_to_the_same_bits(
@@ -179,6 +189,15 @@ def test_what_needs_the_whole_batch_is_refused() -> None:
         TWO.check_model(model)
 
 
+def test_a_parameter_that_cannot_be_shared_is_refused() -> None:
+    model = on_meta(dataclasses.replace(MODEL, ffn=f"{two_ranks.__file__}:Single"))
+    ALONE.check_model(model)
+    with pytest.raises(
+        RequestError, match=r"ffn.beta cannot be shared by 2 processes.*float32 of shape \[\]"
+    ):
+        TWO.check_model(model)
+
+
 def test_one_process_alone_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "4")  # some batch systems set it for every job
@@ -192,6 +211,7 @@ def test_one_process_alone_needs_no_others(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (RuntimeError("[gloo/transport/tcp/pair.cc:553] Connection closed by peer"), WorkError),
         (RuntimeError("shapes differ"), RuntimeError),
+        (WorkError("writing to igloo failed"), WorkError),
     ],
 )
 def test_the_end_of_another_process_is_a_sentence(
@@ -199,10 +219,11 @@ def test_the_end_of_another_process_is_a_sentence(
 ) -> None:
     monkeypatch.setattr(dist, "is_torchelastic_launched", lambda: True)
     monkeypatch.setattr(dist, "init_process_group", lambda *args, **options: None)
-    monkeypatch.setattr(dist, "destroy_process_group", lambda: None)
+    monkeypatch.setattr(dist, "new_group", lambda **options: None)
     for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     with pytest.raises(raised) as caught, joined() as ranks:
         assert ranks == TWO
         raise error
     assert type(caught.value) is raised
+    assert ("another one has ended" in str(caught.value)) == ("closed" in str(error))

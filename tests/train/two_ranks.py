@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from paribus.errors import RequestError
 from paribus.model.block import Aux
 from paribus.model.config import ModelConfig
 from paribus.parts.ffn.ungated import FeedForward
@@ -52,6 +53,14 @@ class Costly(FeedForward):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Aux]:  # type: ignore[override]
         return super().forward(x), {"loss": 0.05 * self.up.weight.square().sum()}
+
+
+class Single(FeedForward):
+    """A layer with a parameter of one number and no axes."""
+
+    def __init__(self, *, d_model: int, d_ff: int) -> None:
+        super().__init__(d_model=d_model, d_ff=d_ff, activation="relu")
+        self.beta = nn.Parameter(torch.ones(()))
 
 
 DAILY: dict[str, dict[str, Any]] = {
@@ -134,7 +143,7 @@ def stopped(folder: Path, ranks: Ranks, *, between: Callable[[Path], None]) -> d
     if ranks.is_first:
         between(path)
     elif between is hide:
-        checkpoints.load = lambda *given: None  # the others can read it
+        checkpoints.load = lambda *given, **options: None  # the others can read it
     ranks.most(0)
     done: list[int] = []
     result, _ = trained(
@@ -150,6 +159,15 @@ def stopped(folder: Path, ranks: Ranks, *, between: Callable[[Path], None]) -> d
 
 def damage(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
+
+
+def refusal(call: Callable[..., Any], *given: Any, **options: Any) -> str | None:
+    """The sentence with which a call was refused."""
+    try:
+        call(*given, **options)
+    except RequestError as error:
+        return str(error)
+    return None
 
 
 def hide(path: Path) -> None:
@@ -168,6 +186,7 @@ def found(case: str, folder: Path, ranks: Ranks) -> Any:
             "most": ranks.most(ranks.rank, 5 - ranks.rank),
             "total": ranks.total(own.clone()).tolist(),
             "gather": ranks.gather(own.view(2, 1)).tolist(),
+            "same": [refusal(ranks.check_same, number, "text") for number in (-1, 2**62, ranks.rank)],
         }
     if case == "stopped":
         return stopped(folder, ranks, between=remember)
@@ -175,6 +194,10 @@ def found(case: str, folder: Path, ranks: Ranks) -> Any:
         return stopped(folder, ranks, between=damage)
     if case == "hidden":  # the last: it leaves a process that reads no checkpoints
         return stopped(folder, ranks, between=hide)
+    if case == "elsewhere":
+        (folder / "begun.pt").touch()
+        own = folder / ("begun.pt" if ranks.is_first else "of the other.pt")
+        return refusal(trained, DAILY["tied"], folder, ranks=ranks, checkpoint=own)
     if case == "again":
         return facts(trained(DAILY["tied"], folder, ranks=ranks, before=[3])[0])
     changes = json.loads(case) if case.startswith("{") else DAILY[case]

@@ -52,10 +52,13 @@ def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE)
     # Of a part: the logits and their gradient. Beside them the gradient of the head, with the share of a part.
     logits = 2 * tokens * model.vocab_size * dtype.itemsize // parts + 6 * model.vocab_size * model.d_model
     state = _PER_PARAMETER * params // ranks.size
-    if (
-        ranks.size > 1
-    ):  # the parameters of a block, of the embedding and of the head, gathered, with their gradients
+    if ranks.size > 1:
+        # Those of a block, of the embedding and of the head are gathered, with their gradients; and each process
+        # builds the model before it keeps its part.
         state += 8 * (params // max(layers, 1) + 2 * model.vocab_size * model.d_model)
+        state = max(state, 4 * params)
+    if ranks.size > 1 and ranks.device.type == "cpu":  # a checkpoint, which the first of them puts together
+        state += 12 * params // ranks.local_size
     return _PROCESS + state + tokens * per_token + logits
 
 

@@ -66,13 +66,16 @@ def forget(path: Path) -> None:
         each.unlink(missing_ok=True)
 
 
-def load(path: Path, model: torch.nn.Module, optimiser: Optimiser) -> State | None:
-    """The state of a checkpoint, its weights and moments put in place; None if it cannot be used."""
+def load(path: Path, model: torch.nn.Module, optimiser: Optimiser, *, ranks: Ranks = ALONE) -> State | None:
+    """The state of a checkpoint, its weights and moments put in place; None if it cannot be used.
+
+    Each of several `ranks` takes its parts from the file.
+    """
     try:
         with zipfile.ZipFile(path) as archive:  # torch itself compares no checksums
             if (damaged := archive.testzip()) is not None:
                 raise ValueError(f"{damaged} in it was changed after it was written")
-        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        saved: dict[str, Any] = torch.load(path, weights_only=True, mmap=ranks.size > 1)
         load_whole(model, saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         return State(**saved["state"])

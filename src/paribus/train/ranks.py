@@ -19,29 +19,32 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from paribus.errors import RequestError, WorkError
+from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.ops.sharded import whole
 from paribus.train.objectives import Examples
 
 if TYPE_CHECKING:
     from paribus.model.transformer import Transformer
 
-# While one process prepares a large text the others wait. Those that lost one are ended by torchrun.
-_PATIENCE = datetime.timedelta(days=7)
+# Of an exchange while the model trains: longer than any file takes to be written.
+_PATIENCE = datetime.timedelta(hours=1)
+# Of those who wait while one process prepares a large text.
+_PATIENCE_WITH_TEXT = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
     """This process, `rank` of `size`, and of those on this machine `local_rank` of `local_size`.
 
-    `shard`, `total`, `most`, `gather`, `collect` and `first_on_each_machine` are collective: every process calls them,
-    in one order. Alone they change nothing.
+    `shard`, `total`, `most`, `check_same`, `gather`, `collect` and `first_on_each_machine` are collective: every process
+    calls them, in one order. Alone they change nothing.
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     local_size: int = 1
+    while_text_is_read: dist.ProcessGroup | None = None  # the same processes, with more patience
 
     @property
     def is_first(self) -> bool:
@@ -72,13 +75,21 @@ class Ranks:
             )
 
     def check_model(self, model: Transformer) -> None:
-        """Raises `RequestError` for a model with a part to which each process's rows would be another batch."""
+        """Raises `RequestError` for a part to which each process's rows would be another batch, or that cannot be shared."""
+        if self.size == 1:
+            return
         unfit = next((module for module in model.modules() if getattr(module, "over_batch", False)), None)
-        if self.size > 1 and unfit is not None:
+        if unfit is not None:
             raise RequestError(
                 f"{type(unfit).__name__} takes statistics over the whole batch, of which each of {self.size} processes "
                 "sees a part: train it in one"
             )
+        for name, parameter in model.named_parameters():
+            if parameter.ndim == 0 or parameter.dtype != torch.float32:
+                raise RequestError(
+                    f"{name} cannot be shared by {self.size} processes: it is {parameter.dtype} of shape "
+                    f"{list(parameter.shape)}, and should be float32 with at least one axis"
+                )
 
     def shard(self, model: Transformer) -> None:
         """Leave this process its part of every parameter; forward passes gather a block's while it runs."""
@@ -96,6 +107,8 @@ class Ranks:
             if isinstance(module, FSDPModule):  # a loss is a sum over the batch, not a mean of the processes'
                 module.set_gradient_divide_factor(1.0)
                 module.set_force_sum_reduction_for_comms(True)
+                # A part may use a parameter for the rows of one process only.
+                module.set_reduce_scatter_unused_params(True)
         register_fsdp_forward_method(model, "stream")
 
     def shard_again(self, model: Transformer) -> None:
@@ -126,6 +139,14 @@ class Ranks:
         dist.all_reduce(largest, op=dist.ReduceOp.MAX)
         return tuple(largest.tolist())
 
+    def check_same(self, number: int, what: str) -> None:
+        """Raises `RequestError` unless every process has the same number, of at most 63 bits."""
+        largest, negated = self.most(number, -number)
+        if largest != -negated:
+            raise RequestError(
+                f"the {self.size} processes have not the same {what}: take a disk that all machines share"
+            )
+
     def gather(self, rows_BR: Tensor) -> Tensor:
         """Of batches [B] the rows [R] of every process, [B, R · size], in the order of `rows`."""
         if self.size == 1:
@@ -149,10 +170,10 @@ class Ranks:
     def first_on_each_machine(self) -> Iterator[None]:
         """Let one process of each machine through, and the others when it is done: what it leaves in a cache is there."""
         if self.local_rank:
-            self.most(0)
+            dist.barrier(self.while_text_is_read)
         yield
-        if not self.local_rank:
-            self.most(0)
+        if self.size > 1 and not self.local_rank:
+            dist.barrier(self.while_text_is_read)
 
 
 ALONE = Ranks()
@@ -162,29 +183,36 @@ ALONE = Ranks()
 def joined() -> Iterator[Ranks]:
     """Join the processes that torchrun has started with this one; alone without torchrun.
 
-    Raises `WorkError` where another of them has ended before its time.
+    Raises `WorkError` where another of them has ended before its time, and `RequestError` for more processes than GPUs.
     """
     if not dist.is_available() or not dist.is_torchelastic_launched() or int(os.environ["WORLD_SIZE"]) == 1:
         yield ALONE
         return
-    names = {
+    numbers = {
         "rank": "RANK",
         "size": "WORLD_SIZE",
         "local_rank": "LOCAL_RANK",
         "local_size": "LOCAL_WORLD_SIZE",
     }
-    ranks = Ranks(**{name: int(os.environ[variable]) for name, variable in names.items()})
-    on_gpus = ranks.device.type == "cuda"
+    given = {name: int(os.environ[variable]) for name, variable in numbers.items()}
+    on_gpus = torch.cuda.is_available()
     if on_gpus:
-        torch.cuda.set_device(ranks.local_rank)
+        if given["local_size"] > (gpus := torch.cuda.device_count()):
+            raise RequestError(
+                f"torchrun has started {given['local_size']} processes here, and there are {gpus} GPUs: start one for each"
+            )
+        torch.cuda.set_device(given["local_rank"])
     # Numbers that processes tell each other go over the CPU, so that none waits for its GPU.
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=_PATIENCE)
+    patient = dist.new_group(backend="gloo", timeout=_PATIENCE_WITH_TEXT)
     try:
-        yield ranks
+        yield Ranks(**given, while_text_is_read=patient)
+    except ParibusError:
+        raise
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
             raise WorkError(
-                f"process {ranks.rank} of {ranks.size} stops, as another one has ended"
+                f"process {given['rank']} of {given['size']} stops, as another one has ended"
             ) from error
         raise
     # Not after an error: the others would end before this one has said what it was.

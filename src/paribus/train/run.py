@@ -133,14 +133,17 @@ def _run(
     for name, probe in measuring.items():
         found[name] = {"start": probe.at_start(program, _text(data), config, seed=seed)}
     state = State()
-    if checkpoint is not None and not any(ranks.most(not checkpoint.exists())):
-        loaded = checkpoints.load(checkpoint, model, optimiser)
+    there = checkpoint is not None and checkpoint.exists()
+    ranks.check_same(there, "checkpoint")
+    if checkpoint is not None and there:
+        loaded = checkpoints.load(checkpoint, model, optimiser, ranks=ranks)
         if any(ranks.most(loaded is None)):  # a broken checkpoint, some of which may have been taken in
             loaded = None
             program.reset()
             begin()
             optimiser = make_optimiser(model, config, peak_rate=rate)
         state = loaded or state
+        ranks.check_same(state.step, "checkpoint")
 
     reason = None
     pending: list[tuple[Tensor, Tensor]] = []  # loss and gradient norm of steps not looked at yet
@@ -158,7 +161,7 @@ def _run(
         pending.append((loss.nats_B.sum() / share, norm))
         state.step += 1
         last, scores = state.step == config.steps, state.step in watch.score_at
-        late = time.perf_counter() - saved_at > checkpoint_seconds
+        late = ranks.is_first and time.perf_counter() - saved_at > checkpoint_seconds
         stopping, late = map(bool, ranks.most(watch.stop(), late))
         if state.step % _CHECK_EVERY == 0 or compiles or last or stopping or scores:
             steps = len(pending)
@@ -178,6 +181,7 @@ def _run(
             saved_at = looked_at = time.perf_counter()
         progress(state.step, config.steps)
         if stopping:
+            ranks.most(0)  # one that ended now could end the one that writes
             raise KeyboardInterrupt
 
     val_bpb, heldout_nats = None, []

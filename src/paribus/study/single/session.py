@@ -158,6 +158,7 @@ def train(
     """
     ranks = prepared.ranks
     threads = threads or max(1, environment.cores() // ranks.local_size)
+    ranks.check_same(int(prepared.plan.sha256[:15], 16), "text, settings and checkpoint to begin from")
     with _held(out) if ranks.is_first else nullcontext():
         begun = finished = 0
         if ranks.is_first:
