@@ -1,19 +1,16 @@
 """Feed-forward layers under FSDP and tensor parallelism: two processes give what one does."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from .. import two
+
 pytestmark = pytest.mark.skipif(
     not torch.distributed.is_available(), reason="torch without torch.distributed"
 )
 
-ROOT = Path(__file__).parents[2]
-LIMIT = 500  # seconds for all cases of a run; two processes that wait for each other would wait forever
 HOWS = ("tensor", "fsdp", "fsdp_each")
 DAILY = [
     *(f"{how}:swiglu_learnable:{memory}:" for how in HOWS for memory in ("keep", "half", "none")),
@@ -36,20 +33,7 @@ EVERY = [
 
 def run_two(folder: Path, cases: list[str]) -> dict[str, dict[str, float] | str]:
     """What the two processes found, by case."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.parts.two_processes"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(folder), *cases], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=LIMIT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
-    return json.loads((folder / "errors.json").read_text())
+    return two.on_two("tests.parts.two_processes", folder, cases)
 
 
 def assert_equal(found: dict[str, dict[str, float] | str]) -> None:

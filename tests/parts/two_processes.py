@@ -1,6 +1,6 @@
 """One of two processes that hold a layer or a model together: `python -m tests.parts.two_processes RANK FOLDER CASE...`.
 
-A case is `how:part:memory:backend`. Process 0 writes into FOLDER/errors.json, for each case, how far the output and
+A case is `how:part:memory:backend`. Process 0 writes into FOLDER/found.json, for each case, how far the output and
 every gradient are from those of one process, or the sentence with which the case was refused.
 """
 
@@ -140,7 +140,7 @@ def main(rank: int, folder: Path, cases: list[str]) -> None:
         except RequestError as error:
             found[case] = str(error)
     if rank == 0:
-        (folder / "errors.json").write_text(json.dumps(found))
+        (folder / "found.json").write_text(json.dumps(found))
     dist.destroy_process_group()
 
 

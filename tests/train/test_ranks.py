@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +20,18 @@ from paribus.train.objectives import Examples
 from paribus.train.program import Program
 from paribus.train.ranks import ALONE, Ranks, joined
 
+from .. import two
 from . import two_ranks
 from .conftest import MODEL, TRAIN
 from .test_every_part import config_with
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without torch.distributed")
 
-ROOT = Path(__file__).parents[2]
-LIMIT = 500  # seconds; two processes that wait for each other would wait forever
 TWO = Ranks(rank=1, size=2, local_rank=1, local_size=2)
 
 
 def on_two(folder: Path, cases: list[str]) -> dict[str, Any]:
-    """What two processes found, by case."""
-    (folder / "store").unlink(missing_ok=True)  # where those before have met
-    command = [sys.executable, "-W", "ignore", "-m", "tests.train.two_ranks"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(rank), str(folder), *cases], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=LIMIT)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
-    return json.loads((folder / "found.json").read_text())
+    return two.on_two("tests.train.two_ranks", folder, cases)
 
 
 @pytest.fixture(scope="module")
