@@ -57,7 +57,7 @@ def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE)
         # builds the model before it keeps its part.
         state += 8 * (params // max(layers, 1) + 2 * model.vocab_size * model.d_model)
         state = max(state, 4 * params)
-    if ranks.size > 1 and ranks.device.type == "cpu":  # a checkpoint, which the first of them puts together
+    if ranks.size > 1 and device_type() == "cpu":  # a checkpoint, which the first of them puts together
         state += 12 * params // ranks.local_size
     return _PROCESS + state + tokens * per_token + logits
 

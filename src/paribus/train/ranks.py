@@ -123,7 +123,7 @@ class Ranks:
 
     def share_of(self, machine_bytes: int) -> int:
         """Of a machine's memory what one process may use: all of its GPU's, or an equal share."""
-        return machine_bytes if self.device.type == "cuda" else machine_bytes // self.local_size
+        return machine_bytes if torch.cuda.is_available() else machine_bytes // self.local_size
 
     def total(self, tensor: Tensor) -> Tensor:
         """The sum over the processes, in place."""
