@@ -15,7 +15,7 @@ from paribus.cli.text_options import DataOption, TextFieldOption
 from paribus.cores import MOST_THREADS, settle_waiting
 
 if TYPE_CHECKING:
-    from paribus.study.single.session import Prepared
+    from paribus.study.single.preparing import Prepared
 
 _RUNS = Path("runs")  # where runs go that were not told where
 
@@ -85,6 +85,7 @@ def train(
     from paribus.cli.train_tables import changes_table, result_table
     from paribus.study.settings import load_file
     from paribus.study.single import session
+    from paribus.study.single.preparing import make
     from paribus.study.single.settings import resolve
     from paribus.train.ranks import joined
 
@@ -103,7 +104,7 @@ def train(
             settings = resolve(
                 options, overrides or [], file=load_file(str(config)) if config is not None else None
             )
-            prepared = session.make(
+            prepared = make(
                 settings,
                 leave_out=[_RUNS, *([out] if out is not None else [])],
                 progress=reading,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from paribus.study.engine import Listener
-from paribus.study.single.session import Prepared, Trained, make, train
+from paribus.study.single.preparing import Prepared, make
+from paribus.study.single.session import Trained, train
 from paribus.study.single.settings import resolve
 
 TINY = (

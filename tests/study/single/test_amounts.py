@@ -9,7 +9,8 @@ import pytest
 
 from paribus.errors import RequestError
 from paribus.study.single.amounts import PLOT, RESULTS, Amounts, run
-from paribus.study.single.session import make, train
+from paribus.study.single.preparing import make
+from paribus.study.single.session import train
 from paribus.study.single.settings import resolve
 from paribus.text.data.sft import pack
 from paribus.text.tokenizers import get_tokenizer

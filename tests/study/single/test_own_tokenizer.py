@@ -10,7 +10,7 @@ import paribus
 from paribus.errors import RequestError
 from paribus.families.texts import open_text_model
 from paribus.study.single.folder import MODEL
-from paribus.study.single.session import Prepared
+from paribus.study.single.preparing import Prepared
 from paribus.text.tokenizers.formats.exporting import exported
 from paribus.text.tokenizers.recipe import Recipe
 from paribus.text.tokenizers.training import train_on, write_tokenizer

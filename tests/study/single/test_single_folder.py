@@ -13,7 +13,7 @@ import paribus
 from paribus.errors import RequestError
 from paribus.study.single.folder import CHECKPOINT, MODEL, PLAN, RESULT
 from paribus.study.single.plan import computing_code
-from paribus.study.single.session import Prepared
+from paribus.study.single.preparing import Prepared
 
 from .conftest import OF_TRAINING, Heard, Killed, facts, trained
 

@@ -20,7 +20,8 @@ from paribus.files.appearing import write_whole
 from paribus.study.engine import Listener
 from paribus.study.kinds.intervals import over_seeds
 from paribus.study.pages.plots.amounts import amounts_plot
-from paribus.study.single.session import Prepared, make, train
+from paribus.study.single.preparing import Prepared, make
+from paribus.study.single.session import train
 from paribus.study.single.settings import RunSettings, resolve
 from paribus.text.data.sft import PackedDataset, is_packed, load_packed, subset
 

@@ -1,27 +1,20 @@
-"""One run from request to saved model: prepare the text, plan, hold the folder, train or go on, save, write."""
+"""A prepared run in its folder: hold it, train or go on, save the model, write the result."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 
-from paribus.cores import cores
 from paribus.errors import RequestError, WorkError
 from paribus.families.saving import save
 from paribus.files.appearing import write_whole
-from paribus.model.count import num_params
 from paribus.model.transformer import Transformer
 from paribus.ops.sharded import load_whole
 from paribus.study import environment
@@ -36,34 +29,16 @@ from paribus.study.single.folder import (
     open_folder,
     read_result,
 )
-from paribus.study.single.plan import RunPlan, Saving, computing_code, decided, make_plan, saving_of
+from paribus.study.single.plan import computing_code
+from paribus.study.single.preparing import Prepared, settings_file
 from paribus.study.single.result import describe, write_curves, write_result
-from paribus.study.single.settings import RunSettings
-from paribus.text.data import check_size, default_cache, prepare
-from paribus.text.data.sft import is_packed, load_packed
-from paribus.text.tokenizers import get_tokenizer
+from paribus.study.single.stopping import stopping
 from paribus.train import checkpoint as checkpoints
-from paribus.train.config import TrainConfig, objective_for
-from paribus.train.examples import Data, check_packed, scored_per_row
+from paribus.train.config import TrainConfig
+from paribus.train.examples import scored_per_row
 from paribus.train.program import Program
-from paribus.train.ranks import ALONE, Ranks
+from paribus.train.ranks import Ranks
 from paribus.train.run import Watch, run
-
-_ONE_CTRL_C = 1.0  # seconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A run that is ready: `weights` is the model that it begins from, if any, `ranks` the processes that train it."""
-
-    settings: RunSettings
-    plan: RunPlan
-    data: Data
-    saving: Saving
-    weights: Transformer | None
-    params: int
-    ranks: Ranks = ALONE
-    notes: tuple[str, ...] = field(default=())  # what was decided for the user and should be said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,67 +48,6 @@ class Trained:
     folder: Path
     result: Mapping[str, Any]
     earlier: bool = False
-
-
-def make(
-    settings: RunSettings,
-    *,
-    leave_out: Sequence[Path] = (),
-    progress: Callable[[int, int], None] | None = None,
-    ranks: Ranks = ALONE,
-) -> Prepared:
-    """Check the request, prepare the text and plan the run; cheap checks come before any long work.
-
-    `leave_out` are folders that hold no text of the user's, `progress` is told of bytes read, `ranks` will train it
-    together. Raises `RequestError`.
-    """
-    packed = load_packed(settings.data) if is_packed(settings.data) else None
-    settings, why_eager = decided(settings)
-    draft, weights = make_plan(settings, data={}, ranks=ranks)
-    saving = saving_of(draft, weights, settings)
-    data: Data
-    if packed is not None:
-        data = packed
-        check_packed(data, objective_for(draft.train, draft.model.architecture), draft.train)
-    else:
-        data = prepare(
-            settings.data,
-            tokenizer=get_tokenizer(settings.tokenizer),
-            cache=default_cache(),
-            text_field=settings.text_field,
-            leave_out=leave_out,
-            workers=cores(),
-            progress=progress,
-        )
-        check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)
-    described = {
-        "name": data.name,
-        "sha256": data.sha256,
-        "bytes": data.bytes,
-        "train_tokens": data.train.num_tokens,
-        "tokenizer": data.tokenizer,
-    }
-    notes = []
-    if settings.like is not None:
-        notes.append(settings.like.sentence("the model"))
-    if saving.why_not is not None:
-        notes.append(f"the model will be saved in our own format, as {saving.why_not}")
-    if lost := data.open_tokenizer().loses:
-        notes.append(
-            f"the tokenizer does not keep {'; '.join(lost)}: bits per byte are those of what it keeps"
-        )
-    if why_eager is not None:
-        notes.append(f"the model will run without torch.compile, about half as fast: {why_eager}")
-    return Prepared(
-        settings=settings,
-        plan=dataclasses.replace(draft, data=described),
-        data=data,
-        saving=saving,
-        weights=weights,
-        params=num_params(draft.model),
-        ranks=ranks,
-        notes=tuple(notes),
-    )
 
 
 def train(
@@ -235,7 +149,7 @@ def _train(
     program = Program(plan.model, plan.train, scored_per_row=scored_per_row(prepared.data), ranks=ranks)
     per_step, last = plan.train.tokens_per_step, -1
 
-    with _stopping() as stop:
+    with stopping() as stop:
 
         def progress(done: int, total: int) -> None:
             nonlocal last
@@ -317,50 +231,3 @@ def _save(prepared: Prepared, model: Transformer, folder: Path) -> dict[str, Any
         "bytes": saved.num_bytes,
         "why_not": prepared.saving.why_not,
     }
-
-
-def settings_file(prepared: Prepared) -> str:
-    """Everything that was resolved, as a file that asks for the same run again."""
-    settings, plan = prepared.settings, prepared.plan
-    tree: dict[str, Any] = {
-        **settings.model_dump(exclude={"model", "train", "like", "rate"}, exclude_none=True),
-        "rate": plan.rate,
-        "train": dataclasses.asdict(plan.train),
-    }
-    if settings.finetune is None:
-        tree["model"] = settings.model_section() | {"d_ff": plan.model.d_ff}
-    return yaml.safe_dump(json.loads(json.dumps(tree)), sort_keys=False)
-
-
-@dataclass
-class _Stop:
-    """Whether to stop, and whether a Ctrl-C waits for the step in flight to end."""
-
-    asked: float | None = None  # when
-    gently: bool = False
-
-
-@contextmanager
-def _stopping() -> Iterator[_Stop]:
-    """Ctrl-C asks once for an end after the step in flight.
-
-    Before the first step, after the last, and a second time, it ends the run at once. Two within a second are one: a
-    program around ours may pass on what the terminal sends to both.
-    """
-    stop = _Stop()
-    unheard = threading.current_thread() is not threading.main_thread()
-    if unheard or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job
-        yield stop
-        return
-
-    def interrupted(number: int, frame: object) -> None:
-        now = time.monotonic()
-        if not stop.gently or (stop.asked is not None and now - stop.asked > _ONE_CTRL_C):
-            raise KeyboardInterrupt
-        stop.asked = now
-
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
