@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paribus.model.meta import shapes_only
+from paribus.model.meta import parameters_as_shapes, shapes_only
 
 
 def test_parameters_have_shapes_and_no_memory() -> None:
@@ -13,6 +13,18 @@ def test_parameters_have_shapes_and_no_memory() -> None:
         table = nn.Parameter(torch.empty(5, 4).normal_(std=0.02))
     assert [each.shape for each in (layer.weight, table)] == [(3, 4), (5, 4)]
     assert layer.weight.is_meta and table.is_meta
+
+
+def test_parameters_alone_take_no_memory_and_stay_tied() -> None:
+    with parameters_as_shapes():
+        made = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 4), nn.Linear(3, 4, bias=False))
+        made[2].weight = made[1].weight
+        made[1].bias.requires_grad_(False)
+        made[1].register_parameter("more", made[1].bias)
+    assert [each.is_meta for each in made.parameters()] == [True] * 4
+    assert made[1].weight is made[2].weight and not made[1].more.requires_grad
+    assert made[0].running_var.tolist() == [1, 1, 1]
+    assert not nn.Linear(3, 4).weight.is_meta
 
 
 @pytest.mark.parametrize("draw", [Tensor.normal_, nn.init.normal_])

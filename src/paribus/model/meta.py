@@ -1,4 +1,4 @@
-"""Modules for their shapes alone: on the meta device, where nothing is allocated and nothing need be drawn."""
+"""Modules, or their parameters, for their shapes alone: on the meta device, where nothing is allocated or need be drawn."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
 _DRAWS = (Tensor.normal_, nn.init.normal_)
@@ -21,6 +22,25 @@ def shapes_only() -> Iterator[None]:
     """
     with torch.device("meta"), _Undrawn():
         yield
+
+
+@contextmanager
+def parameters_as_shapes() -> Iterator[None]:
+    """The parameters of what is built inside stand on the meta device; its buffers and other tensors are real.
+
+    Each parameter is made before it is given up, so that no two take memory at once. Not for two threads.
+    """
+
+    def shape_alone(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if parameter is None or parameter.is_meta:  # the second: tied to one that was here before
+            return None
+        return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+
+    handle = register_module_parameter_registration_hook(shape_alone)  # type: ignore[arg-type]  # it may return one
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Undrawn(TorchFunctionMode):

@@ -53,10 +53,8 @@ def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE)
     logits = 2 * tokens * model.vocab_size * dtype.itemsize // parts + 6 * model.vocab_size * model.d_model
     state = _PER_PARAMETER * params // ranks.size
     if ranks.size > 1:
-        # Those of a block, of the embedding and of the head are gathered, with their gradients; and each process
-        # builds the model before it keeps its part.
+        # Those of a block, of the embedding and of the head are gathered, with their gradients.
         state += 8 * (params // max(layers, 1) + 2 * model.vocab_size * model.d_model)
-        state = max(state, 4 * params)
     if ranks.size > 1 and device_type() == "cpu":  # a checkpoint, which the first of them puts together
         state += 12 * params // ranks.local_size
     return _PROCESS + state + tokens * per_token + logits

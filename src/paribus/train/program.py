@@ -150,7 +150,8 @@ class Program:
         self.device = ranks.device
         self.dtype: torch.dtype = getattr(torch, train.dtype)
         self.compiled = train.compile == "on"
-        self.model: Transformer = allocate(config, device=self.device)
+        with ranks.building():
+            self.model: Transformer = allocate(config, device=self.device)
         lengths = self.objective.lengths(train.seq_len)
         self.scored_per_step = train.batch_size * (scored_per_row or lengths.scored)
         # By what the machine has, not by what is free just now: two runs on it must do the same.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from paribus.errors import ParibusError, RequestError, WorkError
+from paribus.model.meta import parameters_as_shapes
 from paribus.ops.sharded import whole
 from paribus.train.objectives import Examples
 
@@ -91,8 +92,12 @@ class Ranks:
                     f"{list(parameter.shape)}, and should be float32 with at least one axis"
                 )
 
+    def building(self) -> AbstractContextManager[None]:
+        """Where a model for `shard` is made: of several processes none needs the room for all of it."""
+        return nullcontext() if self.size == 1 else parameters_as_shapes()
+
     def shard(self, model: Transformer) -> None:
-        """Leave this process its part of every parameter; forward passes gather a block's while it runs."""
+        """Give this process its part of every parameter, undrawn; forward passes gather a block's while it runs."""
         if self.size == 1:
             return
         from torch.distributed.device_mesh import init_device_mesh
@@ -110,6 +115,8 @@ class Ranks:
                 # A part may use a parameter for the rows of one process only.
                 module.set_reduce_scatter_unused_params(True)
         register_fsdp_forward_method(model, "stream")
+        device = self.device
+        model._apply(lambda tensor: torch.empty_like(tensor, device=device) if tensor.is_meta else tensor)
 
     def shard_again(self, model: Transformer) -> None:
         """Give back what forward passes without a backward one have gathered."""
