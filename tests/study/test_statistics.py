@@ -9,9 +9,6 @@ from scipy import stats
 
 from paribus.study.verdicts import statistics as st
 
-# Pearson and Hartley, table 31: upper 5 % and 1 % points of F_max, 3 degrees of freedom, k = 2 to 6.
-F_MAX_3 = {0.05: (15.4, 27.8, 39.2, 50.7, 62.0), 0.01: (47.5, 85, 120, 151, 184)}
-
 
 def layout(values, *, blocked=True):
     """The two-way layout, or the same arms without a block (as scipy's own tests assume)."""
@@ -22,6 +19,7 @@ def layout(values, *, blocked=True):
     return st.TwoWay(
         means=two_way.means,
         variances=two_way.variances,
+        residual_squares=two_way.residual_squares,
         residual_variance=float(two_way.variances.mean()),
         df=k * (n - 1),
         pairing_ratio=1.0,
@@ -79,12 +77,20 @@ def test_dunnett_comparisons_agree_with_scipy_on_a_layout_without_block():
     assert ours.differences[1:] + ours.half_widths[1:] == pytest.approx(interval.high, abs=5e-3)
 
 
-@pytest.mark.parametrize("compare", [st.compare_pooled, st.compare_welch])
+def pooled(values, baseline, **options):
+    return st.compare_pooled(st.two_way(values), baseline, **options)
+
+
+def apart(values, baseline, **options):
+    return st.compare_apart(values, baseline, 3, **options)
+
+
+@pytest.mark.parametrize("compare", [pooled, st.compare_paired, apart])
 def test_interval_excludes_zero_exactly_when_adjusted_p_is_below_five_percent(compare):
     rng = np.random.default_rng(3)
     seen = set()
     for _ in range(100):
-        result = compare(st.two_way(rng.standard_normal((5, 4)) + rng.uniform(0, 4, (5, 1))), 2)
+        result = compare(rng.standard_normal((5, 4)) + rng.uniform(0, 4, (5, 1)), 2)
         excludes = np.abs(result.differences) > result.half_widths
         assert (excludes == (result.p_adjusted < 0.05)).all() and not excludes[2]
         assert (result.differences[2], result.half_widths[2], result.p_adjusted[2]) == (0, 0, 1)
@@ -92,47 +98,99 @@ def test_interval_excludes_zero_exactly_when_adjusted_p_is_below_five_percent(co
     assert seen == {True, False}
 
 
-def test_level_moves_the_interval_and_not_the_adjusted_p():
-    fit = st.two_way(np.random.default_rng(8).standard_normal((4, 5)))
-    for compare in (st.compare_pooled, st.compare_welch):
-        usual, strict = compare(fit, 0), compare(fit, 0, level=0.995)
-        assert (strict.half_widths[1:] > usual.half_widths[1:]).all()
-        assert (strict.p_adjusted == usual.p_adjusted).all()
-        for result, level in ((usual, 0.95), (strict, 0.995)):
-            wider = compare(fit, 0, level=2 * level - 1)
-            assert result.equivalence_widths == pytest.approx(wider.half_widths)
+@pytest.mark.parametrize("compare", [pooled, st.compare_paired, apart])
+def test_level_moves_the_interval_and_not_the_adjusted_p(compare):
+    values = np.random.default_rng(8).standard_normal((4, 5))
+    usual, strict = compare(values, 0), compare(values, 0, level=0.995)
+    assert (strict.half_widths[1:] > usual.half_widths[1:]).all()
+    assert (strict.p_adjusted == usual.p_adjusted).all()
+    for result, level in ((usual, 0.95), (strict, 0.995)):
+        wider = compare(values, 0, level=2 * level - 1)
+        assert result.equivalence_widths == pytest.approx(wider.half_widths)
 
 
 # -- unequal variances
 
 
-def test_welch_agrees_with_scipy_under_bonferroni():
+def by_regression(values, baseline, apart, *, level=0.95):
+    """Interval of each difference from one arm's mean by the sums written out, arm by arm and seed by seed."""
+    k, n = values.shape
+    others = [i for i in range(k) if i != apart]
+    mean = sum(values[i] for i in others) / (k - 1)
+    own = stats.tvar(values[apart] - mean)
+    squares = sum(
+        (values[i, s] - mean[s] - values[i].mean() + mean.mean()) ** 2 for i in others for s in range(n)
+    )
+    df = (k - 2) * (n - 1)
+    shared = squares / df
+    for i in range(k):
+        if i == baseline:
+            continue
+        a, b = (own, shared * (k - 2) / (k - 1)) if apart in (i, baseline) else (0.0, 2 * shared)
+        freedom = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / df)
+        half = stats.t.ppf(1 - (1 - level) / (2 * (k - 1)), freedom) * math.sqrt((a + b) / n)
+        yield i, values[i].mean() - values[baseline].mean(), half
+
+
+@pytest.mark.parametrize("apart", [0, 1, 3])
+@pytest.mark.parametrize("level", [0.95, 0.985])
+def test_an_arm_apart_has_its_own_variance_and_the_others_theirs(apart, level):
     rng = np.random.default_rng(4)
-    values = rng.standard_normal((4, 5)) * np.array([1, 2, 5, 0.3])[:, None]
-    ours = st.compare_welch(st.two_way(values), 1)
-    for i in (0, 2, 3):
-        theirs = stats.ttest_ind(values[i], values[1], equal_var=False)
-        interval = theirs.confidence_interval(1 - 0.05 / 3)
-        assert ours.p_adjusted[i] == pytest.approx(min(1, 3 * theirs.pvalue))
-        assert ours.differences[i] - ours.half_widths[i] == pytest.approx(interval.low)
-        assert ours.differences[i] + ours.half_widths[i] == pytest.approx(interval.high)
-    assert ours.critical is None and ours.df is None
+    values = rng.standard_normal((4, 5)) + 10 * rng.standard_normal(5)
+    values[apart] *= 4
+    ours = st.compare_apart(values, 1, apart, level=level)
+    for i, difference, half in by_regression(values, 1, apart, level=level):
+        assert ours.differences[i] == pytest.approx(difference)
+        assert ours.half_widths[i] == pytest.approx(half)
+        assert (ours.p_adjusted[i] < 1 - level) == (abs(difference) > half)
+    assert (ours.half_widths[1], ours.p_adjusted[1], ours.critical, ours.df) == (0, 1, None, None)
+    same = st.compare_apart(values + 10 * rng.standard_normal(5), 1, apart, level=level)
+    assert np.allclose(same.half_widths, ours.half_widths)  # what a seed does to all falls out
 
 
-@pytest.mark.parametrize("alpha", F_MAX_3)
-def test_chance_of_a_variance_ratio_matches_hartleys_table(alpha):
-    for k, point in enumerate(F_MAX_3[alpha], start=2):
-        sd = np.ones(k)
-        sd[0] = math.sqrt(point)
-        ratio, chance = st.variance_ratio(st.two_way(sd[:, None] * np.array([-1.0, 1.0, -1.0, 1.0])))
-        assert ratio == pytest.approx(point) and chance == pytest.approx(alpha, rel=0.15)
+def test_an_arm_apart_covers_its_truth_as_often_as_promised():
+    rng = np.random.default_rng(14)
+    sd = np.array([1.0, 1.0, 5.0, 1.0, 1.0])[:, None]
+    noise = sd * rng.standard_normal((4000, 5, 4)) + 3 * rng.standard_normal((4000, 1, 4))
+    missed = [
+        (np.abs(found.differences) > found.half_widths)[[1, 2, 3, 4]]
+        for found in (st.compare_apart(values, 0, 2) for values in noise)
+    ]
+    assert 0.03 < np.mean([each.any() for each in missed]) < 0.055
+    assert np.mean(missed, axis=0) == pytest.approx(0.0125, abs=0.006)
 
 
-def test_a_ratio_over_ten_is_common_by_chance_and_is_not_called_unequal():
-    rng = np.random.default_rng(5)
-    ratios, chances = zip(*(st.variance_ratio(st.two_way(rng.standard_normal((6, 4)))) for _ in range(500)))
-    assert 0.40 < np.mean(np.array(ratios) > 10) < 0.56
-    assert np.mean(np.array(chances) < 0.01) < 0.03
+@pytest.mark.parametrize("arm", [0, 2])
+def test_noise_of_an_arm_is_compared_with_what_the_others_leave(arm):
+    values = np.random.default_rng(5).standard_normal((5, 4)) * np.array([3, 1, 2, 1, 1])[:, None]
+    ratios, chances = st.noise_ratios(st.two_way(values))
+    others = np.delete(values, arm, axis=0)
+    f = 4 / 5 * stats.tvar(values[arm] - others.mean(axis=0)) / st.two_way(others).residual_variance
+    assert chances[arm] == pytest.approx(stats.f.sf(f, 3, 9))
+    assert ratios[arm] == pytest.approx(f * 5 / 4 - 1 / 4)
+
+
+def test_chance_of_noise_is_uniform_where_arms_are_alike_whatever_seeds_do():
+    rng = np.random.default_rng(16)
+    values = rng.standard_normal((3000, 6, 4)) + 10 * rng.standard_normal((3000, 1, 4))
+    chances = np.array([st.noise_ratios(st.two_way(each))[1] for each in values])
+    assert stats.kstest(chances[:, 2], "uniform").pvalue > 0.01
+    assert np.mean(6 * chances.min(axis=1) < 0.02) == pytest.approx(0.02, abs=0.008)
+
+
+def test_a_noisy_arm_is_found_and_its_ratio_is_that_of_the_variances():
+    rng = np.random.default_rng(7)
+    sd = np.array([1.0, 1.0, 3.0, 1.0, 1.0, 1.0])[:, None]
+    found = [st.noise_ratios(st.two_way(sd * rng.standard_normal((6, 40)))) for _ in range(200)]
+    assert np.mean([ratios[2] for ratios, _ in found]) == pytest.approx(9, rel=0.05)
+    assert all(int(chances.argmin()) == 2 and chances[2] < 1e-6 for _, chances in found)
+
+
+def test_an_arm_that_alone_varies_is_noisy_beyond_all_chance():
+    values = np.zeros((4, 4))
+    values[1] = [1.0, -1.0, 2.0, 0.0]
+    ratios, chances = st.noise_ratios(st.two_way(values))
+    assert (ratios[1], chances[1]) == (np.inf, 0.0) and (chances[[0, 2, 3]] > 0.5).all()
 
 
 # -- Tukey

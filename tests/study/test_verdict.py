@@ -148,7 +148,10 @@ def test_wild_variances_switch_to_welch_and_say_so():
     losses["gelu"] = 2.9 + VALLEY + 100 * NOISE[1]
     result = verdict(losses)
     assert (result.method, result.critical, result.df) == ("welch", None, None)
-    assert any("Welch" in warning for warning in result.warnings)
+    (warning,) = result.warnings
+    assert (
+        "the losses of gelu vary" in warning and "with a variance for gelu and one for the others" in warning
+    )
     assert words(result) == {"relu": "baseline", "gelu": "cannot tell", "swiglu": "better"}
     assert result.smallest_detectable_difference is None and result.seeds_to_halve is None
     # The quiet arms keep the narrow intervals that a pooled variance would have widened.
@@ -158,8 +161,28 @@ def test_wild_variances_switch_to_welch_and_say_so():
 
 def test_variances_that_differ_no_more_than_chance_allows_are_pooled():
     losses = study()
-    losses["gelu"] = 2.9 + VALLEY + 5 * NOISE[1]  # a ratio of 25 among five arms of four seeds
+    losses["gelu"] = 2.9 + VALLEY + 2 * NOISE[1]  # a ratio of 4 among five arms of four seeds
     assert verdict(losses).method == "dunnett"
+
+
+def test_a_noisy_baseline_makes_every_interval_wide():
+    losses = study()
+    losses["relu"] = 3.0 + VALLEY + 10 * NOISE[0]
+    result = verdict(losses)
+    assert result.method == "welch" and any("the losses of relu vary" in text for text in result.warnings)
+    assert words(result) == {"relu": "baseline", "gelu": "cannot tell", "swiglu": "cannot tell"}
+
+
+def test_two_noisy_arms_leave_no_variance_to_share():
+    losses = study()
+    losses["gelu"] = 2.9 + VALLEY + 10 * NOISE[1]
+    losses["swiglu"] = 2.8 + VALLEY + 100 * NOISE[2]
+    result = verdict(losses)
+    assert (result.method, result.critical, result.df) == ("paired", None, None)
+    assert any(
+        "and those vary unevenly too" in text and "paired ones of each arm" in text
+        for text in result.warnings
+    )
 
 
 def test_arms_that_seeds_pair_keep_their_own_intervals_beside_a_placebo_that_they_do_not():
@@ -184,6 +207,17 @@ def test_arms_that_seeds_pair_keep_their_own_intervals_beside_a_placebo_that_the
             theirs = stats.ttest_rel(seeds[name], base).confidence_interval(1 - 0.05 / 3)
             assert found.difference.low == pytest.approx(theirs.low, abs=1e-9)
             assert found.difference.high == pytest.approx(theirs.high, abs=1e-9)
+    assert any(
+        "the losses of placebo vary" in text and "paired ones of each" in text for text in result.warnings
+    )
+
+
+def test_arms_that_seeds_pair_are_found_where_no_arm_is_noisier_than_the_others():
+    seeds = np.random.default_rng(3).standard_normal((5, 8))
+    seeds[1] = seeds[0] + 0.01 * seeds[1]
+    losses = {name: row + VALLEY for name, row in zip("abcde", seeds)}
+    result = judge(losses, rates=[1, 2, 4], baseline="a")
+    assert result.method == "paired"
     assert any("Seeds pair some arms with the baseline far better" in text for text in result.warnings)
     assert result.smallest_detectable_difference is None
 

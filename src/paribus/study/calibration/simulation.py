@@ -37,6 +37,7 @@ CONTROL_TRUTH = {"placebo": 0.0, "handicap": 6.0}
 NULL_ARMS = {"arm 1": 0.0, "arm 2": 0.0, "arm 3": 0.0} | CONTROL_TRUTH
 TRUE_ARMS = {"arm 1": -1.0, "arm 2": -2.0, "arm 3": -3.0} | CONTROL_TRUTH
 EQUAL_ARMS = {f"arm {n}": 0.0 for n in range(1, 5)} | {"placebo": 0.0}
+_PAIRED = {"arm 1": 0.95, "arm 2": 0.95}
 NINE = {f"arm {n}": 0.0 for n in range(1, 10)}
 
 
@@ -48,8 +49,9 @@ class Setting:
     spent at each, in order. An arm's loss is truth + depth (step - place)^2 + noise, where depth and place
     of the valley are drawn for every arm and study, uniformly; `baseline_place` fixes the baseline's.
     `correlation` is that of the noise of a seed at two rates, `tails` the degrees of freedom of Student
-    noise (None: normal), `noisier` what multiplies an arm's noise. `held`: the pass line is about it; not
-    where noise is of a kind that the intervals do not allow for, which is shown only.
+    noise (None: normal), `noisier` what multiplies an arm's noise, `paired` its correlation with the baseline's.
+    `held`: the pass line is about it; not where noise is of a kind that pooled intervals do not allow for and that few
+    seeds may hide, which is shown only.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Setting:
     correlation: float = 0.5
     tails: float | None = None
     noisier: Mapping[str, float] = field(default_factory=dict)
+    paired: Mapping[str, float] = field(default_factory=dict)
     held: bool = True
 
     @property
@@ -126,6 +129,39 @@ SETTINGS = (
         noisier={"arm 3": 3.0},
         held=False,
     ),
+    Setting(
+        name="arm 3x, 8 seeds",
+        about="the same, twice the seeds",
+        noisier={"arm 3": 3.0},
+        looks=_looks(8),
+        held=False,
+    ),
+    Setting(
+        name="baseline 3x as noisy",
+        about="the baseline has three times the sd",
+        noisier={BASELINE: 3.0},
+        held=False,
+    ),
+    Setting(
+        name="baseline 3x, 8 seeds",
+        about="the same, twice the seeds",
+        noisier={BASELINE: 3.0},
+        looks=_looks(8),
+        held=False,
+    ),
+    Setting(
+        name="paired arms",
+        about="two equal arms have noise correlated 0.95 with the baseline's",
+        paired=_PAIRED,
+        held=False,
+    ),
+    Setting(
+        name="paired arms, 8 seeds",
+        about="the same, twice the seeds",
+        paired=_PAIRED,
+        looks=_looks(8),
+        held=False,
+    ),
 )
 #: How often a true difference is found: arms 1, 2, 3 are better by 1, 2, 3 sd, the handicap worse by 6.
 POWER_SETTINGS = tuple(
@@ -150,6 +186,8 @@ def draw(setting: Setting, rng: np.random.Generator) -> Floats:
     share, sd = setting.correlation, np.array([setting.noisier.get(name, 1.0) for name in setting.names])
     common, own = (_noise(rng, (arms, rows, seeds), setting.tails) for rows in (1, len(steps)))
     noise = np.sqrt(share) * common + np.sqrt(1 - share) * own
+    along = np.array([setting.paired.get(name, 0.0) for name in setting.names])[:, None, None]
+    noise = along * noise[0] + np.sqrt(1 - along**2) * noise
     block = _BLOCK * rng.standard_normal(seeds)
     return _LEVEL + valley[:, :, None] + sd[:, None, None] * noise + block
 
@@ -180,8 +218,8 @@ def study(setting: Setting, tables: Floats) -> Counter[str]:
 
     `false`: some arm got a false verdict at some look, whatever came after, so the rate bounds that of every
     rule for stopping between looks. `found NAME`: a true difference was found at some look. `withheld`: some
-    arm got no verdict at the last look although its interval was not asked. `grown`: the grid grew. `welch`:
-    variances were not pooled.
+    arm got no verdict at the last look although its interval was not asked. `grown`: the grid grew. `unpooled`:
+    no one variance was that of all arms.
     """
     middle, half = len(setting.steps) // 2, setting.rates // 2
     low, high, growths = middle - half, middle + half + 1, 0
@@ -206,7 +244,7 @@ def study(setting: Setting, tables: Floats) -> Counter[str]:
                 counts[f"found {name}"] = 1
     everyone = judgement.arms | judgement.controls
     counts["withheld"] = int(any(scored.reason for scored in everyone.values()))
-    counts["grown"], counts["welch"] = int(growths > 0), int(judgement.method == "welch")
+    counts["grown"], counts["unpooled"] = int(growths > 0), int(judgement.method in ("welch", "paired"))
     return counts
 
 
@@ -266,7 +304,7 @@ def simulate(
         "false_rate": counts["false"] / simulations,
         "false_upper": upper_limit(counts["false"], simulations),
         "found": found,
-        **{key: counts[key] / simulations for key in ("withheld", "grown", "welch")},
+        **{key: counts[key] / simulations for key in ("withheld", "grown", "unpooled")},
     }
 
 

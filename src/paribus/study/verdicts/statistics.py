@@ -30,12 +30,13 @@ def equivalence_level(level: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoWay:
-    """Arms by seeds, seed a block: `means` [k], `variances` [k] within arms, `df` = (k-1)(n-1),
-    `residual_variance`, and `pairing_ratio` = mean within-arm variance / residual variance (what the
-    block bought: 1 is nothing, nan when the residuals are zero)."""
+    """Arms by seeds, seed a block: `means` [k], `variances` [k] within arms, `residual_squares` [k] summed over
+    an arm's seeds, `df` = (k-1)(n-1), `residual_variance`, and `pairing_ratio` = mean within-arm variance / residual
+    variance (what the block bought: 1 is nothing, nan when the residuals are zero)."""
 
     means: Floats
     variances: Floats
+    residual_squares: Floats
     residual_variance: float
     df: int
     pairing_ratio: float
@@ -55,11 +56,20 @@ def two_way(values: ArrayLike) -> TwoWay:
         raise ValueError(f"a two-way layout needs at least 2 arms and 2 seeds, not {k} and {n}")
     means, within, df = y.mean(axis=1), y.var(axis=1, ddof=1), (k - 1) * (n - 1)
     residuals = y - means[:, None] - y.mean(axis=0) + y.mean()
-    s2 = float((residuals**2).sum() / df)
+    squares = (residuals**2).sum(axis=1)
+    s2 = float(squares.sum() / df)
     if math.sqrt(s2) <= 1e-12 * np.abs(y).max():  # rounding, not noise
         s2 = 0.0
     ratio = float(within.mean() / s2) if s2 else math.nan
-    return TwoWay(means=means, variances=within, residual_variance=s2, df=df, pairing_ratio=ratio, seeds=n)
+    return TwoWay(
+        means=means,
+        variances=within,
+        residual_squares=squares,
+        residual_variance=s2,
+        df=df,
+        pairing_ratio=ratio,
+        seeds=n,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,15 +109,27 @@ def compare_pooled(layout: TwoWay, baseline: int, *, level: float = LEVEL) -> Co
     )
 
 
-def compare_welch(layout: TwoWay, baseline: int, *, level: float = LEVEL) -> Comparisons:
-    """Welch-Satterthwaite intervals, Bonferroni over the family: no variance is shared, no block is used.
+def compare_apart(values: ArrayLike, baseline: int, apart: int, *, level: float = LEVEL) -> Comparisons:
+    """Intervals of `values` [k, n], k >= 3, where one arm has a variance of its own and the others share theirs.
 
-    Bonferroni and not Holm, because Holm's adjusted p has no interval that excludes zero exactly when it
-    is small, and a verdict here is an interval that excludes zero. Source: Welch 1947.
+    Two of the others differ by d +- t sqrt(2 s^2 / n), s^2 the residual variance without that arm. A difference of the arm
+    is one from the mean of the others, whose variance v has n - 1 degrees of freedom, and one within them:
+    d +- t sqrt((v + s^2 (k-2)/(k-1)) / n), with Satterthwaite's degrees of freedom. What a seed does to all falls out of
+    both. Bonferroni over the family, and not Holm, because Holm's adjusted p has no interval that excludes zero exactly
+    when it is small, and a verdict here is an interval that excludes zero. Source: Welch 1947.
     """
-    d = layout.means - layout.means[baseline]
-    error, df = _welch(layout.variances, layout.variances[baseline], layout.seeds)
-    return _by_bonferroni(d, error, df, baseline, level=level)
+    y = np.asarray(values, float)
+    k, n = y.shape
+    others = np.delete(y, apart, axis=0)
+    shared = two_way(others)
+    own, within = (y[apart] - others.mean(axis=0)).var(ddof=1), shared.residual_variance * (k - 2) / (k - 1)
+    concerned = np.arange(k) == apart if apart != baseline else np.full(k, True)
+    variance = np.where(concerned, own + within, 2 * shared.residual_variance)
+    freedom = (own + within) ** 2 / (own**2 / (n - 1) + within**2 / shared.df)
+    d = y.mean(axis=1) - y[baseline].mean()
+    return _by_bonferroni(
+        d, np.sqrt(variance / n), np.where(concerned, freedom, shared.df), baseline, level=level
+    )
 
 
 def compare_paired(values: ArrayLike, baseline: int, *, level: float = LEVEL) -> Comparisons:
@@ -191,23 +213,20 @@ def _null_difference_ratios(m: int, n: int) -> Floats:
     return np.sort(np.concatenate(ratios))
 
 
-def variance_ratio(layout: TwoWay) -> tuple[float, float]:
-    """Hartley's F_max: largest over smallest within-arm variance, and the chance of one as large.
+def noise_ratios(layout: TwoWay) -> tuple[Floats, Floats]:
+    """For each arm [k] its variance over that of the others, and the chance of one as large if all are alike.
 
-    Within arms, not of block residuals: subtracting seed means spreads one wild arm over all others, whose
-    residual ratio then stays near (k - 1)^2; an arm with 10x the sd was noticed in 4 % of simulated studies
-    (6 arms, 4 seeds) against 69 %. The null is k independent chi^2_(n-1); a seed effect makes variances
-    more alike, so the test errs to caution (1 % becomes 0.2 %). A ratio over 10 alone: 48 % at (6, 4).
+    Of three or more arms, and whatever the block: an arm's residuals r have its noise and a k-th part of everybody's, so
+    F = (k-1)/k (ratio + 1/(k-1)), where F compares k/(k-1) sum r^2 on n-1 degrees of freedom with what the others leave
+    of all squares on (k-2)(n-1). Exact for any one arm; times k it bounds the chance that some arm is so noisy.
+    Source: Russell and Bradley 1958.
     """
-    smallest, largest = float(layout.variances.min()), float(layout.variances.max())
-    ratio = largest / smallest if smallest > 0 else math.inf
-    return ratio, _chance(ratio, _null_ratios(len(layout.variances), layout.seeds))
-
-
-@lru_cache(maxsize=64)
-def _null_ratios(k: int, n: int) -> Floats:
-    draws = np.random.default_rng((k, n)).chisquare(n - 1, (20_000, k))
-    return np.sort(draws.max(axis=1) / draws.min(axis=1))
+    k, own, rest = len(layout.means), layout.seeds - 1, (len(layout.means) - 2) * (layout.seeds - 1)
+    squares = layout.residual_squares * k / (k - 1)
+    others = np.maximum(layout.residual_squares.sum() - squares, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f = np.nan_to_num((squares / own) / (others / rest), nan=1.0, posinf=np.inf)
+    return np.maximum((f * k - 1) / (k - 1), 0.0), special.fdtrc(own, rest, f)
 
 
 def tukey_group(layout: TwoWay, rows: Sequence[int], *, pooled: bool, level: float = LEVEL) -> list[int]:

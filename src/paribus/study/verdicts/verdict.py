@@ -10,30 +10,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from paribus.errors import RequestError, nearest
 from paribus.study.verdicts import dunnett, score, statistics
+from paribus.study.verdicts.family import Family, compare
 from paribus.study.verdicts.judgement import (
     ArmVerdict,
     ControlVerdict,
     Difference,
     Edge,
     Judgement,
-    Method,
     Scored,
     Verdict,
 )
-from paribus.study.verdicts.statistics import Comparisons, Floats, TwoWay
+from paribus.study.verdicts.statistics import Floats
 
 MIN_SEEDS = 4
-MAX_VARIANCE_RATIO = 10.0
-MAX_RATIO_CHANCE = 0.01
-# Rarer, because an arm that looks paired by chance gets a short interval: of the studies where one does, half are wrong.
-MAX_PAIRING_CHANCE = 0.001
 
 DIVERGED = "at no rate did every seed converge"
 EDGES: dict[score.State, tuple[Edge, str]] = {
@@ -46,17 +42,6 @@ CONTROLS = {
     "placebo": "the placebo, which is the baseline drawn anew, was found to differ from it",
     "handicap": "the handicap, which is the baseline on fewer tokens, was not found to be worse",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Family:
-    """Everyone who has a score, compared at once."""
-
-    names: tuple[str, ...]
-    layout: TwoWay | None = None
-    method: Method | None = None
-    comparisons: Comparisons | None = None
-    warnings: tuple[str, ...] = ()
 
 
 def judge(
@@ -83,7 +68,7 @@ def judge(
         raise RequestError(f"{unknown[0]} is not a control; {nearest(unknown[0], CONTROLS)}")
     seeds = tables[baseline].shape[1]
     scores = {name: _score(name, table, rates) for name, table in tables.items()}
-    family = _compare(scores, baseline, level)
+    family = compare(scores, baseline, level)
     obstacle = _obstacle(scores[baseline], family, seeds)
     arms: dict[str, ArmVerdict] = {}
     judged: dict[str, ControlVerdict] = {}
@@ -179,37 +164,7 @@ def _score(name: str, table: Floats, rates: ArrayLike) -> Scored:
     return replace(scored, edge=edge, reason=reason)
 
 
-def _compare(scores: Mapping[str, Scored], baseline: str, level: float) -> _Family:
-    names = tuple(name for name, scored in scores.items() if scored.values)
-    if len(names) < 2 or baseline not in names or len(scores[baseline].values) < 2:
-        return _Family(names=names)
-    values = [scores[name].values for name in names]
-    layout = statistics.two_way(values)
-    at = names.index(baseline)
-    # Two arms make a paired t test, which is exact whatever their variances are.
-    alike = len(names) == 2
-    ratio, chance = statistics.variance_ratio(layout)
-    if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_RATIO_CHANCE:
-        warning = (
-            f"The variances of the arms differ by {ratio:.3g}x (chance of that: {chance:.2g}), so the intervals are "
-            "Welch's with Bonferroni's correction, and there is no common smallest detectable difference."
-        )
-        welch = statistics.compare_welch(layout, at, level=level)
-        return _Family(names=names, layout=layout, method="welch", comparisons=welch, warnings=(warning,))
-    ratio, chance = statistics.difference_ratio(values, at)
-    if not alike and ratio > MAX_VARIANCE_RATIO and chance < MAX_PAIRING_CHANCE:
-        warning = (
-            f"Seeds pair some arms with the baseline far better than others (the variances of their differences differ by "
-            f"{ratio:.3g}x, chance of that: {chance:.2g}), so the intervals are paired ones of each arm with Bonferroni's "
-            "correction, and there is no common smallest detectable difference."
-        )
-        paired = statistics.compare_paired(values, at, level=level)
-        return _Family(names=names, layout=layout, method="paired", comparisons=paired, warnings=(warning,))
-    pooled = statistics.compare_pooled(layout, at, level=level)
-    return _Family(names=names, layout=layout, method="dunnett", comparisons=pooled)
-
-
-def _obstacle(baseline: Scored, family: _Family, seeds: int) -> str | None:
+def _obstacle(baseline: Scored, family: Family, seeds: int) -> str | None:
     """What keeps everybody from a verdict, however good their own trials."""
     if seeds < MIN_SEEDS:
         return f"{'one seed cannot tell' if seeds == 1 else f'{seeds} seeds'}; a verdict needs at least {MIN_SEEDS}"
@@ -220,7 +175,7 @@ def _obstacle(baseline: Scored, family: _Family, seeds: int) -> str | None:
     return None
 
 
-def _difference(name: str, family: _Family, baseline: str) -> Difference | None:
+def _difference(name: str, family: Family, baseline: str) -> Difference | None:
     if family.comparisons is None or name not in family.names or name == baseline:
         return None
     c, at = family.comparisons, family.names.index(name)
@@ -270,7 +225,7 @@ def _warnings(controls: Mapping[str, ControlVerdict], obstacle: str | None) -> t
     return (*failed, *([f"No verdict: {obstacle}."] if obstacle else []), *missed)
 
 
-def _sensitivity(family: _Family, seeds: int, level: float) -> tuple[float | None, int | None]:
+def _sensitivity(family: Family, seeds: int, level: float) -> tuple[float | None, int | None]:
     if family.method != "dunnett" or not family.layout or not family.layout.residual_variance:
         return None, None
     arms, sd = len(family.names), math.sqrt(family.layout.residual_variance)
@@ -278,7 +233,7 @@ def _sensitivity(family: _Family, seeds: int, level: float) -> tuple[float | Non
     return dunnett.detectable(arms, arms - 1, seeds, level) * sd, max(MIN_SEEDS, enough)
 
 
-def _best_group(family: _Family, arms: Mapping[str, ArmVerdict], level: float) -> tuple[str, ...]:
+def _best_group(family: Family, arms: Mapping[str, ArmVerdict], level: float) -> tuple[str, ...]:
     """Tukey's group among arms with an optimum inside the grid (an edge value is only a bound)."""
     rows = [i for i, name in enumerate(family.names) if name in arms and not arms[name].edge]
     if family.layout is None or len(rows) < 2:
