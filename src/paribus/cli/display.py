@@ -22,11 +22,12 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 if TYPE_CHECKING:  # importing them imports torch
     from paribus.study.engine import Listener
-    from paribus.study.plan import Trial
+    from paribus.study.plan import Counted, Trial
 
 _PLAIN_EVERY = 10.0  # seconds between plain progress lines
 
@@ -34,9 +35,31 @@ _PLAIN_EVERY = 10.0  # seconds between plain progress lines
 class _TokenRate(ProgressColumn):
     """Tokens done and tokens a second."""
 
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
+
     def render(self, task: Task) -> Text:
+        if task.total is None:  # nothing is planned yet
+            return Text()
         speed = _rate(task.speed) if task.speed else ""
-        return Text(f"{_tokens(task.completed, task.total or 0)}  {speed}")
+        return Text(f"{_tokens(task.completed, task.total)}  {speed}")
+
+
+class _TrialCount(ProgressColumn):
+    """Trials done."""
+
+    def get_table_column(self) -> Column:
+        return Column(no_wrap=True)
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.total is None else Text(_trials(task.completed, task.total))
+
+
+class _Cut(ProgressColumn):
+    """A task's description, cut where the line ends; the columns before it keep their widths."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class Display:
@@ -112,7 +135,7 @@ class Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            _Cut(),
             console=self.errors,
             disable=not self.errors.is_terminal,
             transient=True,
@@ -144,7 +167,7 @@ class Display:
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.description}"),
+            _Cut(),
             console=self.errors,
             transient=True,
         ) as bar:
@@ -152,19 +175,19 @@ class Display:
             yield lambda what, done, total: bar.update(task, completed=done, total=total, description=what)
 
     @contextmanager
-    def trials(self) -> Iterator[Listener]:
-        """Progress of a study over its tokens, with its rate and the time left."""
+    def trials(self, *, counts: Counted = "tokens") -> Iterator[Listener]:
+        """Progress of a study over its tokens, or its trials where nobody knows those, with rate and time left."""
         from paribus.study.engine import Listener
 
         if self.errors.is_terminal:
             with Progress(
                 BarColumn(),
-                _TokenRate(),
+                _TokenRate() if counts == "tokens" else _TrialCount(),
                 TimeRemainingColumn(),
-                TextColumn("{task.description}"),
+                _Cut(),
                 console=self.errors,
             ) as bar:
-                task = bar.add_task("")
+                task = bar.add_task("", total=None)
 
                 def finished(trial: Trial, result: Mapping[str, Any]) -> None:
                     bar.update(task, description=f"{trial.name}: {outcome(result)}")
@@ -178,15 +201,15 @@ class Display:
                     note=self.say,
                 )
         else:
-            plain = _PlainProgress(self.say)
+            plain = _PlainProgress(self.say, counts)
             yield Listener(planned=plain.planned, tokens=plain.tokens, finished=plain.finished, note=self.say)
 
 
 class _PlainProgress:
     """A line every ten seconds."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[str], None], counts: Counted = "tokens") -> None:
+        self._say, self._counts = say, counts
         self._done = self._total = self._start = 0
         self._began = self._said = time.monotonic()
 
@@ -206,7 +229,13 @@ class _PlainProgress:
         self._said = now
         speed = (self._done - self._start) / (now - self._began)
         left = (self._total - self._done) / speed if speed else 0.0
-        self._say(f"{_tokens(self._done, self._total)}, {_rate(speed)}, {left:.0f} s left")
+        tokens = self._counts == "tokens"
+        said = (
+            (_tokens(self._done, self._total), _rate(speed))
+            if tokens
+            else (_trials(self._done, self._total),)
+        )
+        self._say(", ".join((*said, f"{left:.0f} s left")))
 
     def finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
         if result["status"] != "done":
@@ -222,6 +251,10 @@ def _tokens(done: float, total: float) -> str:
     """How many tokens of how many, in millions or, of a small study, in thousands."""
     size, unit = (1e6, "M") if total >= 1e6 else (1e3, "k")
     return f"{done / size:,.1f} of {total / size:,.1f} {unit} tokens"
+
+
+def _trials(done: float, total: float) -> str:
+    return f"{done:,.0f} of {total:,.0f} trials"
 
 
 def _megabytes(done: float, total: float) -> str:

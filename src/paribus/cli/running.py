@@ -244,7 +244,10 @@ def _run(
     from paribus.study import session
 
     try:
-        with display.trials() as shown, _mirrored(how, prepared, folder, shown) as listener:
+        with (
+            display.trials(counts=prepared.plan.counts) as shown,
+            _mirrored(how, prepared, folder, shown) as listener,
+        ):
             return session.run(
                 prepared,
                 folder,

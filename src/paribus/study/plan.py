@@ -13,7 +13,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from paribus.errors import RequestError
 from paribus.model.config import SLOTS, ModelConfig
@@ -139,6 +139,8 @@ class Compared(Protocol):
 ArmT = TypeVar("ArmT", bound=Compared)
 TrialT = TypeVar("TrialT")
 
+Counted = Literal["tokens", "trials"]
+
 
 class Grid(Generic[ArmT, TrialT]):
     """What the plans of all studies share: arms by rates by seeds by initial schemes."""
@@ -199,6 +201,11 @@ class Plan(Grid[Arm, Trial]):
     @property
     def slots(self) -> tuple[str, ...]:
         return slots_of(self.varied)
+
+    @property
+    def counts(self) -> Counted:
+        """What progress is counted in."""
+        return "tokens"
 
     def trial(self, arm: Arm, rate: float, seed: int, scheme: str | None = None) -> Trial:
         scheme = scheme or self.schemes[0]

@@ -21,7 +21,7 @@ import paribus
 from paribus.errors import RequestError, nearest
 from paribus.study.command import template
 from paribus.study.naming import digest, run_id, trial_name
-from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Grid, Look, check_rates, planned_looks
+from paribus.study.plan import EXPECTED, HANDICAP, PLACEBO, Counted, Grid, Look, check_rates, planned_looks
 
 #: The placebo starts from seeds that no arm has: an A/A comparison without pairs.
 PLACEBO_SEED_OFFSET = 1_000_003
@@ -126,6 +126,11 @@ class CommandPlan(Grid[CommandArm, CommandTrial]):
     def slots(self) -> tuple[str, ...]:
         """None: the keys of a command are not slots of our models, whatever they are called."""
         return ()
+
+    @property
+    def counts(self) -> Counted:
+        """Training tokens, or whole trials where nobody knows how many those are."""
+        return "tokens" if all(arm.tokens is not None for arm in self.arms) else "trials"
 
     @property
     def command(self) -> str:
