@@ -39,6 +39,10 @@ def test_renyi_efficiency_is_that_of_the_formula(alpha: float, vocab_size: int, 
     assert renyi_efficiency([4, 2, 1, 1, 0], vocab_size=vocab_size, alpha=alpha) == pytest.approx(expected)
 
 
+def test_renyi_efficiency_of_even_shares_is_one_for_the_largest_alpha_too() -> None:
+    assert renyi_efficiency([3] * 8, vocab_size=8, alpha=1e308) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("counts", "vocab_size", "alpha"), [([0], 4, 2.5), ([1, 1], 1, 2.5), ([1, 1], 2, 0.0)]
 )

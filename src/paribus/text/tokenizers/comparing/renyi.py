@@ -35,7 +35,6 @@ def renyi_efficiency(counts: npt.ArrayLike, *, vocab_size: int, alpha: float = A
     else:
         # By the largest share: p^alpha of a large alpha would underflow to zero.
         largest = shares.max()
-        entropy = float(
-            (alpha * np.log2(largest) + np.log2(((shares / largest) ** alpha).sum())) / (1 - alpha)
-        )
+        others = np.log2(((shares / largest) ** alpha).sum())
+        entropy = float(alpha / (1 - alpha) * np.log2(largest) + others / (1 - alpha))
     return entropy / math.log2(vocab_size)
