@@ -27,6 +27,19 @@ def test_parameters_alone_take_no_memory_and_stay_tied() -> None:
     assert not nn.Linear(3, 4).weight.is_meta
 
 
+def test_one_parameter_under_two_names_stays_one() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            weight = nn.Parameter(torch.zeros(2, 3))
+            self.first = weight
+            self.second = weight
+
+    with parameters_as_shapes():
+        module = Twice()
+    assert module.first is module.second and len(list(module.parameters())) == 1
+
+
 @pytest.mark.parametrize("draw", [Tensor.normal_, nn.init.normal_])
 def test_a_tensor_on_a_real_device_is_drawn_as_ever(draw: object) -> None:
     def drawn() -> Tensor:

@@ -150,8 +150,10 @@ def test_wild_variances_switch_to_welch_and_say_so():
     assert (result.method, result.critical, result.df) == ("welch", None, None)
     (warning,) = result.warnings
     assert (
-        "the losses of gelu vary" in warning and "with a variance for gelu and one for the others" in warning
+        "the losses of gelu vary more" in warning
+        and "by the variance of gelu and one of the others" in warning
     )
+    assert result.best_group == ("swiglu", "gelu")  # as the intervals have it: relu is clearly behind
     assert words(result) == {"relu": "baseline", "gelu": "cannot tell", "swiglu": "better"}
     assert result.smallest_detectable_difference is None and result.seeds_to_halve is None
     # The quiet arms keep the narrow intervals that a pooled variance would have widened.
@@ -173,15 +175,37 @@ def test_a_noisy_baseline_makes_every_interval_wide():
     assert words(result) == {"relu": "baseline", "gelu": "cannot tell", "swiglu": "cannot tell"}
 
 
-def test_two_noisy_arms_leave_no_variance_to_share():
+def test_two_noisy_arms_do_not_hide_each_other():
+    rng = np.random.default_rng(5)
+    sd = np.array([1, 1, 40, 1, 40, 1])[:, None]
+    values = sd * rng.standard_normal((6, 4)) + np.array([0, -9, 0, 0, 0, 0])[:, None]
+    tables = {name: row + 100 * VALLEY for name, row in zip("abcdef", values)}
+    result = judge(tables, rates=[1, 2, 4], baseline="a")
+    assert result.method == "welch" and result.arms["b"].verdict == "better"
+    assert any(
+        "by the variance of c and of e and one of the others" in text for text in result.warnings
+    ) or any("by the variance of e and of c and one of the others" in text for text in result.warnings)
+
+
+def test_arms_among_which_nothing_varies_share_no_variance():
+    flat = {name: level + VALLEY + np.zeros(4) for name, level in zip("abc", (3.0, 2.9, 2.8))}
+    flat["wild"] = 3.0 + VALLEY + 100 * NOISE[1]
+    result = judge(flat, rates=[1, 2, 4], baseline="a")
+    assert result.method == "paired" and set(words(result).values()) == {"baseline", "cannot tell"}
+    assert "by as much at every seed" in result.arms["b"].reason
+    theirs = stats.ttest_1samp(100 * NOISE[1], 0).confidence_interval(1 - 0.05 / 3)
+    assert result.arms["wild"].difference.low == pytest.approx(theirs.low)
+
+
+def test_noisy_arms_beside_uneven_ones_leave_no_variance_to_share():
     losses = study()
     losses["gelu"] = 2.9 + VALLEY + 10 * NOISE[1]
     losses["swiglu"] = 2.8 + VALLEY + 100 * NOISE[2]
+    losses["more"] = 2.8 + VALLEY + 1000 * NOISE[0]
     result = verdict(losses)
     assert (result.method, result.critical, result.df) == ("paired", None, None)
     assert any(
-        "and those vary unevenly too" in text and "paired ones of each arm" in text
-        for text in result.warnings
+        "and those are uneven too" in text and "paired ones of each arm" in text for text in result.warnings
     )
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from paribus import registry
 from paribus.errors import RequestError, WorkError
 from paribus.model.count import on_meta
-from paribus.model.initialise import build
+from paribus.model.initialise import allocate, build
 from paribus.text.data.sft import pack
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.objectives import Examples
@@ -168,6 +168,15 @@ def test_what_needs_the_whole_batch_is_refused() -> None:
     model = build(dataclasses.replace(MODEL, norm="batchnorm"), seed=0)
     ALONE.check_model(model)
     with pytest.raises(RequestError, match=r"BatchNorm takes statistics over the whole batch"):
+        TWO.check_model(model)
+
+
+def test_a_buffer_that_is_computed_from_undrawn_parameters_is_refused() -> None:
+    with TWO.building():
+        model = allocate(MODEL)
+    TWO.check_model(model)
+    model.register_buffer("total", next(model.parameters()).detach().sum(0))
+    with pytest.raises(RequestError, match="total is computed from a parameter before that is drawn"):
         TWO.check_model(model)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 _DRAWS = (Tensor.normal_, nn.init.normal_)
 
@@ -26,19 +27,26 @@ def shapes_only() -> Iterator[None]:
 
 @contextmanager
 def parameters_as_shapes() -> Iterator[None]:
-    """The parameters of what is built inside stand on the meta device; its buffers and other tensors are real.
+    """The parameters of what is built inside stand on the meta device, and so does what is computed from them.
 
-    Each parameter is made before it is given up, so that no two take memory at once. Not for two threads.
+    Buffers and other tensors are real. A parameter is made, and given up when its module is; tied ones stay tied. Not for
+    two threads.
     """
+    stand_ins = WeakTensorKeyDictionary()
 
     def shape_alone(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
         if parameter is None or parameter.is_meta:  # the second: tied to one that was here before
             return None
-        return nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+        if parameter not in stand_ins:
+            stand_in = nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+            stand_ins[parameter] = stand_in
+        kept: nn.Parameter = stand_ins[parameter]
+        return kept
 
     handle = register_module_parameter_registration_hook(shape_alone)  # type: ignore[arg-type]  # it may return one
     try:
-        yield
+        with _Undrawn():
+            yield
     finally:
         handle.remove()
 

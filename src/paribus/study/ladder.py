@@ -261,7 +261,7 @@ def _trend(arm: str, found: Sequence[tuple[Rung, Mapping[str, Any]]]) -> dict[st
     for rung, results in found:
         row = next((row for row in results["arms"] if row["name"] == arm), None)
         if row and row["difference"] and row["difference"].get("standard_error"):
-            # Where no variance is pooled, each arm's own seeds say how large its error is.
+            # At least so many: where no one variance is that of all arms, an arm's own seeds say how large its error is.
             df = results["statistics"]["df"] or results["statistics"]["seeds"] - 1
             points.append((rung.params, row["difference"]["mean"], row["difference"]["standard_error"], df))
     if len(points) < 2:

@@ -85,6 +85,12 @@ class Ranks:
                 f"{type(unfit).__name__} takes statistics over the whole batch, of which each of {self.size} processes "
                 "sees a part: train it in one"
             )
+        for name, buffer in model.named_buffers():
+            if buffer.is_meta:
+                raise RequestError(
+                    f"{name} is computed from a parameter before that is drawn, which {self.size} processes that share the "
+                    "model cannot do: train it in one"
+                )
         for name, parameter in model.named_parameters():
             if parameter.ndim == 0 or parameter.dtype != torch.float32:
                 raise RequestError(

@@ -137,6 +137,13 @@ SETTINGS = (
         held=False,
     ),
     Setting(
+        name="two arms 3x, 8 seeds",
+        about="two equal arms have three times the sd, eight seeds",
+        noisier={"arm 2": 3.0, "arm 3": 3.0},
+        looks=_looks(8),
+        held=False,
+    ),
+    Setting(
         name="baseline 3x as noisy",
         about="the baseline has three times the sd",
         noisier={BASELINE: 3.0},

@@ -14,10 +14,11 @@ import numpy as np
 
 from paribus.study.verdicts import statistics
 from paribus.study.verdicts.judgement import Method, Scored
-from paribus.study.verdicts.statistics import Comparisons, TwoWay
+from paribus.study.verdicts.statistics import Comparisons, Floats, TwoWay
 
-# Of noise so far above that of the others. With one arm found noisy, a second one is less of a surprise.
-MAX_NOISE_CHANCE, MAX_SECOND_NOISE_CHANCE = 0.02, 0.1
+# Of noise so far above that of the others: of the noisiest arm or the next, or the baseline by itself; of one behind an
+# arm that is not too noisy itself; and of one more, which ends all sharing, as after noisy arms it is no surprise.
+MAX_NOISE_CHANCE, MAX_HIDDEN_NOISE_CHANCE, MAX_MORE_NOISE_CHANCE = 0.02, 0.005, 0.1
 MAX_PAIRING_RATIO = 10.0
 # Rarer, because an arm that looks paired by chance gets a short interval: of the studies where one does, half are wrong.
 MAX_PAIRING_CHANCE = 0.001
@@ -25,13 +26,25 @@ MAX_PAIRING_CHANCE = 0.001
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """Everyone who has a score, compared at once."""
+    """Everyone who has a score, compared at once; `apart` are the arms with a variance of their own by `welch`."""
 
     names: tuple[str, ...]
+    values: Floats | None = None  # [arms, seeds]
     layout: TwoWay | None = None
     method: Method | None = None
+    apart: tuple[int, ...] = ()
     comparisons: Comparisons | None = None
     warnings: tuple[str, ...] = ()
+
+    def errors(self, reference: int) -> tuple[Floats, Floats]:
+        """Standard errors of all differences from an arm, and their degrees of freedom, as the intervals have them."""
+        assert self.values is not None and self.layout is not None
+        if self.method == "welch":
+            return statistics.errors_apart(self.values, reference, self.apart)
+        if self.method == "paired":
+            return statistics.errors_paired(self.values, reference)
+        count = len(self.names)
+        return np.full(count, self.layout.standard_error), np.full(count, float(self.layout.df))
 
 
 def compare(scores: Mapping[str, Scored], baseline: str, level: float) -> Family:
@@ -39,75 +52,85 @@ def compare(scores: Mapping[str, Scored], baseline: str, level: float) -> Family
     names = tuple(name for name, scored in scores.items() if scored.values)
     if len(names) < 2 or baseline not in names or len(scores[baseline].values) < 2:
         return Family(names=names)
-    values = [scores[name].values for name in names]
+    values = np.array([scores[name].values for name in names])
     layout = statistics.two_way(values)
     at = names.index(baseline)
-    family = Family(names=names, layout=layout)
+    family = Family(names=names, values=values, layout=layout)
     # Two arms make a paired t test, which is exact whatever their variances are.
-    uneven = _uneven(names, values, layout, at) if len(names) > 2 and layout.residual_variance else None
+    uneven = _uneven(names, values, at) if len(names) > 2 and layout.residual_variance else None
     if uneven is None:
         pooled = statistics.compare_pooled(layout, at, level=level)
         return replace(family, method="dunnett", comparisons=pooled)
     apart, why = uneven
-    if apart is None:
+    if not apart:
         paired = statistics.compare_paired(values, at, level=level)
-        told = _told(why, "paired ones of each arm")
+        told = _told(why, "are paired ones of each arm")
         return replace(family, method="paired", comparisons=paired, warnings=(told,))
     welch = statistics.compare_apart(values, at, apart, level=level)
-    told = _told(why, f"Welch's, with a variance for {names[apart]} and one for the others")
-    return replace(family, method="welch", comparisons=welch, warnings=(told,))
+    alone = " and of ".join(names[row] for row in apart)
+    told = _told(why, f"are Welch's by the variance of {alone} and one of the others")
+    return replace(family, method="welch", apart=apart, comparisons=welch, warnings=(told,))
 
 
 def _told(why: str, intervals: str) -> str:
     return (
-        f"{why}, so the intervals are {intervals}, with Bonferroni's correction, and there is no common smallest "
-        "detectable difference."
+        f"{why}, so the intervals {intervals}, with Bonferroni's correction; there is no common smallest detectable "
+        "difference."
     )
 
 
-def _uneven(
-    names: Sequence[str], values: Sequence[Sequence[float]], layout: TwoWay, baseline: int
-) -> tuple[int | None, str] | None:
-    """Why one variance cannot be that of all arms, if so, and which arm's needs to be its own; None there for each arm's."""
-    noisy = _noisy(layout, baseline, MAX_NOISE_CHANCE)
-    if noisy is None:
-        ratio, chance = statistics.difference_ratio(values, baseline)
-        if not _is_of_pairing(ratio, chance):
-            return None
+def _uneven(names: Sequence[str], values: Floats, baseline: int) -> tuple[tuple[int, ...], str] | None:
+    """Why one variance cannot be that of all arms, if so, and which arms need their own; none of them where all do."""
+    apart = _noisy(values, baseline)
+    quiet = [row for row in range(len(names)) if row not in apart]
+    of_pairing = baseline in quiet and _pairing(values[quiet], quiet.index(baseline))
+    if apart:
+        ratio = statistics.noise_ratio(values, apart[0], quiet)
+        many = " and ".join(names[row] for row in apart)
         why = (
+            f"What a seed does to all arms apart, the losses of {many} vary more than those of the others and than chance "
+            f"explains ({names[apart[0]]} {ratio:.3g}x as much in variance)"
+        )
+        rest = values[quiet]
+        uneven = len(quiet) > 2 and _noisiest(rest)[0] < MAX_MORE_NOISE_CHANCE
+        if of_pairing or uneven or not statistics.two_way(rest).residual_variance:
+            return (), f"{why}, and those are uneven too"
+        return apart, why
+    if of_pairing:
+        ratio, chance = of_pairing
+        return (), (
             "Seeds pair some arms with the baseline far better than others (the variances of their differences differ by "
             f"{ratio:.3g}x, chance of that: {chance:.2g})"
         )
-        return None, why
-    row, ratio, chance = noisy
-    why = (
-        f"What a seed does to all arms apart, the losses of {names[row]} vary {ratio:.3g}x as much as those of the others "
-        f"(in variance; chance of that: {chance:.2g})"
-    )
-    others = np.delete(np.asarray(values, float), row, axis=0)
-    shared = statistics.two_way(others)
-    if not shared.residual_variance:  # nothing says what chance can do among them
-        return None
-    among_others = None if row == baseline else baseline - (row < baseline)
-    second = _noisy(shared, among_others, MAX_SECOND_NOISE_CHANCE) if len(others) > 2 else None
-    unpaired = among_others is not None and _is_of_pairing(*statistics.difference_ratio(others, among_others))
-    return (None, f"{why}, and those vary unevenly too") if second or unpaired else (row, why)
-
-
-def _is_of_pairing(ratio: float, chance: float) -> bool:
-    return ratio > MAX_PAIRING_RATIO and chance < MAX_PAIRING_CHANCE
-
-
-def _noisy(layout: TwoWay, baseline: int | None, limit: float) -> tuple[int, float, float] | None:
-    """The arm whose noise is above the others' by more than chance explains: which, how many times, and the chance of it.
-
-    The noisiest, or the baseline, which enters every comparison.
-    """
-    ratios, chances = statistics.noise_ratios(layout)
-    noisiest = int(chances.argmin())
-    of_any = min(1.0, len(chances) * float(chances[noisiest]))
-    if of_any < limit:
-        return noisiest, float(ratios[noisiest]), of_any
-    if baseline is not None and chances[baseline] < limit:
-        return baseline, float(ratios[baseline]), float(chances[baseline])
     return None
+
+
+def _pairing(values: Floats, baseline: int) -> tuple[float, float] | None:
+    """How unalike arms go along with the baseline, and the chance of that, if chance does not explain it."""
+    ratio, chance = statistics.difference_ratio(values, baseline)
+    return (ratio, chance) if ratio > MAX_PAIRING_RATIO and chance < MAX_PAIRING_CHANCE else None
+
+
+def _noisy(values: Floats, baseline: int) -> tuple[int, ...]:
+    """The arms whose noise is above the others' by more than chance explains, noisiest first; fewer than half.
+
+    One after another the noisiest is taken out, whether or not it is too noisy, since two hide each other; those up to
+    the last that is are noisy (Rosner 1983). If none is, the baseline is asked by itself, as it enters every comparison.
+    """
+    left, taken, noisy = list(range(len(values))), list[int](), 0
+    while len(taken) < (len(values) - 1) // 2:
+        chance, row = _noisiest(values[left])
+        taken.append(left.pop(row))
+        if chance < (MAX_NOISE_CHANCE if noisy == len(taken) - 1 else MAX_HIDDEN_NOISE_CHANCE):
+            noisy = len(taken)
+    if noisy:
+        return tuple(taken[:noisy])
+    chances = statistics.noise_chances(statistics.two_way(values))
+    return (baseline,) if chances[baseline] < MAX_NOISE_CHANCE else ()
+
+
+def _noisiest(values: Floats) -> tuple[float, int]:
+    """The chance that any arm is as noisy as the noisiest, and which that is."""
+    chances = statistics.noise_chances(statistics.two_way(values))
+    row = int(chances.argmin())
+    return min(1.0, len(chances) * float(chances[row])), row

@@ -10,7 +10,7 @@ Letters: k arms, n seeds, m comparisons with the baseline (k - 1 when every arm 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,12 +30,11 @@ def equivalence_level(level: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TwoWay:
-    """Arms by seeds, seed a block: `means` [k], `variances` [k] within arms, `residual_squares` [k] summed over
-    an arm's seeds, `df` = (k-1)(n-1), `residual_variance`, and `pairing_ratio` = mean within-arm variance / residual
-    variance (what the block bought: 1 is nothing, nan when the residuals are zero)."""
+    """Arms by seeds, seed a block: `means` [k], `residual_squares` [k] summed over an arm's seeds, `df` = (k-1)(n-1),
+    `residual_variance`, and `pairing_ratio` = mean within-arm variance / residual variance (what the block bought: 1 is
+    nothing, nan when the residuals are zero)."""
 
     means: Floats
-    variances: Floats
     residual_squares: Floats
     residual_variance: float
     df: int
@@ -63,7 +62,6 @@ def two_way(values: ArrayLike) -> TwoWay:
     ratio = float(within.mean() / s2) if s2 else math.nan
     return TwoWay(
         means=means,
-        variances=within,
         residual_squares=squares,
         residual_variance=s2,
         df=df,
@@ -78,7 +76,7 @@ class Comparisons:
 
     An interval difference +- half_width excludes zero exactly when p_adjusted < 1 - level.
     `equivalence_widths` are the half-widths at `equivalence_level(level)`. `critical` and `df` are None where
-    no variance is pooled.
+    no one variance is that of all.
     """
 
     differences: Floats
@@ -109,27 +107,16 @@ def compare_pooled(layout: TwoWay, baseline: int, *, level: float = LEVEL) -> Co
     )
 
 
-def compare_apart(values: ArrayLike, baseline: int, apart: int, *, level: float = LEVEL) -> Comparisons:
-    """Intervals of `values` [k, n], k >= 3, where one arm has a variance of its own and the others share theirs.
+def compare_apart(
+    values: ArrayLike, baseline: int, apart: Sequence[int], *, level: float = LEVEL
+) -> Comparisons:
+    """Intervals of `values` [k, n] where each arm in `apart` has a variance of its own and the others share theirs.
 
-    Two of the others differ by d +- t sqrt(2 s^2 / n), s^2 the residual variance without that arm. A difference of the arm
-    is one from the mean of the others, whose variance v has n - 1 degrees of freedom, and one within them:
-    d +- t sqrt((v + s^2 (k-2)/(k-1)) / n), with Satterthwaite's degrees of freedom. What a seed does to all falls out of
-    both. Bonferroni over the family, and not Holm, because Holm's adjusted p has no interval that excludes zero exactly
-    when it is small, and a verdict here is an interval that excludes zero. Source: Welch 1947.
+    Bonferroni over the family, and not Holm, because Holm's adjusted p has no interval that excludes zero exactly when it
+    is small, and a verdict here is an interval that excludes zero. See `errors_apart`.
     """
-    y = np.asarray(values, float)
-    k, n = y.shape
-    others = np.delete(y, apart, axis=0)
-    shared = two_way(others)
-    own, within = (y[apart] - others.mean(axis=0)).var(ddof=1), shared.residual_variance * (k - 2) / (k - 1)
-    concerned = np.arange(k) == apart if apart != baseline else np.full(k, True)
-    variance = np.where(concerned, own + within, 2 * shared.residual_variance)
-    freedom = (own + within) ** 2 / (own**2 / (n - 1) + within**2 / shared.df)
-    d = y.mean(axis=1) - y[baseline].mean()
-    return _by_bonferroni(
-        d, np.sqrt(variance / n), np.where(concerned, freedom, shared.df), baseline, level=level
-    )
+    error, df = errors_apart(values, baseline, apart)
+    return _by_bonferroni(values, error, df, baseline, level=level)
 
 
 def compare_paired(values: ArrayLike, baseline: int, *, level: float = LEVEL) -> Comparisons:
@@ -137,11 +124,41 @@ def compare_paired(values: ArrayLike, baseline: int, *, level: float = LEVEL) ->
 
     Each is exact whatever else is in the family: d +- t sqrt(var(d by seed) / n) with n - 1 degrees of freedom.
     """
-    by_seed = _from_baseline(values, baseline)
-    n = by_seed.shape[1]
-    error = np.sqrt(by_seed.var(axis=1, ddof=1) / n)
-    df = np.full(len(error), n - 1.0)
-    return _by_bonferroni(by_seed.mean(axis=1), error, df, baseline, level=level)
+    error, df = errors_paired(values, baseline)
+    return _by_bonferroni(values, error, df, baseline, level=level)
+
+
+def errors_apart(values: ArrayLike, reference: int, apart: Sequence[int]) -> tuple[Floats, Floats]:
+    """Standard errors [k] of the differences from `reference`, and their degrees of freedom.
+
+    The q >= 2 arms that are not in `apart` share a residual variance s^2, and two of them differ with variance 2 s^2 / n.
+    A difference of an arm in `apart` from one of them is one from their mean, whose variance v by seed has n - 1 degrees of
+    freedom, and one within them: (v + s^2 (q-1)/q) / n, with Satterthwaite's degrees of freedom. Two in `apart` differ with
+    the variance of their difference by seed. What a seed does to all falls out of each. Source: Welch 1947.
+    """
+    y = np.asarray(values, float)
+    k, n = y.shape
+    quiet = [row for row in range(k) if row not in apart]
+    shared = two_way(y[quiet])
+    s2, q = shared.residual_variance, len(quiet)
+    own = np.array([(y[row] - y[quiet].mean(axis=0)).var(ddof=1) for row in range(k)])
+    error, df = errors_paired(y, reference)  # of two in apart
+    for row in range(k):
+        odd = [each for each in (row, reference) if each in apart]
+        if not odd:
+            error[row], df[row] = math.sqrt(2 * s2 / n), shared.df
+        elif len(odd) == 1:
+            v, within = float(own[odd[0]]), s2 * (q - 1) / q
+            error[row] = math.sqrt((v + within) / n)
+            df[row] = (v + within) ** 2 / (v**2 / (n - 1) + within**2 / shared.df) if v + within else n - 1
+    return error, df
+
+
+def errors_paired(values: ArrayLike, reference: int) -> tuple[Floats, Floats]:
+    """Standard errors [k] of the differences from `reference` by seed, each by itself, and their degrees of freedom."""
+    by_seed = _from_baseline(values, reference)
+    k, n = by_seed.shape
+    return np.sqrt(by_seed.var(axis=1, ddof=1) / n), np.full(k, n - 1.0)
 
 
 def _from_baseline(values: ArrayLike, baseline: int) -> Floats:
@@ -152,7 +169,11 @@ def _from_baseline(values: ArrayLike, baseline: int) -> Floats:
     return np.where(spread <= 1e-12 * np.abs(y).max(), by_seed.mean(axis=1, keepdims=True), by_seed)
 
 
-def _by_bonferroni(d: Floats, error: Floats, df: Floats, baseline: int, *, level: float) -> Comparisons:
+def _by_bonferroni(
+    values: ArrayLike, error: Floats, df: Floats, baseline: int, *, level: float
+) -> Comparisons:
+    y = np.asarray(values, float)
+    d = y.mean(axis=1) - y[baseline].mean()
     m = len(d) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.nan_to_num(np.abs(d) / error, nan=0.0, posinf=np.inf)
@@ -171,14 +192,6 @@ def _by_bonferroni(d: Floats, error: Floats, df: Floats, baseline: int, *, level
         critical=None,
         df=None,
     )
-
-
-def _welch(variances: Floats, other: float, n: int) -> tuple[Floats, Floats]:
-    """Standard error of a difference of two means of n, and Satterthwaite's degrees of freedom."""
-    total = variances + other
-    with np.errstate(divide="ignore", invalid="ignore"):
-        df = (n - 1) * total**2 / (variances**2 + other**2)
-    return np.sqrt(total / n), np.nan_to_num(df, nan=n - 1.0)
 
 
 def difference_ratio(values: ArrayLike, baseline: int) -> tuple[float, float]:
@@ -213,35 +226,49 @@ def _null_difference_ratios(m: int, n: int) -> Floats:
     return np.sort(np.concatenate(ratios))
 
 
-def noise_ratios(layout: TwoWay) -> tuple[Floats, Floats]:
-    """For each arm [k] its variance over that of the others, and the chance of one as large if all are alike.
+def noise_chances(layout: TwoWay) -> Floats:
+    """For each of k >= 3 arms the chance, if all are alike, of residuals as far above those of the others.
 
-    Of three or more arms, and whatever the block: an arm's residuals r have its noise and a k-th part of everybody's, so
-    F = (k-1)/k (ratio + 1/(k-1)), where F compares k/(k-1) sum r^2 on n-1 degrees of freedom with what the others leave
-    of all squares on (k-2)(n-1). Exact for any one arm; times k it bounds the chance that some arm is so noisy.
-    Source: Russell and Bradley 1958.
+    Whatever the block: an arm's residuals r have its noise and a k-th part of everybody's, so k/(k-1) sum r^2 on n-1
+    degrees of freedom is independent of what the others leave of all squares, on (k-2)(n-1). Exact for any one arm; times
+    k it bounds the chance that some arm is so noisy. Source: Russell and Bradley 1958.
     """
     k, own, rest = len(layout.means), layout.seeds - 1, (len(layout.means) - 2) * (layout.seeds - 1)
     squares = layout.residual_squares * k / (k - 1)
     others = np.maximum(layout.residual_squares.sum() - squares, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         f = np.nan_to_num((squares / own) / (others / rest), nan=1.0, posinf=np.inf)
-    return np.maximum((f * k - 1) / (k - 1), 0.0), special.fdtrc(own, rest, f)
+    return np.asarray(special.fdtrc(own, rest, f), float)
 
 
-def tukey_group(layout: TwoWay, rows: Sequence[int], *, pooled: bool, level: float = LEVEL) -> list[int]:
+def noise_ratio(values: ArrayLike, row: int, others: Sequence[int]) -> float:
+    """The variance of an arm over the one that q other arms share; what a seed does to all falls out of both.
+
+    var(arm - mean of the others) = its own + theirs / q. inf where they have none.
+    """
+    y = np.asarray(values, float)
+    shared = two_way(y[list(others)]).residual_variance
+    own = float((y[row] - y[list(others)].mean(axis=0)).var(ddof=1))
+    return max(own / shared - 1 / len(others), 0.0) if shared else math.inf
+
+
+def tukey_group(
+    means: Floats,
+    rows: Sequence[int],
+    errors: Callable[[int], tuple[Floats, Floats]],
+    *,
+    level: float = LEVEL,
+) -> list[int]:
     """Which arms of `rows` Tukey's test cannot tell from the one of lowest mean; lowest mean first.
 
-    Pooled: the residual variance of all arms. Else Games and Howell (1976): each pair its own variances and
-    Satterthwaite df, rounded down (cautious, and cached).
+    `errors` gives the standard errors of all differences from an arm, and their degrees of freedom, which are rounded down
+    (cautious, and cached).
     """
-    order = sorted(rows, key=lambda row: layout.means[row])
-    gaps = layout.means[order] - layout.means[order[0]]
-    error, df = _welch(layout.variances[order], layout.variances[order[0]], layout.seeds)
-    if pooled:
-        error, df = np.full(len(order), layout.standard_error), np.full(len(order), layout.df)
-    limits = [_tukey_critical(len(order), math.floor(d), level) for d in df]
-    return [r for r, gap, e, q in zip(order, gaps, error, limits) if gap <= q * e / math.sqrt(2)]
+    order = sorted(rows, key=lambda row: means[row])
+    error, df = errors(order[0])
+    limits = {row: _tukey_critical(len(order), math.floor(df[row]), level) for row in order}
+    best = means[order[0]]
+    return [row for row in order if means[row] - best <= limits[row] * error[row] / math.sqrt(2)]
 
 
 @lru_cache(maxsize=256)

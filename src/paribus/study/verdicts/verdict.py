@@ -78,7 +78,13 @@ def judge(
         reason = (shared or scored.reason) if scored.values and seeds < MIN_SEEDS else scored.reason or shared
         if name in controls and np.array_equal(tables[name], tables[baseline]):
             reason = reason or "it equals the baseline bit for bit, so it controls nothing"
-        final = replace(scored, difference=_difference(name, family, baseline), reason=reason)
+        difference = _difference(name, family, baseline)
+        if difference is not None and difference.standard_error == 0:
+            reason = (
+                reason
+                or "it differs from the baseline by as much at every seed, so nothing says what chance can do"
+            )
+        final = replace(scored, difference=difference, reason=reason)
         if name in controls:
             judged[name] = ControlVerdict(**vars(final), ok=_holds(final))
         else:
@@ -238,5 +244,5 @@ def _best_group(family: Family, arms: Mapping[str, ArmVerdict], level: float) ->
     rows = [i for i, name in enumerate(family.names) if name in arms and not arms[name].edge]
     if family.layout is None or len(rows) < 2:
         return ()
-    group = statistics.tukey_group(family.layout, rows, pooled=family.method == "dunnett", level=level)
+    group = statistics.tukey_group(family.layout.means, rows, family.errors, level=level)
     return tuple(family.names[i] for i in group)
