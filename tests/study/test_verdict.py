@@ -193,6 +193,9 @@ def test_arms_among_which_nothing_varies_share_no_variance():
     result = judge(flat, rates=[1, 2, 4], baseline="a")
     assert result.method == "paired" and set(words(result).values()) == {"baseline", "cannot tell"}
     assert "by as much at every seed" in result.arms["b"].reason
+    assert (
+        "the losses of wild vary more" in result.warnings[0] and "(which do not vary)" in result.warnings[0]
+    )
     theirs = stats.ttest_1samp(100 * NOISE[1], 0).confidence_interval(1 - 0.05 / 3)
     assert result.arms["wild"].difference.low == pytest.approx(theirs.low)
 

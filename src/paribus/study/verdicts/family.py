@@ -7,6 +7,7 @@ wrong (`calibration/simulation.py`). The maths is in `statistics.py`; what is sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -86,10 +87,13 @@ def _uneven(names: Sequence[str], values: Floats, baseline: int) -> tuple[tuple[
     of_pairing = baseline in quiet and _pairing(values[quiet], quiet.index(baseline))
     if apart:
         ratio = statistics.noise_ratio(values, apart[0], quiet)
+        so_much = (
+            f"{names[apart[0]]} {ratio:.3g}x as much in variance" if ratio < math.inf else "which do not vary"
+        )
         many = " and ".join(names[row] for row in apart)
         why = (
             f"What a seed does to all arms apart, the losses of {many} vary more than those of the others and than chance "
-            f"explains ({names[apart[0]]} {ratio:.3g}x as much in variance)"
+            f"explains ({so_much})"
         )
         rest = values[quiet]
         uneven = len(quiet) > 2 and _noisiest(rest)[0] < MAX_MORE_NOISE_CHANCE
