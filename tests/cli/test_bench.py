@@ -199,5 +199,5 @@ def test_the_page_in_docs_holds_and_is_about_the_settings_there_are(monkeypatch)
     assert [row["setting"].endswith("‡") for row in rows] == [not s.held for s in calibration.SETTINGS]
     for row in rows:
         false, studies = int(row["false"]), int(row["studies"])
-        assert studies >= 10_000 and row["rate"] == percent(false / studies, 2)
+        assert studies >= 20_000 and row["rate"] == percent(false / studies, 2)
         assert row["at most"] == percent(calibration.upper_limit(false, studies), 2)
