@@ -5,7 +5,7 @@ import pytest
 from paribus.errors import RequestError
 from paribus.study import session
 from paribus.study.plan import Plan
-from paribus.study.settings import StudySettings, resolve
+from paribus.study.settings import resolve
 from paribus.text.data import Dataset
 
 from .conftest import TINY, write_corpus
@@ -24,18 +24,6 @@ def test_the_plan_names_its_text_by_content(corpus: Path, tmp_path: Path, planne
     copy.write_text(copy.read_text() + "one more line\n")
     changed = session.make(resolve("default", {"data": str(copy), "seeds": 1}, TINY))
     assert changed.plan.data["sha256"] != data.sha256
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_raw_text_is_prepared_on_all_cores_with_one_result(
-    settings: StudySettings, pools: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made = []
-    for number in (1, 3):
-        monkeypatch.setattr(session, "cores", lambda number=number: number)
-        monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / f"cache {number}"))
-        made.append(session.make(settings).plan)
-    assert pools == [3] and made[0] == made[1]
 
 
 def test_what_cannot_fit_is_refused_before_any_text_is_read(tmp_path: Path) -> None:

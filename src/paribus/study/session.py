@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paribus.cores import cores
 from paribus.errors import ParibusError, RequestError, WorkError
 from paribus.model.count import on_meta
 from paribus.model.initialise import roles
@@ -26,8 +25,9 @@ from paribus.study.pages.report import write_report
 from paribus.study.plan import Arm, Plan
 from paribus.study.planning import make_plan
 from paribus.study.settings import StudySettings
+from paribus.study.texts import prepared_text
 from paribus.study.tokenized import OwnText, own_texts
-from paribus.text.data import Dataset, check_size, default_cache, prepare, unigram_bits_per_byte
+from paribus.text.data import Dataset, check_size, unigram_bits_per_byte
 from paribus.text.data.dataset import TOKENIZER as KEPT_TOKENIZER
 from paribus.text.tokenizers import get_tokenizer, located
 from paribus.train.config import objective_for
@@ -88,14 +88,8 @@ def make(
     if own is not None:
         data = own[draft.baseline].data
     else:
-        data = prepare(
-            settings.data,
-            tokenizer=get_tokenizer(settings.tokenizer),
-            cache=default_cache(),
-            text_field=settings.text_field,
-            leave_out=leave_out,
-            workers=cores(),
-            progress=progress,
+        data = prepared_text(
+            settings, get_tokenizer(settings.tokenizer), leave_out=leave_out, progress=progress
         )
     for arm in draft.arms:
         _check_data(arm, own[arm.name].data if own is not None and not arm.control else data)

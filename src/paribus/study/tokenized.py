@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paribus.cores import cores
 from paribus.errors import RequestError
 from paribus.source import digest
 from paribus.study.arms import Overrides, varied
 from paribus.study.settings import StudySettings
-from paribus.text.data import Dataset, default_cache, prepare
+from paribus.study.texts import prepared_text
+from paribus.text.data import Dataset, default_cache
 from paribus.text.data.corpus import list_source
 from paribus.text.data.dataset import holds_dataset
 from paribus.text.tokenizers import Tokenizer, get_tokenizer
@@ -98,16 +98,7 @@ def own_texts(
     share = min(0.5, settings.train.heldout_tokens / max(size, 1))
 
     def read(tokenizer: Tokenizer) -> Dataset:
-        return prepare(
-            settings.data,
-            tokenizer=tokenizer,
-            cache=default_cache(),
-            text_field=settings.text_field,
-            held_out=share,
-            leave_out=leave_out,
-            workers=cores(),
-            progress=progress,
-        )
+        return prepared_text(settings, tokenizer, held_out=share, leave_out=leave_out, progress=progress)
 
     by_bytes = read(get_tokenizer("bytes"))
     found = {}

@@ -8,25 +8,12 @@ import yaml
 
 import paribus
 from paribus.errors import RequestError
-from paribus.study.single import preparing
 from paribus.study.single.preparing import Prepared, make, settings_file
 from paribus.study.single.settings import resolve
 
 from .conftest import OF_TRAINING
 
 Prepare = Callable[..., Prepared]
-
-
-@pytest.mark.usefixtures("small_blocks")
-def test_raw_text_is_prepared_on_all_cores_with_one_result(
-    prepare: Prepare, pools: list[int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made = []
-    for number in (1, 3):
-        monkeypatch.setattr(preparing, "cores", lambda number=number: number)
-        monkeypatch.setenv("PARIBUS_CACHE", str(tmp_path / f"cache {number}"))
-        made.append(prepare().plan)
-    assert pools == [3] and made[0] == made[1]
 
 
 def test_the_settings_beside_a_result_ask_for_the_same_run(prepare: Prepare, tmp_path: Path) -> None:

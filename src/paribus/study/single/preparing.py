@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from paribus.cores import cores
 from paribus.model.count import num_params
 from paribus.model.transformer import Transformer
 from paribus.study.single.plan import RunPlan, Saving, decided, make_plan, saving_of
 from paribus.study.single.settings import RunSettings
-from paribus.text.data import check_size, default_cache, prepare
+from paribus.study.texts import prepared_text
+from paribus.text.data import check_size
 from paribus.text.data.sft import is_packed, load_packed
 from paribus.text.tokenizers import get_tokenizer
 from paribus.train.config import objective_for
@@ -59,14 +59,8 @@ def make(
         data = packed
         check_packed(data, objective_for(draft.train, draft.model.architecture), draft.train)
     else:
-        data = prepare(
-            settings.data,
-            tokenizer=get_tokenizer(settings.tokenizer),
-            cache=default_cache(),
-            text_field=settings.text_field,
-            leave_out=leave_out,
-            workers=cores(),
-            progress=progress,
+        data = prepared_text(
+            settings, get_tokenizer(settings.tokenizer), leave_out=leave_out, progress=progress
         )
         check_size(data, seq_len=draft.train.seq_len, batch_size=draft.train.batch_size)
     described = {
