@@ -19,9 +19,8 @@ def test_parameters_alone_take_no_memory_and_stay_tied() -> None:
     with parameters_as_shapes():
         made = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 4), nn.Linear(3, 4, bias=False))
         made[2].weight = made[1].weight
-        made[1].bias.requires_grad_(False)
-        made[1].register_parameter("more", made[1].bias)
-    assert [each.is_meta for each in made.parameters()] == [True] * 4
+        made[1].register_parameter("more", nn.Parameter(torch.ones(4), requires_grad=False))
+    assert [each.is_meta for each in made.parameters()] == [True] * 5
     assert made[1].weight is made[2].weight and not made[1].more.requires_grad
     assert made[0].running_var.tolist() == [1, 1, 1]
     assert not nn.Linear(3, 4).weight.is_meta

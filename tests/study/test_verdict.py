@@ -167,6 +167,12 @@ def test_variances_that_differ_no_more_than_chance_allows_are_pooled():
     assert verdict(losses).method == "dunnett"
 
 
+def test_a_baseline_needs_less_noise_to_have_a_variance_of_its_own():
+    losses = study()
+    losses["relu"] = 3.0 + VALLEY + 5 * NOISE[0]  # as much as leaves another arm pooled
+    assert verdict(losses).method == "welch"
+
+
 def test_a_noisy_baseline_makes_every_interval_wide():
     losses = study()
     losses["relu"] = 3.0 + VALLEY + 10 * NOISE[0]
@@ -176,9 +182,9 @@ def test_a_noisy_baseline_makes_every_interval_wide():
 
 
 def test_two_noisy_arms_do_not_hide_each_other():
-    rng = np.random.default_rng(5)
-    sd = np.array([1, 1, 40, 1, 40, 1])[:, None]
-    values = sd * rng.standard_normal((6, 4)) + np.array([0, -9, 0, 0, 0, 0])[:, None]
+    values = np.random.default_rng(5).standard_normal((6, 4)) + np.array([0, -9, 0, 0, 0, 0])[:, None]
+    # Of equal squares: neither is too noisy for chance beside the other.
+    values[2], values[4] = 40 * np.array([1, -1, 0.5, -0.5]), 40 * np.array([-0.5, -1, 1, 0.5])
     tables = {name: row + 100 * VALLEY for name, row in zip("abcdef", values)}
     result = judge(tables, rates=[1, 2, 4], baseline="a")
     assert result.method == "welch" and result.arms["b"].verdict == "better"
