@@ -25,6 +25,7 @@ from torch import Tensor
 
 from paribus.errors import RequestError
 from paribus.ops.once import gradient_once
+from paribus.ops.transformed import goes_backwards, in_forward_mode
 
 Backend = Literal["plain", "sdpa", "flex"]
 
@@ -148,8 +149,9 @@ def attend(
     queries to more logits [B, H, T, S], `value` maps probabilities to more output [B, H, T, K] (Shaw et al.
     2018). `softcap` c bounds logits by c · tanh(logit / c) (Gemma 2). `sinks_H` are logits that take part in
     the softmax and give nothing (gpt-oss). A query that may see no key gives zeros. The plain form takes the
-    softmax in at least float32. Raises `RequestError` if another is asked for what only it can do, and
-    `NotImplementedError` from torch if flex is asked for gradients on a CPU.
+    softmax in at least float32, and stands for sdpa in forward mode, which torch's kernels do not know. Raises
+    `RequestError` if another is asked for what only it can do, and `NotImplementedError` from torch if flex is asked
+    for gradients on a CPU.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Ainslie et al. 2023 (arXiv:2305.13245).
     """
     if backend != "plain" and not (score is None and value is None and sinks_H is None):
@@ -161,9 +163,9 @@ def attend(
         return flex(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias, softcap=softcap)
     if not (bias is None or isinstance(bias, Tensor)):
         raise RequestError("a bias as a function of indices needs the flex attention backend")
-    if backend == "sdpa":
-        if softcap is not None:
-            raise RequestError("soft-caps need the plain or the flex attention backend")
+    if backend == "sdpa" and softcap is not None:
+        raise RequestError("soft-caps need the plain or the flex attention backend")
+    if backend == "sdpa" and not in_forward_mode():
         return _fused(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias)
 
     queries, keys = q_BHTK.shape[2], k_BGSK.shape[2]
@@ -229,7 +231,7 @@ def _plain(
     groups, keys = k_BGSK.shape[1:3]
     # The queries of all heads that share keys stand in one product, so keys are never copied.
     shared = (groups, heads // groups * queries)
-    product = _Logits.apply if torch.is_grad_enabled() else _Logits.forward  # `apply` alone costs as much
+    product = _Logits.apply if goes_backwards() else _Logits.forward  # `apply` alone costs as much
     logit_BHTS = product(q_BHTK.reshape(-1, *shared, q_BHTK.shape[-1]), k_BGSK)
     logit_BHTS = logit_BHTS.reshape(-1, heads, queries, keys)
     if score is not None:

@@ -23,6 +23,7 @@ from paribus.ops.nats import (
     product,
     stretches,
 )
+from paribus.ops.transformed import is_transformed
 
 
 def linear_cross_entropy(
@@ -54,7 +55,7 @@ def linear_cross_entropy(
     form = Form(ignore_index, label_smoothing, z_loss, softcap, scale)
     form.check()
     x_ND, targets_N = as_autocast(x_ND).flatten(0, -2), targets_N.flatten()
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+    if is_transformed():
         nats_N = form.plain_nats(x_ND, weight_VD, bias_V, targets_N)
     else:
         weight_VD, bias_V = weight_VD.to(x_ND.dtype), None if bias_V is None else bias_V.to(x_ND.dtype)

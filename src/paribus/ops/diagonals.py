@@ -15,13 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from paribus.ops.transformed import goes_backwards
+
 #: Rows that are summed at a time: few enough to stay in the cache, and their padding is small beside them.
 _ROWS = 32
 
 
 def spread_diagonals(x: Tensor, *, columns: int) -> Tensor:
     """[..., T, S] of x [..., T + S - 1]: row t, column s holds x[T - 1 - t + s]. `columns` is S."""
-    return _Spread.apply(x, columns)
+    return (_Spread.apply if goes_backwards() else _Spread.forward)(x, columns)
 
 
 def sum_diagonals(x: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from paribus.errors import RequestError
 from paribus.ops.pair import Pair, pair
+from paribus.ops.transformed import is_transformed
 
 #: No C compiler, no headers of Python, no driver or an old one: each comes as another class.
 _FAILURES = (RuntimeError, OSError, ImportError, AssertionError, SubprocessError)
@@ -76,7 +76,7 @@ def why_plain(device: torch.device, *tensors: Tensor) -> str | None:
             return f"its kernels run on a GPU, and this is {device.type}"
         if (problem := _problem_with_triton(device.index)) is not None:
             return problem
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    if is_transformed():
         return "torch.func and forward-mode derivatives need the plain form"
     for tensor in tensors:
         if type(tensor) not in (Tensor, nn.Parameter):

@@ -25,6 +25,7 @@ from paribus.ops.nats import (
     stretches,
 )
 from paribus.ops.once import after
+from paribus.ops.transformed import is_transformed
 
 _PART_BYTES = 8 << 20  # of logits: smaller parts save little
 _USUAL_PARTS = 8  # each adds to the gradient of W: more take longer
@@ -61,7 +62,7 @@ def training_cross_entropy(
     if parts < 1:
         raise RequestError(f"rows are taken in at least 1 part; parts is {parts}")
     x_ND, targets_N = as_autocast(x_ND).flatten(0, -2), targets_N.flatten()
-    if not torch.compiler.is_compiling() and torch._C._are_functorch_transforms_active():
+    if is_transformed():
         nats_N = form.plain_nats(x_ND, weight_VD, bias_V, targets_N)
         return nats_N.sum() / divisor, nats_N.detach()
     wants = tuple(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from paribus.errors import RequestError
 from paribus.ops.once import once
+from paribus.ops.transformed import goes_backwards
 from paribus.parts.position.base import Position, Sizes, State
 from paribus.registry import part
 
@@ -133,7 +134,7 @@ class RotaryPosition(Position):
 
     def _turn(self, x_BHTK: Tensor, state: State) -> Tensor:
         # For one token `apply` alone costs as much.
-        turn = _Turn.apply if torch.is_grad_enabled() else _Turn.forward
+        turn = _Turn.apply if goes_backwards() else _Turn.forward
         if self.rotated == self.head_dim:
             return turn(x_BHTK, state["cos"], state["sin"], self.layout)
         turning, still = x_BHTK[..., : self.rotated], x_BHTK[..., self.rotated :]

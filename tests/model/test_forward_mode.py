@@ -1,0 +1,80 @@
+"""Forward-mode derivatives of whole models are those of reverse mode, whatever parts they are made of."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.func import functional_call, grad, jvp
+
+from paribus.model import stack
+from paribus.model.transformer import Transformer
+
+from .conftest import SWAPS, MakeConfig, swapped
+from .test_transformer import ids, model_of, source_of
+
+Named = dict[str, Tensor]
+
+
+def directions(weights: Named) -> Named:
+    generator = torch.Generator().manual_seed(7)
+    return {
+        name: torch.randn(each.shape, dtype=each.dtype, generator=generator) for name, each in weights.items()
+    }
+
+
+class Scored:
+    """A number of a model as a function of its weights."""
+
+    def __init__(self, model: Transformer, **options: Any) -> None:
+        self._model, self._options = model, options
+        self.weights = {name: each.detach() for name, each in model.named_parameters()}
+
+    def __call__(self, weights: Named) -> Tensor:
+        logits = functional_call(self._model, weights, (ids(),), {"dtype": torch.float64, **self._options})
+        return torch.log_softmax(logits, dim=-1)[..., 3].sum()
+
+    def along(self, tangents: Named) -> Tensor:
+        """The derivative by reverse mode."""
+        weights = {name: each.clone().requires_grad_() for name, each in self.weights.items()}
+        gradients = torch.autograd.grad(
+            self(weights), list(weights.values()), allow_unused=True, materialize_grads=True
+        )
+        return sum(
+            ((g * tangents[name]).sum() for name, g in zip(weights, gradients, strict=True)),
+            start=torch.zeros((), dtype=torch.float64),
+        )
+
+
+@pytest.mark.parametrize(("slot", "name"), SWAPS)
+def test_forward_mode_gives_the_derivatives_of_reverse_mode(
+    make_config: MakeConfig, slot: str, name: str
+) -> None:
+    config = make_config(**swapped(slot, name))
+    score = Scored(model_of(config).eval(), **source_of(config))
+    tangents = directions(score.weights)
+    value, derivative = jvp(score, (score.weights,), (tangents,))
+    torch.testing.assert_close(value, score(score.weights))
+    torch.testing.assert_close(derivative, score.along(tangents))
+
+
+@pytest.mark.parametrize("backend", ["plain", "sdpa"])
+def test_a_dual_level_and_curvature_take_any_attention(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setattr(stack, "choose_backend", lambda **asked: backend)
+    score = Scored(model_of(make_config(position="rope")))
+    tangents = directions(score.weights)
+    with forward_ad.dual_level():
+        dual = {name: forward_ad.make_dual(each, tangents[name]) for name, each in score.weights.items()}
+        derivative = forward_ad.unpack_dual(score(dual)).tangent
+    torch.testing.assert_close(derivative, score.along(tangents))
+    _, curvature = jvp(grad(score), (score.weights,), (tangents,))
+    step = 1e-5
+    ahead, behind = (
+        grad(score)({name: each + sign * step * tangents[name] for name, each in score.weights.items()})
+        for sign in (1, -1)
+    )
+    for name, found in curvature.items():
+        torch.testing.assert_close(found, (ahead[name] - behind[name]) / (2 * step), rtol=1e-4, atol=1e-3)
