@@ -21,7 +21,8 @@ from paribus.study.calibration.page import percent
 from tests.study.test_bank import rows_of, write
 
 RUNNER = CliRunner(env={"COLUMNS": "200"})
-PAGE = Path(__file__).parents[2] / "docs" / "calibration.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "calibration.md"
 #: Sure to pass: no arm is equal, so that only a wrong sign would be false.
 SURE = calibration.Setting(name="sure", about="a sure thing", truth={"arm": -60.0, "handicap": 60.0})
 #: Sure to fail: noise of which one arm in ten has thirty times as much, held to the limit.
@@ -201,3 +202,13 @@ def test_the_page_in_docs_holds_and_is_about_the_settings_there_are(monkeypatch)
         false, studies = int(row["false"]), int(row["studies"])
         assert studies >= 20_000 and row["rate"] == percent(false / studies, 2)
         assert row["at most"] == percent(calibration.upper_limit(false, studies), 2)
+
+
+@pytest.mark.slow
+def test_the_page_in_docs_says_what_the_bank_beside_it_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(banks, "PARTITIONS", 500)
+    out = tmp_path / "page.md"
+    result = run("--bank", ROOT / "examples" / "bank", "--out", out)
+    assert result.exit_code == 0, result.output
+    made, kept = (path.read_text().partition("## Real losses")[2] for path in (out, PAGE))
+    assert made == kept
