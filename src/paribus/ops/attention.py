@@ -151,7 +151,8 @@ def attend(
     the softmax and give nothing (gpt-oss). A query that may see no key gives zeros. The plain form takes the
     softmax in at least float32, and stands for sdpa in forward mode, which torch's kernels do not know. Raises
     `RequestError` if another is asked for what only it can do, and `NotImplementedError` from torch if flex is asked
-    for gradients on a CPU.
+    for gradients on a CPU. On a CPU the gradients of sdpa cannot be differentiated; under
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` they can.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Ainslie et al. 2023 (arXiv:2305.13245).
     """
     if backend != "plain" and not (score is None and value is None and sinks_H is None):

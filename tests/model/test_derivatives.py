@@ -1,4 +1,4 @@
-"""Forward-mode derivatives of whole models are those of reverse mode, whatever parts they are made of."""
+"""Derivatives of whole models that training does not ask for: in forward mode, and of gradients."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from paribus.model import stack
 from paribus.model.transformer import Transformer
@@ -78,3 +79,22 @@ def test_a_dual_level_and_curvature_take_any_attention(
     )
     for name, found in curvature.items():
         torch.testing.assert_close(found, (ahead[name] - behind[name]) / (2 * step), rtol=1e-4, atol=1e-3)
+
+
+def test_gradients_of_fused_attention_are_differentiated_by_the_math_kernel(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(make_config(position="rope"))
+
+    def curvature(backend: str) -> tuple[Tensor, ...]:
+        monkeypatch.setattr(stack, "choose_backend", lambda **asked: backend)
+        weights = list(model.parameters())
+        score = torch.log_softmax(model(ids(), dtype=torch.float64), dim=-1)[..., 3].sum()
+        slope = sum(each.square().sum() for each in torch.autograd.grad(score, weights, create_graph=True))
+        return torch.autograd.grad(slope, weights)
+
+    with pytest.raises(RuntimeError, match="flash_attention_for_cpu_backward is not implemented"):
+        curvature("sdpa")
+    with sdpa_kernel(SDPBackend.MATH):
+        found = curvature("sdpa")
+    torch.testing.assert_close(found, curvature("plain"))
