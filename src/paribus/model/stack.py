@@ -63,14 +63,16 @@ class Stack(nn.Module):
         places = self._places(
             new, x_BTD.device, position_T=position_T, valid_BT=valid_BT, document_BT=document_BT, cache=cache
         )
-        made: dict[tuple[int, int], Context] = {}
+        made: dict[tuple[int, int | None], Context] = {}
         contexts = []
         for layer, block in enumerate(self.blocks):
             window = getattr(block.attention, "window", None)
-            keys = new if cache is None else cache.layer(layer, "attention", window=window).visible(new)
+            # None: all of them, as a length that `torch.export` leaves open is no key of a dict.
+            keys = None if cache is None else cache.layer(layer, "attention", window=window).visible(new)
             kind = (layer % len(self.positions), keys)
             if kind not in made:
-                made[kind] = self._context(kind[0], places.last(keys), x_BTD, memory_BSD, memory_valid_BS)
+                seen = places if keys is None else places.last(keys)
+                made[kind] = self._context(kind[0], seen, x_BTD, memory_BSD, memory_valid_BS)
             contexts.append(made[kind])
         x_BTD = self.embedding_norm(self.positions[0].embed(x_BTD, places.query_T))
         aux: Aux = {}

@@ -118,7 +118,8 @@ def choose_backend(
     of `queries` alone, where calls cost more than numbers: in bf16 on a CPU it takes a quarter to a half of the plain
     form's time up to some hundred keys, and the same beyond.
     """
-    if queries == 1:
+    # A length that `torch.export` leaves open has no nearest one.
+    if queries == 1 or isinstance(seq_len, torch.SymInt):
         return "sdpa"
     table = _MEASURED if table is None else table
     measured = table.get((device_type, dtype, biased)) or table.get((device_type, torch.float32, biased), ())
@@ -202,8 +203,9 @@ def _blocks(mask: Mask, *, queries: int, keys: int, whole: bool) -> list[tuple[s
 
     One block of everything where nothing can be left out, or where `whole` asks for it.
     """
-    count = next((blocks for least, blocks in _CPU_BLOCKS if queries >= least), 1)
-    if whole or not mask.causal or count == 1 or queries > keys:
+    whole = whole or isinstance(queries, torch.SymInt)  # a length that `torch.export` leaves open
+    count = 1 if whole else next((blocks for least, blocks in _CPU_BLOCKS if queries >= least), 1)
+    if not mask.causal or count == 1 or queries > keys:
         return [(slice(0, queries), slice(0, keys))]
     ends = [number * queries // count for number in range(count + 1)]
     offset = keys - queries

@@ -23,6 +23,10 @@ _ROWS = 32
 
 def spread_diagonals(x: Tensor, *, columns: int) -> Tensor:
     """[..., T, S] of x [..., T + S - 1]: row t, column s holds x[T - 1 - t + s]. `columns` is S."""
+    if isinstance(columns, torch.SymInt):  # a length that `torch.export` leaves open, as `unfold` cannot
+        rows = x.shape[-1] - columns + 1
+        row, column = (torch.arange(count, device=x.device) for count in (rows, columns))
+        return x[..., row.flip(0)[:, None] + column]
     return (_Spread.apply if goes_backwards() else _Spread.forward)(x, columns)
 
 
