@@ -62,6 +62,17 @@ def test_processes_that_train_together_share_parameters_and_batch(monkeypatch: p
         memory.check_fits(wide, train, ranks=eight)
 
 
+def test_each_rank_needs_room_for_weights_that_it_reads_whole() -> None:
+    wide = dataclasses.replace(MODEL, d_model=512, d_ff=2048, num_layers=12)
+    params, train = num_params(wide), TrainConfig(batch_size=64, seq_len=64, tokens=10**6)
+    for size, more in ((1, 0.0), (64, 4 + (4 - 18) / 64)):
+        drawn, read = (
+            memory.trial_bytes(wide, train, ranks=Ranks(size=size, local_size=size), from_weights=given)
+            for given in (False, True)
+        )
+        assert read - drawn == pytest.approx(more * params, abs=2)
+
+
 def test_logits_of_a_large_vocabulary_are_counted_in_the_parts_that_exist_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

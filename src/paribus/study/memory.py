@@ -30,10 +30,12 @@ def check_shape(section: Mapping[str, Any]) -> None:
     _refuse_beyond(_PER_PARAMETER * (slot + 4 * d_model * width))
 
 
-def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE) -> int:
+def trial_bytes(
+    model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE, from_weights: bool = False
+) -> int:
     """Upper estimate of one worker's memory: parameters and their state, activations kept for backward.
 
-    With several `ranks`, of each of them.
+    With several `ranks`, of each of them; `from_weights`: each reads a whole model before it keeps its part.
     """
     params = params_at_any_depth(model)
     layers = sum(stack.depth.num_layers for stack in model.stacks().values())
@@ -52,6 +54,8 @@ def trial_bytes(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE)
     # Of a part: the logits and their gradient. Beside them the gradient of the head, with the share of a part.
     logits = 2 * tokens * model.vocab_size * dtype.itemsize // parts + 6 * model.vocab_size * model.d_model
     state = _PER_PARAMETER * params // ranks.size
+    if from_weights:
+        state = max(state, 4 * params + 4 * params // ranks.size)
     if ranks.size > 1:
         # Those of a block, of the embedding and of the head are gathered, with their gradients.
         state += 8 * (params // max(layers, 1) + 2 * model.vocab_size * model.d_model)
@@ -86,9 +90,11 @@ def workers_that_fit(model: ModelConfig, train: TrainConfig, *, wanted: int) -> 
     return max(1, min(wanted, machine_bytes() // trial_bytes(model, train)))
 
 
-def check_fits(model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE) -> None:
+def check_fits(
+    model: ModelConfig, train: TrainConfig, *, ranks: Ranks = ALONE, from_weights: bool = False
+) -> None:
     """Raises `RequestError` for what does not fit the machine, or not its share of it where `ranks` train together."""
-    _refuse_beyond(trial_bytes(model, train, ranks=ranks), ranks=ranks)
+    _refuse_beyond(trial_bytes(model, train, ranks=ranks, from_weights=from_weights), ranks=ranks)
 
 
 def _refuse_beyond(need: int, *, ranks: Ranks = ALONE) -> None:

@@ -196,6 +196,18 @@ def test_finetuning_begins_from_the_weights_and_keeps_their_layout(prepare: Prep
     assert not _same_weights(tmp_path / "first", tmp_path / "second")
 
 
+def test_finetuning_lets_go_of_the_weights_and_reads_them_again_where_they_are_wanted_again(
+    prepare: Prepare, tmp_path: Path
+) -> None:
+    trained(prepare(), tmp_path / "first")
+    prepared = prepare(tiny=OF_TRAINING, finetune=str(tmp_path / "first" / MODEL))
+    assert prepared.weights is not None
+    once = trained(prepared, tmp_path / "once")
+    assert all(each.is_meta for each in prepared.weights.parameters())
+    assert facts(trained(prepared, tmp_path / "again").result) == facts(once.result)
+    assert _same_weights(tmp_path / "once", tmp_path / "again")
+
+
 def test_a_killed_finetuning_ends_with_the_same_bits(prepare: Prepare, tmp_path: Path) -> None:
     trained(prepare("residual=rezero"), tmp_path / "first")
 

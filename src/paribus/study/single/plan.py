@@ -88,7 +88,7 @@ def make_plan(
     model = loaded.config if loaded is not None else _model(settings)
     objective = objective_for(settings.train, model.architecture)
     train = dataclasses.replace(settings.train, objective=objective.name)
-    _check(model, train, ranks)
+    _check(model, train, ranks, from_weights=loaded is not None)
     rate = settings.rate or (_RATE if loaded is None else _RATE_OF_WEIGHTS) / model.d_model
     plan = RunPlan(
         model=model,
@@ -172,10 +172,10 @@ def _own_files(model: ModelConfig) -> dict[str, str]:
     return {name: value for name, value in versions.items() if name not in VERSIONS}
 
 
-def _check(model: ModelConfig, train: TrainConfig, ranks: Ranks) -> None:
+def _check(model: ModelConfig, train: TrainConfig, ranks: Ranks, *, from_weights: bool) -> None:
     """Build and run the model on meta tensors, and refuse what cannot work or would not fit, before any training."""
     ranks.check_batch(train.batch_size)
-    memory.check_fits(model, train, ranks=ranks)
+    memory.check_fits(model, train, ranks=ranks, from_weights=from_weights)
     lengths = objective_for(train, model.architecture).lengths(train.seq_len)
     try:
         training_flops(on_meta(model), seq_len=lengths.inputs, source_len=lengths.source)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from paribus.errors import RequestError, WorkError
+from paribus.families.loading import Origin, load
 from paribus.families.saving import save
 from paribus.files.appearing import write_whole
 from paribus.model.transformer import Transformer
@@ -169,7 +170,7 @@ def _train(
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,
             keep_checkpoint=True,
-            weights=_copied(prepared.weights) if prepared.weights is not None else None,
+            weights=_moved(prepared.weights) if prepared.weights is not None else None,
             watch=Watch(
                 score_at=plan.score_at,
                 scored=lambda step, bits: listener.note(_scored(step, bits, plan.train)),
@@ -203,14 +204,21 @@ def _scored(step: int, bits_per_byte: float, train: TrainConfig) -> str:
     return f"step {step:,} of {train.steps:,}: {bits_per_byte:.4f} bits per byte on held-out text"
 
 
-def _copied(weights: Transformer) -> Callable[[Transformer], None]:
-    """What puts these weights into a model of the same config, in its own dtype."""
+def _moved(weights: Transformer) -> Callable[[Transformer], None]:
+    """What puts these weights into a model of the same config, in its own dtype, and holds them no longer.
 
-    def copy(model: Transformer) -> None:
-        load_whole(model, weights.state_dict())
-        model.origin = weights.origin
+    Asked once more, it reads them again.
+    """
+    origin = weights.origin
+    assert isinstance(origin, Origin)
 
-    return copy
+    def move(model: Transformer) -> None:
+        given = load(origin.path) if next(weights.parameters()).is_meta else weights
+        load_whole(model, given.state_dict())
+        weights.to("meta")
+        model.origin = origin
+
+    return move
 
 
 def _save(prepared: Prepared, model: Transformer, folder: Path) -> dict[str, Any]:
