@@ -14,7 +14,15 @@ def headings(document: Mapping[str, Any]) -> list[str]:
     """Names of the columns."""
     if document["peak"]:
         return ["", "peak above rest", f"over {document['reference']}", "kept for backward"]
-    return ["", "ms", f"{document['unit']}/s", f"over {document['reference']}", "95 %", "CPU", "kept"]
+    return [
+        "",
+        "ms",
+        f"{document.get('unit', 'tokens')}/s",
+        f"over {document['reference']}",
+        "95 %",
+        "CPU",
+        "kept",
+    ]
 
 
 def cells(document: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:

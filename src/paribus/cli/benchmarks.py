@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,10 +142,11 @@ def table(document: dict[str, Any]) -> Table:
 
     title = f"{document['summary']}: " + " ".join(f"{k}={v}" for k, v in document["options"].items())
     shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=title)
+    # Headings are broken by hand, so that numbers are not and names keep most of a narrow terminal.
     for number, heading in enumerate(headings(document)):
-        shown.add_column(
-            heading, justify="right" if number else "left", no_wrap=number > 0, min_width=0 if number else 30
-        )
+        words = "\n".join(textwrap.wrap(heading, 10, break_long_words=False))
+        shown.add_column(words, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
     for row in document["rows"]:
-        shown.add_row(*cells(document, row))
+        name, first, *rest = cells(document, row)
+        shown.add_row(*([f"{name}: {first}"] if row["unavailable"] else [name, first, *rest]))
     return shown
