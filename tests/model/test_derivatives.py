@@ -9,8 +9,8 @@ from torch.autograd import forward_ad
 from torch.func import functional_call, grad, jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from paribus.model import stack
 from paribus.model.transformer import Transformer
+from paribus.ops import attention
 
 from .conftest import SWAPS, MakeConfig, swapped
 from .test_transformer import ids, model_of, source_of
@@ -60,17 +60,31 @@ def test_forward_mode_gives_the_derivatives_of_reverse_mode(
     torch.testing.assert_close(derivative, score.along(tangents))
 
 
-@pytest.mark.parametrize("backend", ["plain", "sdpa"])
-def test_a_dual_level_and_curvature_take_any_attention(
+def choose(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "_MEASURED", {("cpu", torch.float64, False): [(9, backend)]})
+
+
+@pytest.mark.parametrize("backend", ["plain", "sdpa", "flex"])
+def test_a_dual_level_takes_plain_attention_whatever_is_fastest(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
-    monkeypatch.setattr(stack, "choose_backend", lambda **asked: backend)
     score = Scored(model_of(make_config(position="rope")))
     tangents = directions(score.weights)
+    expected = score.along(tangents)
+    choose(backend, monkeypatch)
     with forward_ad.dual_level():
         dual = {name: forward_ad.make_dual(each, tangents[name]) for name, each in score.weights.items()}
         derivative = forward_ad.unpack_dual(score(dual)).tangent
-    torch.testing.assert_close(derivative, score.along(tangents))
+    torch.testing.assert_close(derivative, expected)
+
+
+@pytest.mark.parametrize("backend", ["plain", "sdpa"])
+def test_curvature_is_how_gradients_change(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    choose(backend, monkeypatch)
+    score = Scored(model_of(make_config(position="rope")))
+    tangents = directions(score.weights)
     _, curvature = jvp(grad(score), (score.weights,), (tangents,))
     step = 1e-5
     ahead, behind = (
@@ -87,7 +101,7 @@ def test_gradients_of_fused_attention_are_differentiated_by_the_math_kernel(
     model = model_of(make_config(position="rope"))
 
     def curvature(backend: str) -> tuple[Tensor, ...]:
-        monkeypatch.setattr(stack, "choose_backend", lambda **asked: backend)
+        choose(backend, monkeypatch)
         weights = list(model.parameters())
         score = torch.log_softmax(model(ids(), dtype=torch.float64), dim=-1)[..., 3].sum()
         slope = sum(each.square().sum() for each in torch.autograd.grad(score, weights, create_graph=True))

@@ -116,8 +116,11 @@ def choose_backend(
     package's unless given. A dtype that was not measured goes by float32. Where nothing was, above the longest
     length or on another device, it is sdpa, which holds no number for each pair of tokens. So it is for one
     of `queries` alone, where calls cost more than numbers: in bf16 on a CPU it takes a quarter to a half of the plain
-    form's time up to some hundred keys, and the same beyond.
+    form's time up to some hundred keys, and the same beyond. In forward mode it is plain: torch's kernels have no
+    forward derivatives.
     """
+    if in_forward_mode():
+        return "plain"
     # A length that `torch.export` leaves open has no nearest one.
     if queries == 1 or isinstance(seq_len, torch.SymInt):
         return "sdpa"
@@ -150,10 +153,9 @@ def attend(
     queries to more logits [B, H, T, S], `value` maps probabilities to more output [B, H, T, K] (Shaw et al.
     2018). `softcap` c bounds logits by c · tanh(logit / c) (Gemma 2). `sinks_H` are logits that take part in
     the softmax and give nothing (gpt-oss). A query that may see no key gives zeros. The plain form takes the
-    softmax in at least float32, and stands for sdpa in forward mode, which torch's kernels do not know. Raises
-    `RequestError` if another is asked for what only it can do, and `NotImplementedError` from torch if flex is asked
-    for gradients on a CPU. On a CPU the gradients of sdpa cannot be differentiated; under
-    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` they can.
+    softmax in at least float32. Raises `RequestError` if another is asked for what only it can do, and
+    `NotImplementedError` from torch if flex is asked for gradients on a CPU. On a CPU the gradients of sdpa cannot be
+    differentiated; under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` they can.
     Source: Vaswani et al. 2017 (arXiv:1706.03762), equation 1; Ainslie et al. 2023 (arXiv:2305.13245).
     """
     if backend != "plain" and not (score is None and value is None and sinks_H is None):
@@ -165,9 +167,9 @@ def attend(
         return flex(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias, softcap=softcap)
     if not (bias is None or isinstance(bias, Tensor)):
         raise RequestError("a bias as a function of indices needs the flex attention backend")
-    if backend == "sdpa" and softcap is not None:
-        raise RequestError("soft-caps need the plain or the flex attention backend")
-    if backend == "sdpa" and not in_forward_mode():
+    if backend == "sdpa":
+        if softcap is not None:
+            raise RequestError("soft-caps need the plain or the flex attention backend")
         return _fused(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, bias=bias)
 
     queries, keys = q_BHTK.shape[2], k_BGSK.shape[2]
